@@ -1,0 +1,106 @@
+package commit
+
+import (
+	"fmt"
+
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+)
+
+// Offset is a position in the log of one topic partition.
+type Offset int64
+
+// TopicPartition names one partition of one incarnation of a topic on one cluster. The cluster's own
+// id and the topic's id (KIP-516) are its identity, so a re-created topic or another cluster behind
+// the same address is another TopicPartition; Topic is for people.
+type TopicPartition struct {
+	Cluster   string
+	TopicID   uuid.UUID
+	Topic     string
+	Partition int32
+}
+
+// String is "topic-partition" as Kafka's tools print it.
+func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic, tp.Partition) }
+
+// Position is a cut: the next offset of each topic partition that a table has taken in.
+type Position map[TopicPartition]Offset
+
+// Counts says what became of the offsets of a range. They always add up to the length of the range.
+type Counts struct {
+	Inserted    int64 // rows added
+	Updated     int64 // rows that replaced an older version (keyed tables)
+	Deleted     int64 // rows removed by a tombstone or a delete event (keyed tables)
+	Superseded  int64 // versions older than the one the table holds (keyed tables)
+	Filtered    int64 // records the spec's filter left out
+	Tombstones  int64 // null values that hit no row
+	SampledOut  int64 // records left out by sampling under load
+	DeadLetters int64 // records in the dead-letter table
+	Skipped     int64 // bad records dropped by policy "skip"
+	Lost        int64 // offsets out of retention that an operator accepted as lost
+	Absent      int64 // offsets without a record: compacted away, markers, aborted transactions
+}
+
+// Sum is the number of offsets that the counts account for.
+func (c Counts) Sum() int64 {
+	return c.Inserted + c.Updated + c.Deleted + c.Superseded + c.Filtered + c.Tombstones +
+		c.SampledOut + c.DeadLetters + c.Skipped + c.Lost + c.Absent
+}
+
+// Add returns the field-wise sum.
+func (c Counts) Add(o Counts) Counts {
+	c.Inserted += o.Inserted
+	c.Updated += o.Updated
+	c.Deleted += o.Deleted
+	c.Superseded += o.Superseded
+	c.Filtered += o.Filtered
+	c.Tombstones += o.Tombstones
+	c.SampledOut += o.SampledOut
+	c.DeadLetters += o.DeadLetters
+	c.Skipped += o.Skipped
+	c.Lost += o.Lost
+	c.Absent += o.Absent
+	return c
+}
+
+// Range is the half-open interval [From, Next) of offsets of one topic partition, with what became of
+// them. Checksum is the order-independent checksum (table.Checksum) of the rows it added.
+type Range struct {
+	From, Next Offset
+	Counts     Counts
+	Checksum   uint64
+}
+
+// Join returns the range that r and the one right behind it make together. It panics when they do
+// not touch: callers check first.
+func (r Range) Join(next Range) Range {
+	if r.Next != next.From {
+		panic(fmt.Sprintf("BUG: joining range ending at %d with one starting at %d", r.Next, next.From))
+	}
+	return Range{From: r.From, Next: next.Next, Counts: r.Counts.Add(next.Counts), Checksum: r.Checksum + next.Checksum}
+}
+
+// Validate says what is wrong with r: a negative or reversed interval, or counts that do not add up.
+func (r Range) Validate() error {
+	switch {
+	case r.From < 0 || r.Next < r.From:
+		return fmt.Errorf("range [%d, %d) is not an interval", r.From, r.Next)
+	case r.Counts.Sum() != int64(r.Next-r.From):
+		return fmt.Errorf("range [%d, %d): counts add up to %d, want %d", r.From, r.Next, r.Counts.Sum(), r.Next-r.From)
+	}
+	return nil
+}
+
+// Change is what one checkpoint wants to publish: files, and the offsets they cover. A change
+// without files still moves the position, so that progress is fenced too.
+type Change struct {
+	// ID identifies the change for ever; a commit whose outcome is unknown is read back by it.
+	ID uuid.UUID
+	// Files are data files to add, complete and not referenced by any snapshot.
+	Files []iceberg.DataFile
+	// DeadLetters are data files of the dead-letter table that belong to the same ranges.
+	DeadLetters []iceberg.DataFile
+	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic
+	// partition that the table does not know yet may begin anywhere.
+	Ranges map[TopicPartition]Range
+}
