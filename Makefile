@@ -1,0 +1,64 @@
+# Plain `make` lists the targets.
+GO      ?= go
+CACHE   ?= $(or $(FIRTH_E2E_CACHE),$(HOME)/.cache/firth-e2e)
+BIN     := bin
+LINT_V  := v2.15.0
+LINT    := $(CACHE)/bin/golangci-lint-$(LINT_V)
+SEEDS   ?= 100000
+FUZZ    ?= 60s
+export FIRTH_E2E_CACHE := $(CACHE)
+
+.PHONY: help demo build test race lint fuzz sim bench e2e soak check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+build: ## build the firth binary into bin/
+	$(GO) build -o $(BIN)/firth ./cmd/firth
+
+demo: build ## run the main job on the embedded broker, store and catalog
+	$(BIN)/firth demo
+
+test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no server needed)
+	$(GO) test ./...
+
+race: ## the same under the race detector
+	$(GO) test -race -timeout 20m ./...
+
+lint: $(LINT) ## style guide, vet and linters
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) run ./cmd/tidy
+	$(GO) vet -tags e2e ./...
+	$(LINT) run
+
+$(LINT):
+	GOBIN=$(CACHE)/gobin GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_V)
+	mkdir -p $(CACHE)/bin && mv $(CACHE)/gobin/golangci-lint $@
+
+fuzz: ## every fuzz target for FUZZ (60s) each
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) $$package || exit 1; \
+	  done; \
+	done
+
+sim: ## the simulator over SEEDS (100000) seeds
+	$(GO) run ./cmd/sim --seeds $(SEEDS)
+
+bench: ## the benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+e2e: build ## the same promises on real Kafka, MinIO, Postgres, Spark, Trino, ...
+	e2e/install.sh
+	$(GO) test -tags e2e -count 1 -timeout 40m -v ./e2e/...
+
+soak: build ## hours of kills, 100,000 seeds, load
+	e2e/install.sh
+	$(GO) run ./cmd/sim --seeds $(SEEDS)
+	FIRTH_SOAK=1 $(GO) test -tags e2e -count 1 -timeout 12h -v ./e2e/...
+
+check: lint race e2e ## what CI runs
+
+clean: ## remove what was built
+	rm -rf $(BIN) firth-demo
