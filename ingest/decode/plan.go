@@ -1,0 +1,292 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+)
+
+// Plan says how the records of a source become rows of one schema. It is compiled once, immutable
+// and shared by the decoders made from it.
+type Plan struct {
+	schema      *iceberg.Schema
+	arrowSchema *arrow.Schema
+	options     Options
+	// columns are the schema's top-level fields; metadata tells which of them the chunk fills.
+	columns  []*node
+	metadata []metadataColumn // "" for a column that the record's value fills
+	raw      int              // FormatRaw: the column that takes the value
+}
+
+// skipColumn stands where no column takes a field.
+const skipColumn = -1
+
+// NewPlan compiles a plan. An error names the column or option at fault.
+func NewPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
+	plan, err := newPlan(schema, options)
+	if err != nil {
+		return nil, err
+	}
+	switch options.Format {
+	case FormatRaw:
+		plan.raw, err = rawColumn(plan)
+	default:
+		err = fmt.Errorf("format %q is unknown: write json, csv or raw", options.Format)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+// newPlan compiles what all formats share: the nodes of the schema and the metadata columns.
+func newPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
+	options = options.withDefaults()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	arrowSchema, err := arrowSchemaOf(schema)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{schema: schema, arrowSchema: arrowSchema, options: options}
+	unused := maps.Clone(options.Columns)
+	for i, field := range schema.Fields() {
+		kind, err := metadataOf(field)
+		if err != nil {
+			return nil, err
+		}
+		column, err := newNode(nodeSource{field: field, path: field.Name, unused: unused,
+			options: options.Columns, dataType: arrowSchema.Field(i).Type})
+		if err != nil {
+			return nil, err
+		}
+		plan.columns = append(plan.columns, column)
+		plan.metadata = append(plan.metadata, kind)
+	}
+	if len(unused) > 0 {
+		name := slices.Sorted(maps.Keys(unused))[0]
+		return nil, fmt.Errorf("options name column %s, which the schema does not have", name)
+	}
+	return plan, nil
+}
+
+// Schema is the schema of the rows.
+func (p *Plan) Schema() *iceberg.Schema { return p.schema }
+
+// ArrowSchema is the schema of the batches.
+func (p *Plan) ArrowSchema() *arrow.Schema { return p.arrowSchema }
+
+// NewDecoder returns a decoder for one goroutine, which takes the memory of its batches from mem.
+func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
+	rows := newRows(p, mem)
+	switch p.options.Format {
+	case FormatRaw:
+		return newChunkDecoder(rows, rawDecoder{column: p.raw})
+	}
+	panic("BUG: plan of format " + string(p.options.Format))
+}
+
+// arrowSchemaOf is the arrow form of a table's schema, with field ids.
+func arrowSchemaOf(schema *iceberg.Schema) (*arrow.Schema, error) {
+	arrowSchema, err := icetable.SchemaToArrowSchema(schema, nil, true, false)
+	if err != nil {
+		return nil, fmt.Errorf("arrow form of the schema: %w", err)
+	}
+	return arrowSchema, nil
+}
+
+// node is one compiled field of the schema. Its column in a decoder has the same shape.
+type node struct {
+	name     string
+	path     string // dotted, from the top-level column down
+	id       int
+	required bool
+	kind     kind
+	dataType arrow.DataType
+	width    int // bytes: fixed, uuid, decimal
+	// precision and scale are a decimal's.
+	precision, scale int32
+	options          ColumnOptions
+	// children are the fields of a struct, the element of a list, the key and value of a map.
+	children []*node
+	// fields finds a child of a struct by its name in a record.
+	fields fieldTable
+}
+
+// kind is what a field holds.
+type kind uint8
+
+const (
+	kindUnknown kind = iota // always null
+	kindBool
+	kindInt
+	kindLong
+	kindFloat
+	kindDouble
+	kindDecimal
+	kindDate
+	kindTime
+	kindTimestamp   // microseconds, with or without zone
+	kindTimestampNs // nanoseconds, with or without zone
+	kindString
+	kindBinary
+	kindUUID
+	kindFixed
+	kindStruct
+	kindList
+	kindMap
+)
+
+func (k kind) layout() layout {
+	switch k {
+	case kindBool:
+		return layoutBool
+	case kindInt, kindFloat, kindDate:
+		return layout32
+	case kindLong, kindDouble, kindTime, kindTimestamp, kindTimestampNs:
+		return layout64
+	case kindDecimal, kindUUID, kindFixed:
+		return layoutFixed
+	case kindString, kindBinary:
+		return layoutBytes
+	case kindStruct:
+		return layoutStruct
+	case kindList, kindMap:
+		return layoutList
+	case kindUnknown:
+	}
+	return layoutNull
+}
+
+// nodeSource is what a node is compiled from.
+type nodeSource struct {
+	field    iceberg.NestedField
+	path     string
+	dataType arrow.DataType
+	options  map[string]ColumnOptions
+	unused   map[string]ColumnOptions // of options, those that no field has taken yet
+}
+
+func newNode(src nodeSource) (*node, error) {
+	n := &node{name: src.field.Name, path: src.path, id: src.field.ID, required: src.field.Required,
+		dataType: src.dataType, options: src.options[src.path]}
+	delete(src.unused, src.path)
+	if strings.Contains(src.path, ".") && len(n.options.Path) > 1 {
+		return nil, fmt.Errorf("column %s: a field within a column can only be renamed, not moved", src.path)
+	}
+	var err error
+	if n.kind, err = kindOf(src.field.Type); err != nil {
+		return nil, fmt.Errorf("column %s: %w", src.path, err)
+	}
+	switch t := src.field.Type.(type) {
+	case iceberg.FixedType:
+		n.width = t.Len()
+	case iceberg.UUIDType:
+		n.width = 16
+	case iceberg.DecimalType:
+		n.width, n.precision, n.scale = 16, int32(t.Precision()), int32(t.Scale())
+	}
+	for i, child := range childFields(src.field.Type) {
+		compiled, err := newNode(nodeSource{field: child, path: src.path + "." + child.Name,
+			options: src.options, unused: src.unused, dataType: childType(src.dataType, i)})
+		if err != nil {
+			return nil, err
+		}
+		n.children = append(n.children, compiled)
+	}
+	if n.kind == kindStruct {
+		n.fields, err = newFieldTable(sourceNames(n.children))
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", src.path, err)
+		}
+	}
+	return n, nil
+}
+
+// sourceName is the name under which a record holds the field.
+func (n *node) sourceName() string {
+	if len(n.options.Path) > 0 {
+		return n.options.Path[len(n.options.Path)-1]
+	}
+	return n.name
+}
+
+func sourceNames(nodes []*node) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.sourceName()
+	}
+	return names
+}
+
+func kindOf(t iceberg.Type) (kind, error) {
+	switch t.(type) {
+	case iceberg.UnknownType:
+		return kindUnknown, nil
+	case iceberg.BooleanType:
+		return kindBool, nil
+	case iceberg.Int32Type:
+		return kindInt, nil
+	case iceberg.Int64Type:
+		return kindLong, nil
+	case iceberg.Float32Type:
+		return kindFloat, nil
+	case iceberg.Float64Type:
+		return kindDouble, nil
+	case iceberg.DecimalType:
+		return kindDecimal, nil
+	case iceberg.DateType:
+		return kindDate, nil
+	case iceberg.TimeType:
+		return kindTime, nil
+	case iceberg.TimestampType, iceberg.TimestampTzType:
+		return kindTimestamp, nil
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return kindTimestampNs, nil
+	case iceberg.StringType:
+		return kindString, nil
+	case iceberg.BinaryType:
+		return kindBinary, nil
+	case iceberg.UUIDType:
+		return kindUUID, nil
+	case iceberg.FixedType:
+		return kindFixed, nil
+	case *iceberg.StructType:
+		return kindStruct, nil
+	case *iceberg.ListType:
+		return kindList, nil
+	case *iceberg.MapType:
+		return kindMap, nil
+	}
+	return kindUnknown, fmt.Errorf("type %s cannot be decoded into", t)
+}
+
+func childFields(t iceberg.Type) []iceberg.NestedField {
+	if nested, ok := t.(iceberg.NestedType); ok {
+		return nested.Fields()
+	}
+	return nil
+}
+
+func childType(t arrow.DataType, i int) arrow.DataType {
+	switch t := t.(type) {
+	case *arrow.StructType:
+		return t.Field(i).Type
+	case *arrow.MapType:
+		return t.ValueType().Field(i).Type
+	case arrow.ListLikeType:
+		return t.Elem()
+	}
+	panic("BUG: " + t.String() + " has no children")
+}
+
+// errAmbiguous says that two columns would take one field.
+var errAmbiguous = errors.New("two columns of one name")
