@@ -1,0 +1,248 @@
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// partBytes is the size of a part of a multipart upload, and the size up to which an object is
+	// put by one request. S3 wants 5 MiB or more; 16 MiB keeps a request's overhead under 1 % at
+	// 100 MB/s and still lets the largest object be 156 GiB.
+	partBytes = 16 << 20
+	partsMax  = 10_000
+	// partsAtOnce parts are sent at a time, which bounds the memory of a Put to 64 MiB with the
+	// one being filled.
+	partsAtOnce = 3
+	// markerKey is the user metadata that holds a random name of the Put that made an object. A
+	// retry that finds its own marker knows that the lost answer was "done".
+	markerKey = "Firth-Put"
+)
+
+// errBody wraps an error of the caller's reader, which no retry cures.
+var errBody = errors.New("read body")
+
+// Put implements Store.
+func (s *S3) Put(
+	ctx context.Context, location string, body io.Reader, size int64, opts PutOptions,
+) (Object, error) {
+	at, err := parseObject(location)
+	if err != nil {
+		return Object{}, fmt.Errorf("put %s: %w", location, err)
+	}
+	if size > partBytes*partsMax {
+		return Object{}, fmt.Errorf("put %s: %d bytes are more than the %d that fit",
+			location, size, int64(partBytes)*partsMax)
+	}
+	p := &s3Put{store: s, at: at, opts: opts, marker: rand.Text()}
+	object, err := p.run(ctx, sizedReader(body, size), size)
+	if err != nil {
+		return Object{}, fmt.Errorf("put %s: %w", location, err)
+	}
+	return object, nil
+}
+
+// s3Put is one Put under way.
+type s3Put struct {
+	store  *S3
+	at     place
+	opts   PutOptions
+	marker string
+}
+
+func (p *s3Put) run(ctx context.Context, body io.Reader, size int64) (Object, error) {
+	var first bytes.Buffer
+	first.Grow(int(min(max(size, 0), partBytes)) + bytes.MinRead) // so that no growth follows
+	if _, err := first.ReadFrom(io.LimitReader(body, partBytes)); err != nil {
+		return Object{}, fmt.Errorf("%w: %w", errBody, err)
+	}
+	if first.Len() < partBytes {
+		return p.single(ctx, first.Bytes())
+	}
+	return p.multipart(ctx, first.Bytes(), body)
+}
+
+// single puts the object by one request.
+func (p *s3Put) single(ctx context.Context, content []byte) (Object, error) {
+	opts := p.conditions()
+	opts.UserMetadata = map[string]string{markerKey: p.marker}
+	var done minio.UploadInfo
+	size := int64(len(content))
+	err := p.store.try(ctx, func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, bodyTime(size))
+		defer cancel()
+		done, err = p.store.client.PutObject(
+			ctx, p.at.bucket, p.at.key, bytes.NewReader(content), size, "", "", opts)
+		return err
+	})
+	return p.settle(ctx, Object{Location: p.at.location, Size: size, ETag: done.ETag}, err)
+}
+
+// multipart puts first and what is left of body in parts.
+func (p *s3Put) multipart(ctx context.Context, first []byte, body io.Reader) (Object, error) {
+	var upload string
+	err := p.store.try(ctx, func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, attemptTime)
+		defer cancel()
+		upload, err = p.store.client.NewMultipartUpload(ctx, p.at.bucket, p.at.key,
+			minio.PutObjectOptions{UserMetadata: map[string]string{markerKey: p.marker}})
+		return err
+	})
+	if err != nil {
+		return Object{}, p.store.explain(err)
+	}
+	parts, size, err := p.sendParts(ctx, upload, first, body)
+	if err != nil {
+		p.abort(ctx, upload)
+		return Object{}, p.store.explain(err)
+	}
+	var done minio.UploadInfo
+	err = p.store.try(ctx, func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, bodyTime(size)) // some stores copy the parts now
+		defer cancel()
+		done, err = p.store.client.CompleteMultipartUpload(
+			ctx, p.at.bucket, p.at.key, upload, parts, p.conditions())
+		return err
+	})
+	object, err := p.settle(ctx, Object{Location: p.at.location, Size: size, ETag: done.ETag}, err)
+	if errors.Is(err, ErrPrecondition) {
+		p.abort(ctx, upload)
+	}
+	return object, err
+}
+
+// sendParts sends a few parts at a time while it reads the next one.
+func (p *s3Put) sendParts(
+	ctx context.Context, upload string, first []byte, body io.Reader,
+) ([]minio.CompletePart, int64, error) {
+	var sent []*minio.CompletePart
+	var size int64
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	free := make(chan []byte, partsAtOnce+1)
+	var readErr error
+	for part := first; len(part) > 0 && groupCtx.Err() == nil; {
+		if len(sent) == partsMax {
+			readErr = fmt.Errorf("%w: it is longer than the %d bytes that fit",
+				errBody, int64(partBytes)*partsMax)
+			break
+		}
+		done := &minio.CompletePart{PartNumber: len(sent) + 1}
+		sent = append(sent, done)
+		size += int64(len(part))
+		sending := part
+		group.Go(func() error {
+			err := p.sendPart(groupCtx, upload, sending, done)
+			free <- sending[:cap(sending)]
+			return err
+		})
+		if part, readErr = readPart(body, free); readErr != nil {
+			break
+		}
+	}
+	if err := errors.Join(readErr, group.Wait()); err != nil {
+		return nil, 0, err
+	}
+	parts := make([]minio.CompletePart, len(sent))
+	for i, part := range sent {
+		parts[i] = *part
+	}
+	return parts, size, nil
+}
+
+func (p *s3Put) sendPart(
+	ctx context.Context, upload string, content []byte, done *minio.CompletePart,
+) error {
+	return p.store.try(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, bodyTime(int64(len(content))))
+		defer cancel()
+		part, err := p.store.client.PutObjectPart(ctx, p.at.bucket, p.at.key, upload,
+			done.PartNumber, bytes.NewReader(content), int64(len(content)),
+			minio.PutObjectPartOptions{})
+		done.ETag = part.ETag
+		return err
+	})
+}
+
+// readPart fills a buffer from body; an empty part is the end.
+func readPart(body io.Reader, free chan []byte) ([]byte, error) {
+	var buffer []byte
+	select {
+	case buffer = <-free:
+	default:
+	}
+	if cap(buffer) < partBytes {
+		buffer = make([]byte, partBytes)
+	}
+	buffer = buffer[:partBytes]
+	for n := 0; ; {
+		if n == partBytes {
+			return buffer, nil
+		}
+		read, err := body.Read(buffer[n:])
+		n += read
+		if err == io.EOF { // not errors.Is: a torn source may wrap it
+			return buffer[:n], nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBody, err)
+		}
+	}
+}
+
+// abort frees the parts. They are invisible, so when this fails nothing but room is lost, which the
+// bucket's rule for incomplete uploads gives back.
+func (p *s3Put) abort(ctx context.Context, upload string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
+	defer cancel()
+	_ = p.store.client.AbortMultipartUpload(ctx, p.at.bucket, p.at.key, upload)
+}
+
+// settle decides what the last answer means. A failed precondition or a vanished upload may be the
+// work of an earlier try of this very Put whose answer was lost.
+func (p *s3Put) settle(ctx context.Context, object Object, err error) (Object, error) {
+	if err == nil {
+		object.Modified = time.Now()
+		return object, nil
+	}
+	err = p.store.explain(err)
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) || !errors.Is(err, ErrPrecondition) &&
+		!errors.Is(err, ErrNotFound) && answer.Code != "NoSuchUpload" {
+		return Object{}, err
+	}
+	found, statErr := p.store.stat(ctx, p.at)
+	switch {
+	case statErr == nil && found.UserMetadata[markerKey] == p.marker:
+		return p.at.describe(found), nil
+	case statErr != nil && !errors.Is(p.store.explain(statErr), ErrNotFound):
+		return Object{}, fmt.Errorf("read back after %w: %w", err, statErr)
+	case errors.Is(err, ErrNotFound) && p.opts.IfMatch != "":
+		return Object{}, fmt.Errorf("%w: there is no object", ErrPrecondition)
+	}
+	return Object{}, err
+}
+
+func (p *s3Put) conditions() minio.PutObjectOptions {
+	var opts minio.PutObjectOptions
+	if p.opts.IfAbsent {
+		opts.SetMatchETagExcept("*")
+	}
+	if p.opts.IfMatch != "" {
+		opts.SetMatchETag(p.opts.IfMatch)
+	}
+	return opts
+}
+
+// bodyTime bounds a try that carries size bytes.
+func bodyTime(size int64) time.Duration {
+	return attemptTime + time.Duration(size/bytesPerSecondSlow)*time.Second
+}

@@ -1,0 +1,145 @@
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// uploadBufferMax is how much an Upload holds before it begins to stream: smaller objects, which
+// manifests, metadata and most streaming files are, become one plain Put without a goroutine.
+const uploadBufferMax = 8 << 20
+
+var errUploadAborted = errors.New("upload aborted")
+
+// Upload is a writer of one object, built on Store.Put. The object appears when Close returns nil,
+// and not at all before. It belongs to one goroutine, and must end in Close or Abort.
+type Upload struct {
+	put    func(body io.Reader, size int64) (Object, error)
+	buffer []byte
+	size   int64
+	stream *uploadStream // nil until the buffer overflows
+	object Object
+	err    error // sticky: what ended the upload
+	ended  bool
+}
+
+type uploadStream struct {
+	pipe   *io.PipeWriter
+	result chan error
+	object Object // set before result is sent
+}
+
+// Create begins an upload to location. ctx bounds all of it, Close included.
+func Create(ctx context.Context, store Store, location string) *Upload {
+	return CreateIf(ctx, store, location, PutOptions{})
+}
+
+// CreateIf is Create with preconditions, which are checked when the object is put: a violation may
+// show at any Write, and at Close at the latest.
+func CreateIf(ctx context.Context, store Store, location string, opts PutOptions) *Upload {
+	return &Upload{put: func(body io.Reader, size int64) (Object, error) {
+		return store.Put(ctx, location, body, size, opts)
+	}}
+}
+
+// Write implements io.Writer.
+func (u *Upload) Write(p []byte) (int, error) {
+	if u.ended {
+		return 0, errors.New("write to an upload that has ended")
+	}
+	if u.err != nil {
+		return 0, u.err
+	}
+	u.size += int64(len(p))
+	if u.stream == nil && len(u.buffer)+len(p) <= uploadBufferMax {
+		u.buffer = append(u.buffer, p...)
+		return len(p), nil
+	}
+	if u.stream == nil {
+		u.startStream()
+		if _, err := u.stream.pipe.Write(u.buffer); err != nil {
+			return 0, u.fail(err)
+		}
+		u.buffer = nil
+	}
+	n, err := u.stream.pipe.Write(p)
+	if err != nil {
+		return n, u.fail(err)
+	}
+	return n, nil
+}
+
+// startStream hands the object to a Put that reads while the caller writes.
+func (u *Upload) startStream() {
+	reader, writer := io.Pipe()
+	stream := &uploadStream{pipe: writer, result: make(chan error, 1)}
+	u.stream = stream
+	go func() {
+		object, err := u.put(reader, -1)
+		if err != nil {
+			_ = reader.CloseWithError(err) // always nil; wakes a Write that waits
+		}
+		stream.object = object
+		stream.result <- err
+	}()
+}
+
+func (u *Upload) fail(err error) error {
+	u.err = err
+	return err
+}
+
+// Size is the number of bytes written so far.
+func (u *Upload) Size() int64 { return u.size }
+
+// Close finishes the object. Its error is the upload's: nothing is there, unless the answer of the
+// store was lost.
+func (u *Upload) Close() error {
+	if u.ended {
+		return u.err
+	}
+	u.ended = true
+	if u.stream == nil {
+		if u.err == nil {
+			u.object, u.err = u.put(bytes.NewReader(u.buffer), int64(len(u.buffer)))
+		}
+		u.buffer = nil
+		return u.err
+	}
+	_ = u.stream.pipe.Close() // always nil
+	if err := <-u.stream.result; err != nil {
+		u.err = err
+	}
+	u.object = u.stream.object
+	return u.err
+}
+
+// Abort gives the upload up; nothing becomes visible. After Close it does nothing.
+func (u *Upload) Abort() {
+	if u.ended {
+		return
+	}
+	u.ended = true
+	u.buffer = nil
+	if u.stream != nil {
+		_ = u.stream.pipe.CloseWithError(errUploadAborted) // always nil
+		<-u.stream.result                                  // an error is what was asked for
+	}
+	if u.err == nil {
+		u.err = errUploadAborted
+	}
+}
+
+// Object describes what was stored. It fails before a successful Close.
+func (u *Upload) Object() (Object, error) {
+	if !u.ended {
+		return Object{}, errors.New("upload is not closed")
+	}
+	if u.err != nil {
+		return Object{}, fmt.Errorf("upload is not complete: %w", u.err)
+	}
+	return u.object, nil
+}
