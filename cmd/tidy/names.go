@@ -70,7 +70,7 @@ func hasWord(name, word string) bool {
 }
 
 func endsWord(rest string) bool {
-	return rest == "" || !unicode.IsLower(rune(rest[0]))
+	return rest == "" || !unicode.IsLower(rune(rest[0])) && !unicode.IsDigit(rune(rest[0]))
 }
 
 // declared lists the names that a file declares at package level, with methods.

@@ -21,7 +21,7 @@ func checkVariables(files []*file) []breach {
 			}
 			for _, spec := range gen.Specs {
 				for _, name := range spec.(*ast.ValueSpec).Names {
-					variables[key{f.folder(), name.Name}] = true
+					variables[key{f.folder(), name.Name}] = name.Name != "_"
 				}
 			}
 		}
