@@ -1,0 +1,2 @@
+// Package catalogtest is the conformance suite of catalog.Store: every implementation passes TestStore.
+package catalogtest
