@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"time"
 
 	"github.com/firthlake/firth/commit"
 )
@@ -26,16 +27,21 @@ type Chunk struct {
 	TopicPartition commit.TopicPartition
 	From, Next     commit.Offset
 	Records        []Record
+	// End is the end of the log when the chunk was fetched, for lag; 0 when not known.
+	End commit.Offset
 }
 
 // Source is a log as ingest needs it: topic partitions come and go, records arrive in offset order.
-// Poll, Seek and Close are called by one goroutine.
+// Poll, Seek, Resolve and Close are called by one goroutine, Ack by any.
 type Source interface {
-	// Poll waits for something to happen and returns it; it returns early when ctx ends. An
-	// Event with neither chunks nor changes of assignment is allowed.
+	// Poll waits for something to happen and returns it. When ctx ends it returns an empty
+	// event and no error: an error means that the source is of no more use.
 	Poll(ctx context.Context) (Event, error)
+	// Resolve says which offsets start means for partitions, at this moment.
+	Resolve(ctx context.Context, start Start, partitions []commit.TopicPartition) (commit.Position, error)
 	// Seek sets where reading goes on for assigned topic partitions. It must be called for every
-	// partition in Event.Assigned before its records arrive.
+	// partition in Event.Assigned before its records arrive, and again for one in
+	// Event.OutOfRange. Partitions that are not assigned any more are passed over.
 	Seek(ctx context.Context, position commit.Position) error
 	// Ack publishes committed offsets for lag tools. They are never read to resume.
 	Ack(ctx context.Context, position commit.Position) error
@@ -43,8 +49,8 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
-// Event is what one Poll brought. Within one event, revocations come first, then assignments, then
-// chunks of the partitions still assigned.
+// Event is what one Poll brought. Within one event, revocations and losses come first, then
+// assignments, then chunks of the partitions still assigned.
 type Event struct {
 	// Assigned are topic partitions that this reader now has.
 	Assigned []commit.TopicPartition
@@ -52,8 +58,31 @@ type Event struct {
 	Revoked []commit.TopicPartition
 	// Lost are partitions that somebody else may have already: drop what is buffered.
 	Lost []commit.TopicPartition
+	// OutOfRange are assigned partitions whose wanted offset the log does not hold. They are
+	// silent until they are sought again.
+	OutOfRange []*OutOfRangeError
 	// Chunks are records, at most one chunk per topic partition.
 	Chunks []Chunk
+	// Warnings are troubles that the source goes on retrying: a broker away, a topic missing.
+	Warnings []error
 	// Release, when not nil, must be called once the revoked partitions are committed or dropped.
 	Release func()
 }
+
+// Start says where reading begins in a topic that a table has never read. A partition that appears
+// later in a topic already read always begins at its first offset.
+type Start struct {
+	Kind StartKind
+	// Time is the instant for StartAtTime: the first record with that timestamp or a later one.
+	Time time.Time
+}
+
+// StartKind is one of the ways to choose a first offset.
+type StartKind int
+
+// The ways to choose a first offset.
+const (
+	StartEarliest StartKind = iota // the first offset that the log still holds
+	StartLatest                    // the end of the log
+	StartAtTime                    // the first record at or after Start.Time, else the end
+)

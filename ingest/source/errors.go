@@ -1,0 +1,47 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/firthlake/firth/commit"
+)
+
+// The conditions that a caller must tell apart; errors wrap them with the act and its object.
+var (
+	// ErrUnreachable says that no broker answered.
+	ErrUnreachable = errors.New("broker unreachable")
+	// ErrCredentials says that the broker refused the user, the password or the token.
+	ErrCredentials = errors.New("credentials refused")
+	// ErrClosed says that the source was closed.
+	ErrClosed = errors.New("source closed")
+)
+
+// OutOfRangeError says that the log does not hold the offset at which reading had to go on: it lies
+// before First (retention removed it) or behind End (the log was cut off).
+type OutOfRangeError struct {
+	TopicPartition commit.TopicPartition
+	Wanted         commit.Offset
+	First, End     commit.Offset
+}
+
+func (e *OutOfRangeError) Error() string {
+	if e.Wanted > e.End {
+		return fmt.Sprintf("%s: offset %d is behind the end of the log (%d): the log was cut off or replaced",
+			e.TopicPartition, e.Wanted, e.End)
+	}
+	return fmt.Sprintf("%s: offsets %d to %d are out of retention: the log now begins at %d",
+		e.TopicPartition, e.Wanted, e.First-1, e.First)
+}
+
+// MissingTopicError says that topics asked for by name do not exist.
+type MissingTopicError struct {
+	Cluster string
+	Topics  []string
+}
+
+func (e *MissingTopicError) Error() string {
+	return fmt.Sprintf("no topic %s on cluster %s: create it, or correct the name in the table's spec "+
+		"(`firth topics` lists what is there)", strings.Join(e.Topics, ", "), e.Cluster)
+}

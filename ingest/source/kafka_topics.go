@@ -1,0 +1,230 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/firthlake/firth/commit"
+)
+
+// described is what metadata says about topics.
+type described struct {
+	cluster string
+	ids     map[string]uuid.UUID
+}
+
+// describe asks a cluster about topics over a connection of its own, so that what is wrong with the
+// connection shows before anything waits for it.
+func describe(ctx context.Context, connection Connection, topics []string) (described, error) {
+	opts, err := connection.ClientOptions()
+	if err != nil {
+		return described{}, fmt.Errorf("connect to Kafka: %w", err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(requestTimeout), kgo.RequestRetries(2))...)
+	if err != nil {
+		return described{}, fmt.Errorf("connect to Kafka: %w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	// A ping tries each broker once, where metadata would go round until its time is over.
+	if err := client.Ping(ctx); err != nil {
+		return described{}, fmt.Errorf("connect to Kafka at %s: %w",
+			strings.Join(connection.Brokers, ", "), connectionError(err))
+	}
+	return describeWith(ctx, kadm.NewClient(client), topics)
+}
+
+// describeWith returns the ids of topics and *MissingTopicError when one is not there.
+func describeWith(ctx context.Context, admin *kadm.Client, topics []string) (described, error) {
+	metadata, err := admin.Metadata(ctx, topics...)
+	if err != nil {
+		return described{}, fmt.Errorf("describe topics %s: %w",
+			strings.Join(topics, ", "), connectionError(err))
+	}
+	if metadata.Cluster == "" {
+		return described{}, errors.New(
+			"the cluster has no id, so offsets cannot be told from another cluster's: " +
+				"firth needs Kafka 0.10.1 or newer")
+	}
+	d := described{cluster: metadata.Cluster, ids: map[string]uuid.UUID{}}
+	var missing []string
+	for _, name := range topics {
+		topic, found := metadata.Topics[name]
+		switch {
+		case !found || errors.Is(topic.Err, kerr.UnknownTopicOrPartition):
+			missing = append(missing, name)
+		case topic.Err != nil:
+			return described{}, fmt.Errorf("describe topic %s: %w", name, connectionError(topic.Err))
+		default:
+			d.ids[name] = uuid.UUID(topic.ID)
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return d, &MissingTopicError{Cluster: d.cluster, Topics: missing}
+	}
+	return d, nil
+}
+
+// checkTopics looks, now and then, whether topics were re-created or removed. Partitions of a
+// topic's former self are lost; those of the new one are assigned under the new id.
+func (k *Kafka) checkTopics(ctx context.Context) []error {
+	now := k.opts.Now()
+	if now.Before(k.nextCheck) {
+		return nil
+	}
+	k.nextCheck = now.Add(k.opts.MetadataInterval)
+	known := k.topicIDs()
+	var topics []string
+	for topic := range known {
+		topics = append(topics, topic)
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	d, err := describeWith(ctx, k.admin, topics)
+	var missing *MissingTopicError
+	if err != nil && !errors.As(err, &missing) {
+		return []error{err}
+	}
+	for topic, id := range d.ids {
+		if was := known[topic]; id != was && was != uuid.Nil && id != uuid.Nil {
+			k.replaceTopic(topic)
+		}
+	}
+	if missing != nil {
+		return []error{missing}
+	}
+	return nil
+}
+
+func (k *Kafka) topicIDs() map[string]uuid.UUID {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ids := map[string]uuid.UUID{}
+	for _, p := range k.partitions {
+		ids[p.id.Topic] = p.id.TopicID
+	}
+	return ids
+}
+
+// replaceTopic makes the client forget a topic's former self and join its new one. A pattern finds
+// it again by itself.
+func (k *Kafka) replaceTopic(topic string) {
+	k.mu.Lock()
+	var indexes []int32
+	for name := range k.partitions {
+		if name.topic == topic {
+			indexes = append(indexes, name.index)
+		}
+	}
+	k.pending.Lost = append(k.pending.Lost, k.remove(map[string][]int32{topic: indexes})...)
+	k.wake()
+	k.mu.Unlock()
+	k.opts.Logger.Warn("topic was re-created", "topic", topic)
+	k.client.PurgeTopicsFromConsuming(topic)
+	if len(k.opts.Patterns) == 0 {
+		k.client.AddConsumeTopics(topic)
+	}
+}
+
+// resolve asks the log where start is.
+func resolve(
+	ctx context.Context, admin *kadm.Client, start Start, partitions []commit.TopicPartition,
+) (commit.Position, error) {
+	var topics []string
+	for _, id := range partitions {
+		if !slices.Contains(topics, id.Topic) {
+			topics = append(topics, id.Topic)
+		}
+	}
+	if len(topics) == 0 {
+		return commit.Position{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var listed kadm.ListedOffsets
+	var err error
+	switch start.Kind {
+	case StartEarliest:
+		listed, err = admin.ListStartOffsets(ctx, topics...)
+	case StartLatest:
+		listed, err = admin.ListEndOffsets(ctx, topics...)
+	case StartAtTime:
+		listed, err = admin.ListOffsetsAfterMilli(ctx, start.Time.UnixMilli(), topics...)
+	default:
+		panic(fmt.Sprintf("BUG: start kind %d", start.Kind))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list offsets of %s: %w", strings.Join(topics, ", "), connectionError(err))
+	}
+	position := make(commit.Position, len(partitions))
+	for _, id := range partitions {
+		offset, found := listed.Lookup(id.Topic, id.Partition)
+		switch {
+		case !found:
+			return nil, fmt.Errorf("list offsets of %s: no answer for this partition", id)
+		case offset.Err != nil:
+			return nil, fmt.Errorf("list offsets of %s: %w", id, connectionError(offset.Err))
+		}
+		position[id] = commit.Offset(offset.Offset)
+	}
+	return position, nil
+}
+
+// connectionError adds to err which of the known troubles it is and what to do about it.
+func connectionError(err error) error {
+	var netErr net.Error
+	var firstRead *kgo.ErrFirstReadEOF
+	var opErr *net.OpError
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.IllegalSaslState),
+		errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return fmt.Errorf("%w: check user, password and mechanism of the cluster: %w", ErrCredentials, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed),
+		errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return fmt.Errorf("%w: the user needs READ and DESCRIBE on topics and group: %w", ErrCredentials, err)
+	case errors.As(err, &firstRead), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: the broker closed the connection at once: check TLS, user and password: %w",
+			ErrUnreachable, err)
+	case errors.As(err, &opErr), errors.As(err, &netErr), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: check address, port, TLS and firewall: %w", ErrUnreachable, err)
+	}
+	return err
+}
+
+// retention is the shortest of a topic's two limits, as the broker's configuration says; a negative
+// value means no limit.
+func retention(configs []kadm.Config) (age time.Duration, bytes int64) {
+	age, bytes = -1, -1
+	for _, c := range configs {
+		if c.Value == nil {
+			continue
+		}
+		var n int64
+		if _, err := fmt.Sscan(*c.Value, &n); err != nil {
+			continue // not a number: some other setting
+		}
+		switch c.Key {
+		case "retention.ms":
+			if n >= 0 {
+				age = time.Duration(n) * time.Millisecond
+			}
+		case "retention.bytes":
+			bytes = n
+		}
+	}
+	return age, bytes
+}
