@@ -309,7 +309,8 @@ func (c *Client) callNode(ctx context.Context, node *url.URL, r request, out any
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		// The cause is kept as text: a time-out of the client is no end of the caller's context.
+		return fmt.Errorf("%w: %s", ErrUnavailable, err.Error())
 	}
 	defer resp.Body.Close() // only read from, nothing to lose
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyBytesMax+1))
@@ -317,7 +318,7 @@ func (c *Client) callNode(ctx context.Context, node *url.URL, r request, out any
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return fmt.Errorf("%w: read the answer of %s: %w", ErrUnavailable, node.Host, err)
+		return fmt.Errorf("%w: read the answer of %s: %s", ErrUnavailable, node.Host, err.Error())
 	case len(body) > bodyBytesMax:
 		return fmt.Errorf("%w: answer of %s is larger than %d bytes",
 			ErrUnavailable, node.Host, bodyBytesMax)

@@ -1,0 +1,212 @@
+package decode
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/firthlake/firth/ingest/messageschema"
+)
+
+// protoCompiler makes the program of one message.
+type protoCompiler struct{ *resolver }
+
+func compileProtobuf(ctx context.Context, c compilation) (program, error) {
+	imports := make(map[string]string, len(c.schema.Imports))
+	for _, imported := range c.schema.Imports {
+		imports[imported.Name] = imported.Text
+	}
+	file, err := messageschema.ParseProtobuf(ctx, c.schema.Text, imports)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSchema, err)
+	}
+	p := &protoProgram{compilation: c, file: file}
+	options := c.decoder.plan.writers.options
+	if options.Fixed != nil {
+		descriptor, err := messageschema.ProtobufMessageNamed(file, options.Message)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errSchema, err)
+		}
+		p.fixed, err = p.message(descriptor)
+		return p, err
+	}
+	return p, nil
+}
+
+// message compiles one message of the schema.
+func (p *protoProgram) message(descriptor protoreflect.MessageDescriptor) (program, error) {
+	c := p.compilation
+	c.resolver = c.decoder.newResolver()
+	compiler := protoCompiler{resolver: c.resolver}
+	return c.finish(&protoRoot{
+		message:  compiler.message(c.root, descriptor),
+		depthMax: c.decoder.plan.options.DepthMax,
+		cells:    &c.decoder.cells,
+	})
+}
+
+func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescriptor) *protoMessage {
+	m := &protoMessage{}
+	if t.node != nil {
+		m.column = t.column
+	}
+	var numbers []uint32
+	oneofs := map[protoreflect.FullName][]int{}
+	found := map[*destination]bool{}
+	for i := range of.Fields().Len() {
+		field := of.Fields().Get(i)
+		inside := c.match(t, of, field)
+		if inside == nil || found[inside] {
+			c.unknownProtobuf(t, field)
+			continue
+		}
+		found[inside] = true
+		compiled := c.field(inside, field)
+		compiled.top = inside.top
+		if oneof := field.ContainingOneof(); oneof != nil {
+			oneofs[oneof.FullName()] = append(oneofs[oneof.FullName()], len(m.fields))
+		}
+		numbers = append(numbers, uint32(field.Number()))
+		m.fields = append(m.fields, compiled)
+	}
+	for _, members := range oneofs {
+		for _, member := range members {
+			for _, rival := range members {
+				if rival != member {
+					m.fields[member].rivals = append(m.fields[member].rivals, rival)
+				}
+			}
+		}
+	}
+	m.numbers = newProtoNumbers(numbers)
+	missing := c.missing(t, func(inside *destination) bool { return found[inside] })
+	if t.node != nil {
+		m.missing = missing
+	}
+	return m
+}
+
+func (c *protoCompiler) match(t *destination, of protoreflect.MessageDescriptor,
+	field protoreflect.FieldDescriptor,
+) *destination {
+	has := func(name string) bool { return of.Fields().ByName(protoreflect.Name(name)) != nil }
+	return t.find(string(field.Name()), nil, has)
+}
+
+func (c *protoCompiler) unknownProtobuf(t *destination, field protoreflect.FieldDescriptor) {
+	column, _ := messageschema.ProtobufColumn(field, c.writer.columns())
+	c.unknownField(t, column)
+}
+
+// field compiles a field into a column, or an object that leads to columns.
+func (c *protoCompiler) field(t *destination, of protoreflect.FieldDescriptor) protoField {
+	f := protoField{top: skipColumn, wire: protoWire(of)}
+	if t.node == nil {
+		if of.Message() == nil || of.IsList() || of.IsMap() {
+			f.code = protoMismatch // nothing there to lead to columns; they stay null
+			return f
+		}
+		f.code, f.message = protoSubmessage, c.message(t, of.Message())
+		return f
+	}
+	f.put = put{node: t.node, column: t.column}
+	switch {
+	case of.IsMap():
+		return c.mapField(t, of, f)
+	case of.IsList():
+		if t.node.kind != kindList {
+			return mismatched(f, "repeated field")
+		}
+		element := c.single(t.inside[0], of)
+		element.repeated, element.column = true, t.column
+		element.width = t.node.children[0].cells()
+		if element.code == protoMismatch {
+			return mismatched(f, "repeated "+element.put.from.name)
+		}
+		return element
+	}
+	if of.HasPresence() && of.Cardinality() != protoreflect.Required {
+		c.optional(t)
+	}
+	return c.single(t, of)
+}
+
+func mismatched(f protoField, name string) protoField {
+	f.code, f.absent, f.message = protoMismatch, absentNull, nil
+	f.put.code, f.put.from.name = putMismatch, name
+	return f
+}
+
+// mapField compiles a map: each entry is a message of key and value.
+func (c *protoCompiler) mapField(t *destination, of protoreflect.FieldDescriptor, f protoField) protoField {
+	if t.node.kind != kindMap {
+		return mismatched(f, "map")
+	}
+	key, value := c.single(t.inside[0], of.MapKey()), c.single(t.inside[1], of.MapValue())
+	if key.code == protoMismatch || value.code == protoMismatch {
+		return mismatched(f, "map of other types")
+	}
+	key.absent, value.absent = absentZero, absentZero
+	f.code, f.repeated, f.isMap, f.column = protoSubmessage, true, true, t.column
+	f.message = &protoMessage{fields: []protoField{key, value}, numbers: newProtoNumbers([]uint32{1, 2})}
+	f.width = t.node.children[0].cells() + t.node.children[1].cells()
+	return f
+}
+
+// single compiles one value of a field, which may be an element.
+func (c *protoCompiler) single(t *destination, of protoreflect.FieldDescriptor) protoField {
+	f := protoField{top: skipColumn, wire: protoWire(of), put: put{node: t.node, column: t.column}}
+	if of.Message() != nil {
+		return c.submessage(t, of, f)
+	}
+	column, _ := messageschema.ProtobufColumn(of, c.writer.columns())
+	if of.IsList() {
+		column = childFields(column.Type)[0]
+	}
+	c.compare(t, column.Type)
+	s := protoScalars[of.Kind()]
+	f.code, f.put = s.code, newPut(s.from, t.node, t.column)
+	if !of.HasPresence() {
+		f.absent = absentZero
+	}
+	if f.put.code == putMismatch {
+		return mismatched(f, s.from.name)
+	}
+	if of.Enum() != nil {
+		f.symbols = newProtoSymbols(of.Enum())
+	}
+	return f
+}
+
+func (c *protoCompiler) submessage(t *destination, of protoreflect.FieldDescriptor, f protoField) protoField {
+	m := of.Message()
+	known := messageschema.KnownProtobuf(m)
+	isTime := t.node.kind == kindTimestamp || t.node.kind == kindTimestampNs
+	switch {
+	case t.node.kind == kindStruct:
+		f.code, f.message = protoSubmessage, c.message(t, m)
+	case known == messageschema.ProtobufTimestamp && isTime:
+		f.code = protoTimestamp
+	case known == messageschema.ProtobufScalar:
+		value := c.single(t, m.Fields().ByNumber(1))
+		if value.code == protoMismatch {
+			return mismatched(f, string(m.Name()))
+		}
+		f.code = protoSubmessage
+		f.message = &protoMessage{fields: []protoField{value}, numbers: newProtoNumbers([]uint32{1})}
+	default:
+		return mismatched(f, "message "+string(m.Name()))
+	}
+	return f
+}
+
+func protoWire(of protoreflect.FieldDescriptor) byte {
+	switch of.Kind() {
+	case protoreflect.GroupKind:
+		return wireGroup
+	case protoreflect.MessageKind:
+		return wireBytes
+	}
+	return protoScalars[of.Kind()].wire
+}
