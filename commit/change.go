@@ -47,6 +47,16 @@ func (c Counts) Sum() int64 {
 		c.SampledOut + c.DeadLetters + c.Skipped + c.Lost + c.Absent
 }
 
+// negative says whether any count is.
+func (c Counts) negative() bool {
+	for _, count := range c.others() {
+		if *count < 0 {
+			return true
+		}
+	}
+	return c.Inserted < 0
+}
+
 // Add returns the field-wise sum.
 func (c Counts) Add(o Counts) Counts {
 	c.Inserted += o.Inserted
@@ -85,6 +95,8 @@ func (r Range) Validate() error {
 	switch {
 	case r.From < 0 || r.Next < r.From:
 		return fmt.Errorf("range [%d, %d) is not an interval", r.From, r.Next)
+	case r.Counts.negative():
+		return fmt.Errorf("range [%d, %d): a count is negative: %+v", r.From, r.Next, r.Counts)
 	case r.Counts.Sum() != int64(r.Next-r.From):
 		return fmt.Errorf("range [%d, %d): counts add up to %d, want %d", r.From, r.Next, r.Counts.Sum(), r.Next-r.From)
 	}

@@ -1,0 +1,223 @@
+package commit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+)
+
+// work is what one snapshot is to bring to a table.
+type work struct {
+	id uuid.UUID
+	// snapshotID is the id that manifests lie ready for, or 0 to choose one.
+	snapshotID int64
+	files      []iceberg.DataFile
+	ready      []iceberg.ManifestFile
+	tally      tally
+	ranges     map[TopicPartition]Range
+	// ledger is the head's ledger with this work done, expiry aside.
+	ledger     Ledger
+	summary    iceberg.Properties
+	properties iceberg.Properties
+}
+
+// compose writes what a snapshot with w on top of h needs and describes the swap that adds it. When it
+// returns an error it has removed what it wrote.
+func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err error) {
+	if w.snapshotID == 0 {
+		w.snapshotID = t.opts.snapshotID()
+	}
+	d := t.newDesk(h.meta, w.id, w.snapshotID)
+	defer func() {
+		if err != nil {
+			t.discard(ctx, &swap{desk: d})
+		}
+	}()
+	added, err := d.added(ctx, w.files)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range w.files {
+		w.tally.add(f)
+	}
+	added = append(added, w.ready...)
+	manifests := append(added, t.merge(ctx, d, h.manifests)...)
+	f := facts{work: w, now: t.opts.Now(), writer: t.opts.Writer, parent: h.snapshotID(),
+		sequence: h.meta.LastSequenceNumber() + 1}
+	f.expired, f.work.ledger = t.expire(ctx, h, w.ledger)
+	f.list, f.manifests, f.nextRowID, err = d.list(ctx, f.parent, f.sequence, manifests)
+	if err != nil {
+		return nil, err
+	}
+	if f.coded = EncodeRanges(w.ranges); len(f.coded) > rangesInlineBytesMax {
+		body, statistics, err := rangesBlob(f.coded, d.location("-ranges.puffin"), w.snapshotID, f.sequence)
+		if err != nil {
+			return nil, fmt.Errorf("encode ranges blob: %w", err)
+		}
+		if err := d.put(ctx, statistics.StatisticsPath, body); err != nil {
+			return nil, err
+		}
+		f.blob = &statistics
+	}
+	s := f.describe(h)
+	s.desk = d
+	return s, nil
+}
+
+// merge returns the manifests that the next snapshot takes over from the head, small ones merged. What
+// cannot be merged is taken over as it is: merging only keeps the list short.
+func (t *trunk) merge(ctx context.Context, d *desk, current []iceberg.ManifestFile) []iceberg.ManifestFile {
+	kept, groups := planMerges(current)
+	var merged []iceberg.ManifestFile
+	for _, group := range groups {
+		kind := kindOf(group[0])
+		if t.unmergeable[kind] {
+			kept = append(kept, group...)
+			continue
+		}
+		m, err := d.merged(ctx, group)
+		if err != nil {
+			t.log.Warn("manifests stay unmerged", "manifests", len(group), "err", err)
+			if ctx.Err() == nil {
+				t.unmergeable[kind] = true
+			}
+			kept = append(kept, group...)
+			continue
+		}
+		merged = append(merged, m)
+	}
+	return append(merged, kept...)
+}
+
+// facts is everything that a swap is made of: what took I/O, chance or a clock to find is in here, so
+// describe is a function of values.
+type facts struct {
+	work
+	now       time.Time
+	writer    string
+	parent    *int64
+	sequence  int64
+	list      string
+	manifests []iceberg.ManifestFile // of list, as a reader finds them
+	nextRowID int64
+	coded     []byte // ranges
+	blob      *icetable.StatisticsFile
+	expired   []expired
+}
+
+// describe tells the catalog what to require and to change, and what the head is then.
+func (f *facts) describe(h *head) *swap {
+	snapshot := f.snapshot(h)
+	properties := f.ledger.properties(h.meta.Properties())
+	snapshot.Summary.Properties[SummaryState] = stateOf(properties)
+	maps.Copy(properties, f.properties)
+	updates := []icetable.Update{
+		icetable.NewAddSnapshotUpdate(snapshot),
+		mainRef(h.meta, snapshot.SnapshotID),
+	}
+	if f.blob != nil {
+		updates = append(updates, icetable.NewSetStatisticsUpdate(*f.blob))
+	}
+	updates = append(updates, icetable.NewSetPropertiesUpdate(properties))
+	if len(f.expired) > 0 {
+		ids := make([]int64, len(f.expired))
+		for i, s := range f.expired {
+			ids[i] = s.SnapshotID
+			if len(s.statistics) > 0 {
+				updates = append(updates, icetable.NewRemoveStatisticsUpdate(s.SnapshotID))
+			}
+		}
+		updates = append(updates, icetable.NewRemoveSnapshotsUpdate(ids, false))
+	}
+	return &swap{
+		requirements: []icetable.Requirement{
+			icetable.AssertTableUUID(h.meta.TableUUID()),
+			icetable.AssertRefSnapshotID(icetable.MainBranch, f.parent),
+		},
+		updates: updates, base: h, snapshot: snapshot, manifests: f.manifests, ledger: f.ledger,
+		expired: f.expired,
+	}
+}
+
+func (f *facts) snapshot(h *head) *icetable.Snapshot {
+	props := f.tally.summary(h.summary(), f.manifests)
+	maps.Copy(props, f.summary)
+	props[SummaryCommitID] = f.id.String()
+	props[SummaryWriter] = f.writer
+	switch {
+	case f.blob != nil:
+		props[SummaryRangesBlob] = f.blob.StatisticsPath
+	case len(f.ranges) > 0:
+		props[SummaryRanges] = toText(f.coded)
+	}
+	schemaID := h.meta.CurrentSchema().ID
+	s := &icetable.Snapshot{
+		SnapshotID: f.snapshotID, ParentSnapshotID: f.parent, SequenceNumber: f.sequence,
+		TimestampMs: f.timestamp(h), ManifestList: f.list, SchemaID: &schemaID,
+		Summary: &icetable.Summary{Operation: icetable.OpAppend, Properties: props},
+	}
+	if h.meta.Version() >= 3 {
+		first := h.meta.NextRowID()
+		rows := f.nextRowID - first
+		s.FirstRowID, s.AddedRows = &first, &rows
+	}
+	return s
+}
+
+// timestamp is now, and later than every snapshot before it even when the clock jumped back.
+func (f *facts) timestamp(h *head) int64 {
+	at := max(f.now.UnixMilli(), h.meta.LastUpdatedMillis())
+	if h.snapshot != nil {
+		at = max(at, h.snapshot.TimestampMs+1)
+	}
+	return at
+}
+
+// mainRef moves main and leaves the retention that somebody gave it.
+func mainRef(meta icetable.Metadata, snapshotID int64) icetable.Update {
+	var refAge, snapshotAge int64
+	var keep int
+	for name, ref := range meta.Refs() {
+		if name != icetable.MainBranch {
+			continue
+		}
+		if ref.MaxRefAgeMs != nil {
+			refAge = *ref.MaxRefAgeMs
+		}
+		if ref.MaxSnapshotAgeMs != nil {
+			snapshotAge = *ref.MaxSnapshotAgeMs
+		}
+		if ref.MinSnapshotsToKeep != nil {
+			keep = *ref.MinSnapshotsToKeep
+		}
+	}
+	return icetable.NewSetSnapshotRefUpdate(icetable.MainBranch, snapshotID, icetable.BranchRef,
+		refAge, snapshotAge, keep)
+}
+
+// verdictOf reads a snapshot's fate from main: it walks from the head back to where the swap began.
+func verdictOf(h *head, s *swap, id uuid.UUID) verdict {
+	if find(h.meta, id) != nil {
+		return hasLanded
+	}
+	chain := slices.Collect(Ancestry(h.meta))
+	base := s.base.snapshotID()
+	if base == nil {
+		if len(chain) == 0 || chain[len(chain)-1].ParentSnapshotID == nil {
+			return notLanded
+		}
+		return undecided
+	}
+	for _, snapshot := range chain {
+		if snapshot.SnapshotID == *base {
+			return notLanded
+		}
+	}
+	return undecided
+}

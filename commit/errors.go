@@ -1,0 +1,84 @@
+package commit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/firthlake/firth/table"
+)
+
+// What a caller of Commit must tell apart. After ErrStateUnknown the change may have landed: its
+// files must stay and the same Change may be committed again. After every other error nothing landed.
+var (
+	// ErrFenced says that a range does not begin where the table stands: somebody else moved the
+	// position, or the caller is late. The error is a *FencedError.
+	ErrFenced = errors.New("fenced")
+	// ErrConflict says that others kept winning the swap until the tries ran out. Nothing landed.
+	ErrConflict = table.ErrConflict
+	// ErrStateUnknown says that the change may or may not have landed and that reading back gave
+	// no answer either.
+	ErrStateUnknown = table.ErrStateUnknown
+	// ErrInvalid says that a change contradicts itself or the table.
+	ErrInvalid = errors.New("invalid change")
+	// ErrDamaged says that the ledger in the table was edited or damaged.
+	ErrDamaged = errors.New("edited or damaged")
+	// ErrTopicRecreated says that the table knows the topic under another topic id.
+	ErrTopicRecreated = errors.New("topic was re-created")
+	// ErrClusterChanged says that the table knows the topic on another cluster.
+	ErrClusterChanged = errors.New("cluster changed")
+)
+
+// FencedError tells which range was refused and who holds the table.
+type FencedError struct {
+	TopicPartition TopicPartition
+	// From is where the refused range begins, Position where the table stands.
+	From, Position Offset
+	// Writer and CommittedAt tell of the newest firth commit of the table.
+	Writer      string
+	CommittedAt time.Time
+}
+
+func (e *FencedError) Error() string {
+	held := "held by nobody known"
+	if e.Writer != "" {
+		held = fmt.Sprintf("held by %s since %s", e.Writer, e.CommittedAt.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("fenced: %s begins at %d but the table stands at %d (%s)",
+		e.TopicPartition, e.From, e.Position, held)
+}
+
+// Is makes errors.Is(err, ErrFenced) true.
+func (e *FencedError) Is(target error) bool { return target == ErrFenced }
+
+// IdentityError says that the table knows a topic partition by another identity. It is
+// ErrTopicRecreated or ErrClusterChanged.
+type IdentityError struct {
+	Known, Offered TopicPartition
+}
+
+func (e *IdentityError) Error() string {
+	const remedy = "; if that is meant, declare a transition of the source, else point the source back"
+	if e.Known.Cluster != e.Offered.Cluster {
+		return fmt.Sprintf("cluster changed: the table knows %s on cluster %q, offered is cluster %q%s",
+			e.Offered, e.Known.Cluster, e.Offered.Cluster, remedy)
+	}
+	return fmt.Sprintf("topic was re-created: the table knows %s under topic id %s, offered is %s%s",
+		e.Offered, e.Known.TopicID, e.Offered.TopicID, remedy)
+}
+
+// Is tells ErrClusterChanged and ErrTopicRecreated apart.
+func (e *IdentityError) Is(target error) bool {
+	if e.Known.Cluster != e.Offered.Cluster {
+		return target == ErrClusterChanged
+	}
+	return target == ErrTopicRecreated
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
+}

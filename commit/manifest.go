@@ -1,0 +1,208 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// readsMax bounds how many objects one commit reads at the same time.
+const readsMax = 8
+
+// desk writes the metadata files of one attempt and remembers which, so that an attempt that came to
+// nothing can be cleaned up.
+type desk struct {
+	store    objstore.Store
+	meta     icetable.Metadata
+	snapshot int64
+	name     string
+	wrote    []string
+}
+
+// newDesk names the attempt by commit id and chance: two processes may be at work on one decision
+// under one snapshot id, and each must be able to remove its own files.
+func (t *trunk) newDesk(meta icetable.Metadata, id uuid.UUID, snapshotID int64) *desk {
+	return &desk{store: t.store, meta: meta, snapshot: snapshotID,
+		name: fmt.Sprintf("%s-%016x", id, t.opts.Random())}
+}
+
+// location is the place of a metadata file of this attempt.
+func (d *desk) location(suffix string) string {
+	return metadataLocation(d.meta) + "/firth-" + d.name + suffix
+}
+
+func metadataLocation(meta icetable.Metadata) string {
+	if path := meta.Properties()["write.metadata.path"]; path != "" {
+		return strings.TrimSuffix(path, "/")
+	}
+	return strings.TrimSuffix(meta.Location(), "/") + "/metadata"
+}
+
+func (d *desk) put(ctx context.Context, location string, body []byte) error {
+	d.wrote = append(d.wrote, location) // even when Put fails it may have landed
+	_, err := d.store.Put(ctx, location, bytes.NewReader(body), int64(len(body)), objstore.PutOptions{})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", location, err)
+	}
+	return nil
+}
+
+// manifestKind is what the entries of one manifest must share.
+type manifestKind struct {
+	specID  int32
+	content iceberg.ManifestContent
+}
+
+func kindOf(m iceberg.ManifestFile) manifestKind {
+	return manifestKind{specID: m.PartitionSpecID(), content: m.ManifestContent()}
+}
+
+// manifest writes one manifest; fill adds its entries.
+func (d *desk) manifest(ctx context.Context, kind manifestKind, fill func(*iceberg.ManifestWriter) error,
+) (iceberg.ManifestFile, error) {
+	spec := d.meta.PartitionSpecByID(int(kind.specID))
+	if spec == nil {
+		return nil, fmt.Errorf("partition spec %d is not in the table", kind.specID)
+	}
+	var buf bytes.Buffer
+	w, err := iceberg.NewManifestWriter(d.meta.Version(), &buf, *spec, d.meta.CurrentSchema(), d.snapshot,
+		iceberg.WithManifestWriterContent(kind.content))
+	if err != nil {
+		return nil, fmt.Errorf("begin manifest: %w", err)
+	}
+	location := d.location(fmt.Sprintf("-m%d.avro", len(d.wrote)))
+	if err := fill(w); err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	file, err := w.ToManifestFile(location, int64(buf.Len()))
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	return file, d.put(ctx, location, buf.Bytes())
+}
+
+// added writes one manifest a partition spec for new data files.
+func (d *desk) added(ctx context.Context, files []iceberg.DataFile) ([]iceberg.ManifestFile, error) {
+	bySpec := map[int32][]iceberg.DataFile{}
+	var order []int32
+	for _, f := range files {
+		if _, ok := bySpec[f.SpecID()]; !ok {
+			order = append(order, f.SpecID())
+		}
+		bySpec[f.SpecID()] = append(bySpec[f.SpecID()], f)
+	}
+	var manifests []iceberg.ManifestFile
+	for _, spec := range order {
+		kind := manifestKind{specID: spec, content: iceberg.ManifestContentData}
+		m, err := d.manifest(ctx, kind, func(w *iceberg.ManifestWriter) error {
+			for _, f := range bySpec[spec] {
+				entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshot, nil, nil, f)
+				if err := w.Add(entry); err != nil {
+					return fmt.Errorf("add %s: %w", f.FilePath(), err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		manifests = append(manifests, m)
+	}
+	return manifests, nil
+}
+
+// merged writes the live entries of manifests of one kind into one. They keep their snapshot id, both
+// sequence numbers and their row ids.
+func (d *desk) merged(ctx context.Context, manifests []iceberg.ManifestFile) (iceberg.ManifestFile, error) {
+	entries := make([][]iceberg.ManifestEntry, len(manifests))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(readsMax)
+	for i, m := range manifests {
+		group.Go(func() (err error) {
+			entries[i], err = readManifest(groupCtx, d.store, m)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return d.manifest(ctx, kindOf(manifests[0]), func(w *iceberg.ManifestWriter) error {
+		for _, list := range entries {
+			for _, e := range list {
+				if e.Status() == iceberg.EntryStatusDELETED {
+					continue
+				}
+				if err := w.Existing(e); err != nil {
+					return fmt.Errorf("keep %s: %w", e.DataFile().FilePath(), err)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// readManifest returns the entries of a manifest, the deleted ones too.
+func readManifest(ctx context.Context, store objstore.Store, m iceberg.ManifestFile,
+) ([]iceberg.ManifestEntry, error) {
+	data, err := readObject(ctx, store, m.FilePath(), manifestBytesMax)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", m.FilePath(), err)
+	}
+	entries, err := iceberg.ReadManifest(m, bytes.NewReader(data), false)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", m.FilePath(), err)
+	}
+	return entries, nil
+}
+
+// list writes the manifest list and returns it as a reader finds it, sequence numbers and row ids
+// assigned, and the next free row id.
+func (d *desk) list(ctx context.Context, parent *int64, sequence int64, manifests []iceberg.ManifestFile,
+) (location string, written []iceberg.ManifestFile, nextRowID int64, err error) {
+	var buf bytes.Buffer
+	var w *iceberg.ManifestListWriter
+	if d.meta.Version() == 2 {
+		w, err = iceberg.NewManifestListWriterV2(&buf, d.snapshot, sequence, parent)
+	} else {
+		w, err = iceberg.NewManifestListWriterV3(&buf, d.snapshot, sequence, d.meta.NextRowID(), parent)
+	}
+	if err != nil {
+		return "", nil, 0, fmt.Errorf("begin manifest list: %w", err)
+	}
+	if err := w.AddManifests(manifests); err != nil {
+		return "", nil, 0, fmt.Errorf("encode manifest list: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return "", nil, 0, fmt.Errorf("encode manifest list: %w", err)
+	}
+	if next := w.NextRowID(); next != nil {
+		nextRowID = *next
+	}
+	if written, err = iceberg.ReadManifestList(bytes.NewReader(buf.Bytes())); err != nil {
+		return "", nil, 0, fmt.Errorf("read manifest list back: %w", err)
+	}
+	if len(written) != len(manifests) {
+		panic(fmt.Sprintf("BUG: wrote %d manifests to a list and read %d back", len(manifests), len(written)))
+	}
+	location = d.location("-list.avro")
+	return location, written, nextRowID, d.put(ctx, location, buf.Bytes())
+}
+
+// discard removes what this attempt wrote. It is called only when the attempt can never land.
+func (d *desk) discard(ctx context.Context) error {
+	if len(d.wrote) == 0 {
+		return nil
+	}
+	return d.store.Remove(ctx, d.wrote...)
+}

@@ -1,0 +1,94 @@
+package commit
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+)
+
+// Validate says what is wrong with the change for a table of this metadata. It does not look at the
+// position; that is the fence's.
+func (c Change) Validate(meta icetable.Metadata) error {
+	if c.ID == uuid.Nil {
+		return invalid("it has no id")
+	}
+	if len(c.Ranges) == 0 {
+		return invalid("it covers no offsets")
+	}
+	var rows, deadLetters int64
+	for _, tp := range sortedTopicPartitions(c.Ranges) {
+		r := c.Ranges[tp]
+		if err := tp.validate(); err != nil {
+			return err
+		}
+		if err := r.Validate(); err != nil {
+			return invalid("%s: %v", tp, err)
+		}
+		rows += r.Counts.Inserted + r.Counts.Updated
+		deadLetters += r.Counts.DeadLetters
+	}
+	if got, err := validateFiles(c.Files, meta); err != nil {
+		return err
+	} else if got != rows {
+		return invalid("its files hold %d rows, its ranges count %d", got, rows)
+	}
+	// With policy "skip" and a dead-letter table switched off there are none; otherwise all are there.
+	if got := countRows(c.DeadLetters); got != deadLetters {
+		return invalid("its dead-letter files hold %d rows, its ranges count %d", got, deadLetters)
+	}
+	return nil
+}
+
+func (tp TopicPartition) validate() error {
+	switch {
+	case tp.Cluster == "" || tp.Topic == "":
+		return invalid("topic partition %q of cluster %q lacks a name", tp.Topic, tp.Cluster)
+	case len(tp.Cluster) > stringBytesMax || len(tp.Topic) > stringBytesMax:
+		return invalid("topic partition %.60q... has too long a name", tp.Topic)
+	case tp.Partition < 0:
+		return invalid("topic partition %s is negative", tp)
+	}
+	return nil
+}
+
+// validateFiles checks data files against the table they are for and returns their rows.
+func validateFiles(files []iceberg.DataFile, meta icetable.Metadata) (rows int64, err error) {
+	inside := strings.TrimSuffix(meta.Location(), "/") + "/"
+	seen := make(map[string]struct{}, len(files))
+	for _, f := range files {
+		path := f.FilePath()
+		if _, twice := seen[path]; twice {
+			return 0, invalid("file %s is in it twice", path)
+		}
+		seen[path] = struct{}{}
+		switch {
+		case !strings.HasPrefix(path, inside) || strings.Contains(path, "/../"):
+			return 0, invalid("file %s is outside the table's location %s", path, meta.Location())
+		case f.ContentType() != iceberg.EntryContentData:
+			return 0, invalid("file %s is no data file", path)
+		case f.FirstRowID() != nil:
+			return 0, invalid("file %s has row ids already", path)
+		case f.Count() <= 0:
+			return 0, invalid("file %s has no rows", path)
+		case meta.PartitionSpecByID(int(f.SpecID())) == nil:
+			return 0, invalid("file %s is of partition spec %d, which the table does not have", path, f.SpecID())
+		}
+		rows += f.Count()
+	}
+	return rows, nil
+}
+
+func countRows(files []iceberg.DataFile) (rows int64) {
+	for _, f := range files {
+		rows += f.Count()
+	}
+	return rows
+}
+
+func sortedTopicPartitions[V any](m map[TopicPartition]V) []TopicPartition {
+	return slices.SortedFunc(maps.Keys(m), compareTopicPartitions)
+}
