@@ -60,6 +60,18 @@ func (r *rows) failColumn(i int, class Class, message string) {
 		SchemaID: r.schemaID})
 }
 
+// forget takes back what column i has in this row, and its failure.
+func (r *rows) forget(i int) {
+	r.takeBack(i)
+	id := r.plan.columns[i].id
+	for k := r.rowFailures; k < len(r.failures); k++ {
+		if r.failures[k].FieldID == id {
+			r.failures = append(r.failures[:k], r.failures[k+1:]...)
+			return
+		}
+	}
+}
+
 // failRow leaves nulls in all columns that the value fills and replaces the row's failures by one of
 // the record as a whole.
 func (r *rows) failRow(class Class, message string) {

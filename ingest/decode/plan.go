@@ -22,7 +22,11 @@ type Plan struct {
 	// columns are the schema's top-level fields; metadata tells which of them the chunk fills.
 	columns  []*node
 	metadata []metadataColumn // "" for a column that the record's value fills
+	csv      []int            // FormatCSV: the column at each place of a line, or skipColumn
+	object   *jsonObject      // FormatJSON: the record's object
+	objects  int              // FormatJSON: the number of objects in it, itself included
 	raw      int              // FormatRaw: the column that takes the value
+	writers  *writers         // FormatAvro, FormatProtobuf, FormatJSONSchema
 }
 
 // skipColumn stands where no column takes a field.
@@ -35,6 +39,10 @@ func NewPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 		return nil, err
 	}
 	switch options.Format {
+	case FormatJSON:
+		plan.object, err = newJSONObject(plan)
+	case FormatCSV:
+		plan.csv, err = csvColumns(plan)
 	case FormatRaw:
 		plan.raw, err = rawColumn(plan)
 	default:
@@ -63,7 +71,7 @@ func newPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		column, err := newNode(nodeSource{field: field, path: field.Name, unused: unused,
+		column, err := newNode(nodeSource{field: field, names: []string{field.Name}, unused: unused,
 			options: options.Columns, dataType: arrowSchema.Field(i).Type})
 		if err != nil {
 			return nil, err
@@ -87,7 +95,14 @@ func (p *Plan) ArrowSchema() *arrow.Schema { return p.arrowSchema }
 // NewDecoder returns a decoder for one goroutine, which takes the memory of its batches from mem.
 func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
 	rows := newRows(p, mem)
+	if p.writers != nil {
+		return newChunkDecoder(rows, newWriterDecoder(p, rows))
+	}
 	switch p.options.Format {
+	case FormatJSON:
+		return newChunkDecoder(rows, newJSONDecoder(p))
+	case FormatCSV:
+		return newChunkDecoder(rows, newCSVDecoder(p))
 	case FormatRaw:
 		return newChunkDecoder(rows, rawDecoder{column: p.raw})
 	}
@@ -106,12 +121,14 @@ func arrowSchemaOf(schema *iceberg.Schema) (*arrow.Schema, error) {
 // node is one compiled field of the schema. Its column in a decoder has the same shape.
 type node struct {
 	name     string
-	path     string // dotted, from the top-level column down
+	names    []string // from the top-level column down
+	path     string   // names, dotted
 	id       int
 	required bool
 	kind     kind
 	dataType arrow.DataType
-	width    int // bytes: fixed, uuid, decimal
+	typeName string // for messages
+	width    int    // bytes: fixed, uuid, decimal
 	// precision and scale are a decimal's.
 	precision, scale int32
 	options          ColumnOptions
@@ -169,22 +186,24 @@ func (k kind) layout() layout {
 // nodeSource is what a node is compiled from.
 type nodeSource struct {
 	field    iceberg.NestedField
-	path     string
+	names    []string // from the top down
 	dataType arrow.DataType
 	options  map[string]ColumnOptions
 	unused   map[string]ColumnOptions // of options, those that no field has taken yet
 }
 
 func newNode(src nodeSource) (*node, error) {
-	n := &node{name: src.field.Name, path: src.path, id: src.field.ID, required: src.field.Required,
-		dataType: src.dataType, options: src.options[src.path]}
-	delete(src.unused, src.path)
-	if strings.Contains(src.path, ".") && len(n.options.Path) > 1 {
-		return nil, fmt.Errorf("column %s: a field within a column can only be renamed, not moved", src.path)
+	path := strings.Join(src.names, ".")
+	n := &node{name: src.field.Name, names: src.names, path: path, id: src.field.ID,
+		required: src.field.Required, dataType: src.dataType, typeName: typeName(src.field.Type),
+		options: src.options[path]}
+	delete(src.unused, path)
+	if len(src.names) > 1 && len(n.options.Path) > 1 {
+		return nil, fmt.Errorf("column %s: a field within a column can only be renamed, not moved", path)
 	}
 	var err error
 	if n.kind, err = kindOf(src.field.Type); err != nil {
-		return nil, fmt.Errorf("column %s: %w", src.path, err)
+		return nil, fmt.Errorf("column %s: %w", path, err)
 	}
 	switch t := src.field.Type.(type) {
 	case iceberg.FixedType:
@@ -195,7 +214,7 @@ func newNode(src nodeSource) (*node, error) {
 		n.width, n.precision, n.scale = 16, int32(t.Precision()), int32(t.Scale())
 	}
 	for i, child := range childFields(src.field.Type) {
-		compiled, err := newNode(nodeSource{field: child, path: src.path + "." + child.Name,
+		compiled, err := newNode(nodeSource{field: child, names: append(slices.Clip(src.names), child.Name),
 			options: src.options, unused: src.unused, dataType: childType(src.dataType, i)})
 		if err != nil {
 			return nil, err
@@ -205,7 +224,7 @@ func newNode(src nodeSource) (*node, error) {
 	if n.kind == kindStruct {
 		n.fields, err = newFieldTable(sourceNames(n.children))
 		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", src.path, err)
+			return nil, fmt.Errorf("column %s: %w", path, err)
 		}
 	}
 	return n, nil

@@ -1,11 +1,15 @@
 package decode
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // fieldTable finds a field by the name a record gives it. It is an open-addressed table of small
 // integers, so that a look-up reads two cache lines and allocates nothing.
 type fieldTable struct {
 	names []string
+	plain []bool   // the name stands in JSON as it is, without escapes
 	slots []uint16 // index into names plus one; 0 is free
 	mask  uint32
 }
@@ -23,6 +27,7 @@ func newFieldTable(names []string) (fieldTable, error) {
 	}
 	t := fieldTable{names: names, slots: make([]uint16, size), mask: uint32(size - 1)}
 	for i, name := range names {
+		t.plain = append(t.plain, !strings.ContainsFunc(name, needsEscape))
 		at := hashName([]byte(name)) & t.mask
 		for t.slots[at] != 0 {
 			if names[t.slots[at]-1] == name {
@@ -57,3 +62,5 @@ func hashName(name []byte) uint32 {
 	}
 	return h
 }
+
+func needsEscape(r rune) bool { return r == '"' || r == '\\' || r < ' ' }
