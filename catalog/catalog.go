@@ -21,6 +21,9 @@ type Options struct {
 	AllowedLocations []string
 	// TableProperties are given to new tables that do not set them.
 	TableProperties iceberg.Properties
+	// MakeNamespaces says that a table in a namespace that does not exist makes the namespace, as
+	// most catalogs do that firth may stand in for. Without it, that is an error.
+	MakeNamespaces bool
 	// Now tells the time.
 	Now func() time.Time
 	// NewID makes UUIDs for tables, views and metadata files.
@@ -108,7 +111,7 @@ func (c *Catalog) entry(ctx context.Context, kind Object, ident table.Ident) (En
 // place that is or was used by another table gets a suffix, so that no table ever meets foreign files.
 func (c *Catalog) defaultLocation(ctx context.Context, ident table.Ident) (string, error) {
 	namespace, err := c.store.Namespace(ctx, namespaceOf(ident))
-	if err != nil {
+	if err != nil && !(isNotFound(err) && c.opts.MakeNamespaces) {
 		return "", err
 	}
 	root := trimSlash(namespace.Properties["location"])

@@ -55,7 +55,7 @@ func (c *Catalog) CommitTransaction(ctx context.Context, changes []TableChange) 
 type staged struct {
 	base    *version // nil for a table that is to be made
 	version *version
-	op      Op // nil when nothing changes
+	ops     []Op // none when nothing changes
 }
 
 // commit stages every change and swaps all of them in at once.
@@ -73,9 +73,7 @@ func (c *Catalog) commit(ctx context.Context, changes []TableChange) (_ []*versi
 			return nil, unchanged("prepare the change", err)
 		}
 		all = append(all, s)
-		if s.op != nil {
-			ops = append(ops, s.op)
-		}
+		ops = append(ops, s.ops...)
 	}
 	if len(ops) > 0 {
 		if err := c.store.Apply(ctx, ops...); err != nil {
@@ -94,7 +92,7 @@ func (c *Catalog) commit(ctx context.Context, changes []TableChange) (_ []*versi
 func (c *Catalog) discard(ctx context.Context, all []staged) {
 	var locations []string
 	for _, s := range all {
-		if s.op != nil {
+		if len(s.ops) > 0 {
 			locations = append(locations, s.version.location)
 		}
 	}
@@ -103,7 +101,7 @@ func (c *Catalog) discard(ctx context.Context, all []staged) {
 
 // settle keeps a committed version in memory and removes the metadata files that fell out of its log.
 func (c *Catalog) settle(ctx context.Context, s staged) {
-	if s.op == nil {
+	if len(s.ops) == 0 {
 		return
 	}
 	if s.base == nil {
@@ -149,7 +147,7 @@ func (c *Catalog) stage(ctx context.Context, change TableChange) (staged, error)
 	if location := canonicalLocation(metadata.Location()); location != entry.Location {
 		op.Location = location
 	}
-	return staged{base: base, version: next, op: op}, nil
+	return staged{base: base, version: next, ops: []Op{op}}, nil
 }
 
 // stageCreate builds a table from nothing but updates: the end of a staged creation.
@@ -165,14 +163,21 @@ func (c *Catalog) stageCreate(ctx context.Context, change TableChange) (staged, 
 	if err != nil {
 		return staged{}, err
 	}
-	return staged{version: next, op: createOp(change.Ident, next)}, nil
+	return staged{version: next, ops: c.createOps(change.Ident, next)}, nil
 }
 
-func createOp(ident table.Ident, v *version) Op {
-	return CreateEntry{Entry: Entry{
+// createOps make a table, and the namespaces around it if the catalog is to.
+func (c *Catalog) createOps(ident table.Ident, v *version) []Op {
+	var ops []Op
+	if c.opts.MakeNamespaces {
+		for depth := 1; depth < len(ident); depth++ {
+			ops = append(ops, CreateNamespace{Name: Namespace(ident[:depth]), MayExist: true})
+		}
+	}
+	return append(ops, CreateEntry{Entry: Entry{
 		Ident: ident, Kind: ObjectTable,
 		Location: canonicalLocation(v.metadata.Location()), MetadataLocation: v.location,
-	}}
+	}})
 }
 
 // buildMetadata applies updates to metadata that holds nothing yet.
@@ -217,11 +222,31 @@ func requiresCreate(requirements []icetable.Requirement) bool {
 func checkRequirements(change TableChange, current icetable.Metadata) error {
 	for _, requirement := range change.Requirements {
 		if err := requirement.Validate(current); err != nil {
-			text := strings.TrimPrefix(strings.ToLower(err.Error()[:1])+err.Error()[1:], "requirement failed: ")
-			return &Error{Kind: table.ErrConflict, Object: ObjectTable, Text: "requirement failed: " + text}
+			return &Error{Kind: table.ErrConflict, Object: ObjectTable, Text: requirementText(requirement, err)}
 		}
 	}
 	return nil
+}
+
+// requirementText says which requirement failed in the words that the protocol's clients know, with the
+// library's detail behind.
+func requirementText(requirement icetable.Requirement, cause error) string {
+	what, ok := map[string]string{
+		"assert-table-uuid":                 "UUID does not match",
+		"assert-current-schema-id":          "current schema changed",
+		"assert-last-assigned-field-id":     "last assigned field id changed",
+		"assert-last-assigned-partition-id": "last assigned partition id changed",
+		"assert-default-spec-id":            "default partition spec changed",
+		"assert-default-sort-order-id":      "default sort order changed",
+	}[requirement.GetType()]
+	detail := cause.Error()
+	if i := strings.Index(strings.ToLower(detail), "requirement failed: "); i == 0 {
+		detail = detail[len("requirement failed: "):]
+	}
+	if !ok {
+		return "requirement failed: " + detail
+	}
+	return "requirement failed: " + what + " (" + detail + ")"
 }
 
 // ownUpdates copies updates through JSON. The library's snapshots point into the builder they were

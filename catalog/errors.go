@@ -83,6 +83,19 @@ func unchanged(act string, cause error) error {
 	return &Error{Kind: table.ErrConflict, Text: act + " (nothing was changed)", Cause: cause}
 }
 
+// missingFile says that a metadata file is gone, in the words that the protocol's clients look for.
+func missingFile(location string, cause error) error {
+	return fmt.Errorf("Failed to open input stream for file: %s: %w", location, cause)
+}
+
+// titled makes the first letter a capital, as the protocol's messages have it.
+func titled(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
 // swapLost says that the object is no longer what the caller read.
 func swapLost(object Object, levels []string) error {
 	return &Error{Kind: table.ErrConflict, Object: object,

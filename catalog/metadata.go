@@ -49,6 +49,9 @@ func (c *Catalog) readVersion(ctx context.Context, location string) (*version, e
 // readFile returns a metadata file, uncompressed.
 func (c *Catalog) readFile(ctx context.Context, location string) (_ []byte, err error) {
 	body, err := c.objects.Get(ctx, objectLocation(location), 0, -1)
+	if errors.Is(err, objstore.ErrNotFound) {
+		return nil, missingFile(location, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}

@@ -68,10 +68,12 @@ type Answer struct {
 type Op interface{ op() }
 
 type (
-	// CreateNamespace makes a namespace whose parent must exist.
+	// CreateNamespace makes a namespace whose parent must exist. If it may exist already and does,
+	// nothing happens.
 	CreateNamespace struct {
 		Name       Namespace
 		Properties map[string]string
+		MayExist   bool
 	}
 	// SetProperties replaces the properties of a namespace if its revision is the one given, else
 	// table.ErrConflict.

@@ -189,6 +189,9 @@ func (tx *memoryTx) apply(op Op) error {
 
 func (tx *memoryTx) createNamespace(op CreateNamespace) error {
 	if _, ok := tx.store.namespaces[op.Name.key()]; ok {
+		if op.MayExist {
+			return nil
+		}
 		return exists(ObjectNamespace, ObjectNamespace, op.Name)
 	}
 	parent := op.Name.Parent()

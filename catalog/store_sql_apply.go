@@ -81,7 +81,7 @@ func (t sqlTx) createNamespace(ctx context.Context, op CreateNamespace) error {
 	}
 	made, err := t.execOne(ctx, `INSERT INTO firth_namespaces (name, parent, properties, revision)
 		VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING`, op.Name.key(), parent.key(), properties)
-	if err == nil && !made {
+	if err == nil && !made && !op.MayExist {
 		return exists(ObjectNamespace, ObjectNamespace, op.Name)
 	}
 	return err

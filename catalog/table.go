@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -9,6 +10,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // TableSpec is what a new table shall be. Only the schema is needed. The format version is the
@@ -39,7 +41,7 @@ func (c *Catalog) createVersion(ctx context.Context, ident table.Ident, spec Tab
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.Apply(ctx, createOp(ident, v)); err != nil {
+	if err := c.store.Apply(ctx, c.createOps(ident, v)...); err != nil {
 		if !errors.Is(err, table.ErrStateUnknown) {
 			c.removeFiles(ctx, v.location)
 		}
@@ -89,7 +91,8 @@ func (c *Catalog) checkFree(ctx context.Context, kind Object, ident table.Ident)
 	if err := validateIdent(ident); err != nil {
 		return err
 	}
-	if _, err := c.store.Namespace(ctx, namespaceOf(ident)); err != nil {
+	makes := kind == ObjectTable && c.opts.MakeNamespaces
+	if _, err := c.store.Namespace(ctx, namespaceOf(ident)); err != nil && !(isNotFound(err) && makes) {
 		return err
 	}
 	found, err := c.store.Entry(ctx, ident)
@@ -138,6 +141,12 @@ func (c *Catalog) rename(ctx context.Context, kind Object, from, to table.Ident)
 	if err == nil {
 		err = c.store.Apply(ctx, RenameEntry{Kind: kind, From: from, To: to})
 	}
+	var taken *Error
+	if errors.As(err, &taken) && errors.Is(err, table.ErrExists) {
+		return &Error{Kind: table.ErrExists, Object: taken.Object, Text: fmt.Sprintf(
+			"cannot rename %s to %s. %s already exists: %[2]s", table.FormatIdent(from),
+			table.FormatIdent(to), titled(string(taken.Object)))}
+	}
 	if err != nil {
 		return fmt.Errorf("rename %s to %s: %w", table.FormatIdent(from), table.FormatIdent(to), err)
 	}
@@ -167,7 +176,7 @@ func (c *Catalog) RegisterTable(
 ) (*table.Table, error) {
 	v, err := c.registered(ctx, ident, metadataLocation)
 	if err == nil {
-		err = c.store.Apply(ctx, createOp(ident, v))
+		err = c.store.Apply(ctx, c.createOps(ident, v)...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("register %s: %w", table.FormatIdent(ident), err)
@@ -217,4 +226,27 @@ func (c *Catalog) readForeign(ctx context.Context, location string) (*version, e
 		return nil, &Error{Kind: table.ErrRefused, Object: ObjectTable, Text: "read the metadata to register", Cause: err}
 	}
 	return v, c.checkLocation(v.metadata.Location())
+}
+
+// Loaded is a table or view as readers get it: where its metadata lies, and the metadata as JSON.
+type Loaded struct {
+	MetadataLocation string
+	Metadata         json.RawMessage
+}
+
+// TableJSON returns a table at its newest version as JSON.
+func (c *Catalog) TableJSON(ctx context.Context, ident table.Ident) (Loaded, error) {
+	v, err := c.loadVersion(ctx, ident)
+	if err != nil {
+		return Loaded{}, err
+	}
+	// The metadata may come from memory; engines go on to read the file, so it must be there.
+	_, err = c.objects.Stat(ctx, objectLocation(v.location))
+	if errors.Is(err, objstore.ErrNotFound) {
+		return Loaded{}, missingFile(v.location, err)
+	}
+	if err != nil {
+		return Loaded{}, fmt.Errorf("look at metadata: %w", err)
+	}
+	return Loaded{MetadataLocation: v.location, Metadata: v.raw}, nil
 }
