@@ -195,12 +195,17 @@ func (d *differ) currentName(schema *iceberg.Schema, name string) string {
 }
 
 func describePartition(spec iceberg.PartitionSpec, schema *iceberg.Schema) string {
+	return strings.Join(PartitionTerms(spec, schema), ", ")
+}
+
+// PartitionTerms writes a partition spec as a table spec does.
+func PartitionTerms(spec iceberg.PartitionSpec, schema *iceberg.Schema) []string {
 	var terms []string
 	for _, f := range spec.Fields() {
 		name, _ := schema.FindColumnName(f.SourceID())
 		terms = append(terms, describeTerm(f.Transform, name))
 	}
-	return strings.Join(terms, ", ")
+	return terms
 }
 
 func describeTerm(transform iceberg.Transform, column string) string {
@@ -216,12 +221,18 @@ func describeTerm(transform iceberg.Transform, column string) string {
 }
 
 func describeSort(order icetable.SortOrder, schema *iceberg.Schema) string {
+	return strings.Join(SortTerms(order, schema), ", ")
+}
+
+// SortTerms writes a sort order as a table spec does.
+func SortTerms(order icetable.SortOrder, schema *iceberg.Schema) []string {
 	var terms []string
 	for _, f := range order.Fields() {
 		name, _ := schema.FindColumnName(f.SourceID())
-		terms = append(terms, fmt.Sprintf("%s %s %s", describeTerm(f.Transform, name), f.Direction, f.NullOrder))
+		nulls := strings.ReplaceAll(string(f.NullOrder), "-", " ")
+		terms = append(terms, fmt.Sprintf("%s %s %s", describeTerm(f.Transform, name), f.Direction, nulls))
 	}
-	return strings.Join(terms, ", ")
+	return terms
 }
 
 // sort compares sort orders; a new order is safe, since it says how later files are written.

@@ -14,6 +14,7 @@ import (
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/spec/document"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // Validate says everything that is wrong with s, as *document.Error; a spec from Parse is valid already.
@@ -160,7 +161,7 @@ func (c *check) sources() {
 			c.fault(key+".options", "see docs/operations.md, formats", "%v", err)
 		}
 		if src.Filter != "" {
-			if _, err := ParseFilter(src.Filter); err != nil {
+			if _, err := filter.Parse(src.Filter); err != nil {
 				c.fault(key+".filter", "see docs/operations.md, filters", "%v", err)
 			}
 		}
@@ -286,13 +287,5 @@ func (c *check) bindings() {
 	}
 	if _, err := c.spec.SortOrder(schema); err != nil {
 		c.fault("sort", "see docs/operations.md, sort order", "%v", err)
-	}
-	for i, src := range c.spec.Sources {
-		if src.Filter == "" {
-			continue
-		}
-		if _, err := BindFilter(src.Filter, schema); err != nil {
-			c.fault("sources["+strconv.Itoa(i)+"].filter", "see docs/operations.md, filters", "%v", err)
-		}
 	}
 }

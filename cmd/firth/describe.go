@@ -1,0 +1,252 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/table"
+)
+
+// tableReport is what 'firth describe --json' prints.
+type tableReport struct {
+	tableSummary
+	UUID      string            `json:"uuid"`
+	Columns   []columnReport    `json:"columns"`
+	Partition []string          `json:"partition"`
+	Sort      string            `json:"sort"`
+	Offsets   []positionReport  `json:"offsets"`
+	History   []snapshotReport  `json:"history"`
+	Pending   int               `json:"dead_letters_pending"`
+	Foreign   commit.Foreign    `json:"foreign"`
+	Settings  map[string]string `json:"properties"`
+}
+
+type columnReport struct {
+	ID       int    `json:"id"`
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required"`
+	Doc      string `json:"doc,omitempty"`
+}
+
+// positionReport is where the table stands in one topic partition.
+type positionReport struct {
+	Cluster   string        `json:"cluster"`
+	Topic     string        `json:"topic"`
+	TopicID   string        `json:"topic_id"`
+	Partition int32         `json:"partition"`
+	Next      commit.Offset `json:"next"`
+	// End and Lag are set when the cluster was asked.
+	End *commit.Offset `json:"end,omitempty"`
+	Lag *int64         `json:"lag,omitempty"`
+}
+
+type snapshotReport struct {
+	ID        int64  `json:"id"`
+	Committed string `json:"committed"`
+	Operation string `json:"operation"`
+	Rows      int64  `json:"added_rows"`
+	Files     int64  `json:"added_files"`
+	Writer    string `json:"writer,omitempty"` // empty for a foreign commit
+}
+
+func (p *program) describeCommand() *cobra.Command {
+	var dir string
+	var lag bool
+	cmd := &cobra.Command{
+		Use:   "describe TABLE",
+		Short: "Show a table: schema, partitions, snapshots, position, lag",
+		Long: "Shows schema, partition spec, sort order, the newest snapshots, and for each topic partition the\n" +
+			"offset that the table has reached; with --lag also where the topic ends." +
+			exitCodes("shown", "the ledger is damaged", "no such table, or could not read"),
+		Example: example("firth describe db.events", "firth describe db.events --lag",
+			"firth describe db.events --dir firth-demo --json | jq .offsets"),
+		Args: exactly("TABLE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.describe(cmd.Context(), dir, args[0], lag)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "folder that a demo made, instead of a configuration")
+	cmd.Flags().BoolVar(&lag, "lag", false, "ask the clusters how far the topics are ahead")
+	return cmd
+}
+
+func (p *program) describe(ctx context.Context, dir, name string, lag bool) error { //nolint:revive // a flag of the command
+	l, err := p.openLake(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t, err := l.loadTable(ctx, name)
+	if err != nil {
+		return err
+	}
+	report := describeTable(t)
+	if lag {
+		if err := addLag(ctx, l.config, report.Offsets); err != nil {
+			return err
+		}
+	}
+	if err := p.print(report, report.write); err != nil {
+		return err
+	}
+	if report.Fault != "" {
+		return fallsShort(fmt.Errorf("the ledger of %s is damaged: %s", name, report.Fault), remedyOf(commit.ErrDamaged))
+	}
+	return nil
+}
+
+func describeTable(t *table.Table) tableReport {
+	meta := t.Metadata()
+	schema := meta.CurrentSchema()
+	out := tableReport{tableSummary: summarize(t), UUID: meta.TableUUID().String(),
+		Settings: map[string]string{}, Partition: []string{}, Offsets: []positionReport{}, History: []snapshotReport{}}
+	for _, f := range schema.Fields() {
+		out.Columns = append(out.Columns, columnReport{f.ID, f.Name, spec.FormatType(f.Type), f.Required, f.Doc})
+	}
+	out.Partition = append(out.Partition, spec.PartitionTerms(meta.PartitionSpec(), schema)...)
+	out.Sort = strings.Join(spec.SortTerms(meta.SortOrder(), schema), ", ")
+	for name, value := range meta.Properties() {
+		if !strings.HasPrefix(name, "firth.") {
+			out.Settings[name] = value
+		}
+	}
+	for s := range commit.Ancestry(meta) {
+		entry := snapshotReport{ID: s.SnapshotID, Committed: stamp(s.TimestampMs)}
+		if s.Summary != nil {
+			entry.Operation = string(s.Summary.Operation)
+			entry.Rows = number(s.Summary.Properties["added-records"])
+			entry.Files = number(s.Summary.Properties["added-data-files"])
+			entry.Writer = s.Summary.Properties[commit.SummaryWriter]
+		}
+		out.History = append(out.History, entry)
+	}
+	ledger, err := commit.ReadLedger(meta)
+	if err != nil {
+		return out // summarize has put it into Fault
+	}
+	out.Pending, out.Foreign = len(ledger.Pending), ledger.Foreign
+	for tp, next := range ledger.Position {
+		out.Offsets = append(out.Offsets, positionReport{Cluster: tp.Cluster, Topic: tp.Topic,
+			TopicID: tp.TopicID.String(), Partition: tp.Partition, Next: next})
+	}
+	slices.SortFunc(out.Offsets, func(a, b positionReport) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
+	})
+	return out
+}
+
+// addLag asks every configured cluster for the ends of the topics that it holds.
+func addLag(ctx context.Context, c config, offsets []positionReport) error {
+	for _, name := range slices.Sorted(maps.Keys(c.Clusters)) {
+		connection, err := c.connection(name)
+		if err != nil {
+			return err
+		}
+		if err := clusterLag(ctx, connection, offsets); err != nil {
+			return fmt.Errorf("cluster %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func clusterLag(ctx context.Context, connection source.Connection, offsets []positionReport) error {
+	admin, err := source.OpenAdmin(ctx, connection)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	id, err := admin.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	topics, err := admin.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	ends := map[string]commit.Offset{}
+	for _, topic := range topics {
+		for _, partition := range topic.Partitions {
+			ends[fmt.Sprintf("%s/%d", topic.ID, partition.Partition)] = partition.End
+		}
+	}
+	for i := range offsets {
+		o := &offsets[i]
+		if end, ok := ends[fmt.Sprintf("%s/%d", o.TopicID, o.Partition)]; ok && o.Cluster == id {
+			lag := int64(end - o.Next)
+			o.End, o.Lag = &end, &lag
+		}
+	}
+	return nil
+}
+
+// write prints the report for people.
+func (r tableReport) write(w io.Writer) error {
+	const historyMax = 10
+	fmt.Fprintf(w, "%s  format v%d  %s rows  %s files  %s  %s\n", r.Table, r.FormatVersion, count(r.Rows),
+		count(r.DataFiles), size(r.Bytes), r.Location)
+	if r.Fault != "" {
+		fmt.Fprintf(w, "DAMAGED: %s\n", r.Fault)
+	}
+	fmt.Fprintf(w, "partition: %s\nsort: %s\n\n", orNone(strings.Join(r.Partition, ", ")), orNone(r.Sort))
+	var rows [][]string
+	for _, c := range r.Columns {
+		required := ""
+		if c.Required {
+			required = "required"
+		}
+		rows = append(rows, []string{strconv.Itoa(c.ID), c.Name, c.Type, required, c.Doc})
+	}
+	if err := grid(w, []string{"ID", "COLUMN", "TYPE", "", ""}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, o := range r.Offsets {
+		lag := "-"
+		if o.Lag != nil {
+			lag = count(*o.Lag)
+		}
+		rows = append(rows, []string{o.Topic, strconv.Itoa(int(o.Partition)), count(int64(o.Next)), lag, o.Cluster})
+	}
+	fmt.Fprintln(w)
+	if err := grid(w, []string{"TOPIC", "PARTITION", "NEXT OFFSET", "LAG", "CLUSTER"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, s := range r.History[:min(len(r.History), historyMax)] {
+		rows = append(rows, []string{strconv.FormatInt(s.ID, 10), s.Committed, s.Operation, count(s.Rows), count(s.Files), orOther(s.Writer)})
+	}
+	fmt.Fprintln(w)
+	if err := grid(w, []string{"SNAPSHOT", "COMMITTED", "OPERATION", "ADDED ROWS", "ADDED FILES", "WRITER"}, rows); err != nil {
+		return err
+	}
+	if more := len(r.History) - historyMax; more > 0 {
+		fmt.Fprintf(w, "and %d older ones\n", more)
+	}
+	return nil
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+func orOther(writer string) string {
+	if writer == "" {
+		return "(not firth)"
+	}
+	return writer
+}

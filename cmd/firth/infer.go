@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/messageschema"
+	"github.com/firthlake/firth/ingest/registry"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/ingest/spec"
+)
+
+// inferReport is what 'firth infer --json' prints.
+type inferReport struct {
+	Topic   string   `json:"topic"`
+	Format  string   `json:"format"`
+	Records int      `json:"records"`
+	Subject string   `json:"subject,omitempty"`
+	Notes   []string `json:"notes"`
+	Spec    string   `json:"spec"`
+}
+
+// inferOptions are the flags of infer.
+type inferOptions struct {
+	topic, cluster, format, table string
+	records                       int
+	wait                          time.Duration
+}
+
+func (p *program) inferCommand() *cobra.Command {
+	var o inferOptions
+	cmd := &cobra.Command{
+		Use:   "infer TOPIC",
+		Short: "Write a table spec for a topic from its schema or a sample",
+		Long: "Prints a table spec: from the newest schema of the subject TOPIC-value when the registry has one,\n" +
+			"else guessed from a sample of records. Look it over, save it in the folder of specs, and run\n" +
+			"'firth plan'." +
+			exitCodes("printed", "the sample holds no record that tells anything", "could not read the topic"),
+		Example: example("firth infer events > tables/events.yaml",
+			"firth infer clicks --table web.clicks --records 5000", "firth infer access --format csv"),
+		Args: exactly("TOPIC"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.topic = args[0]
+			return p.infer(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.cluster, "cluster", "default", "cluster of the topic")
+	flags.StringVar(&o.format, "format", "", "json, csv or raw; empty asks the registry, then takes json")
+	flags.StringVar(&o.table, "table", "", "name of the table (default db.TOPIC)")
+	flags.IntVar(&o.records, "records", 1000, "how many records to look at")
+	flags.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for them")
+	return cmd
+}
+
+func (p *program) infer(ctx context.Context, o inferOptions) error {
+	c, err := p.loadConfig()
+	if err != nil {
+		return err
+	}
+	s := spec.Default()
+	s.Name = o.table
+	if s.Name == "" {
+		s.Name = "db." + regexp.MustCompile(`[^A-Za-z0-9_]+`).ReplaceAllString(strings.ToLower(o.topic), "_")
+	}
+	s.Sources = []spec.Source{{Cluster: o.cluster, Topics: []string{o.topic}, Format: o.format, Start: "earliest"}}
+	report := inferReport{Topic: o.topic, Notes: []string{}}
+	found := false
+	if o.format == "" {
+		if found, err = p.inferSubject(ctx, c, &s, &report); err != nil {
+			return err
+		}
+	}
+	if !found {
+		if err := p.inferSample(ctx, c, o, &s, &report); err != nil {
+			return err
+		}
+	}
+	report.Format = s.Sources[0].Format
+	if err := s.Validate(); err != nil {
+		report.Notes = append(report.Notes, "the spec needs a hand: "+err.Error())
+	}
+	text, err := spec.Marshal(&s)
+	if err != nil {
+		return err
+	}
+	report.Spec = string(text)
+	return p.print(report, func(w io.Writer) error {
+		for _, note := range report.Notes {
+			fmt.Fprintln(w, "# "+strings.ReplaceAll(note, "\n", " "))
+		}
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// inferSubject takes the columns from the registry, if it knows the topic.
+func (p *program) inferSubject(ctx context.Context, c config, s *spec.Spec, report *inferReport) (bool, error) {
+	client, err := p.openRegistry(c)
+	if err != nil || client == nil {
+		return false, err
+	}
+	defer client.Close()
+	schema, err := client.Latest(ctx, report.Topic+"-value")
+	if errors.Is(err, registry.ErrUnknownSubject) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	columns, err := columnsOf(ctx, schema, messageschema.Options{})
+	if err != nil {
+		return false, fmt.Errorf("subject %s: %w", schema.Subject, err)
+	}
+	for _, refusal := range columns.Refusals {
+		report.Notes = append(report.Notes, "left out: "+refusal.String())
+	}
+	report.Subject = schema.Subject
+	s.Schema.Columns = specColumns(columns)
+	s.Sources[0].Format = recordFormat(schema)
+	return true, nil
+}
+
+// inferSample guesses the columns from records.
+func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *spec.Spec, report *inferReport) error {
+	connection, err := c.connection(o.cluster)
+	if err != nil {
+		return err
+	}
+	samples, err := sample(ctx, connection, o)
+	if err != nil {
+		return err
+	}
+	report.Records = len(samples)
+	if len(samples) == 0 {
+		return fallsShort(fmt.Errorf("topic %s gave no record in %v", o.topic, o.wait), "wait longer with --wait, or write the spec by hand")
+	}
+	if s.Sources[0].Format == "" {
+		s.Sources[0].Format = "json"
+	}
+	options := decode.Options{Format: decode.Format(s.Sources[0].Format)}
+	inferred, err := decode.Infer(samples, options)
+	if err != nil {
+		return fallsShort(fmt.Errorf("topic %s: %w", o.topic, err), "give --format, or write the spec by hand")
+	}
+	report.Notes = append(report.Notes, inferred.Notes...)
+	for _, f := range inferred.Schema.Fields() {
+		s.Schema.Columns = append(s.Schema.Columns, inferredColumn(f, inferred.Columns[f.Name]))
+	}
+	return nil
+}
+
+func inferredColumn(f iceberg.NestedField, options decode.ColumnOptions) spec.Column {
+	column := spec.Column{Name: f.Name, Type: spec.FormatType(f.Type), Required: f.Required, Doc: f.Doc,
+		Format: string(options.Time), JSONText: options.JSONText}
+	escaped := make([]string, len(options.Path))
+	for i, name := range options.Path {
+		escaped[i] = strings.ReplaceAll(strings.ReplaceAll(name, `\`, `\\`), ".", `\.`)
+	}
+	column.Path = strings.Join(escaped, ".")
+	return column
+}
+
+// sample reads up to o.records values from the beginning of every partition of a topic, with a
+// consumer group of its own, so that nobody else's reading is disturbed.
+func sample(ctx context.Context, connection source.Connection, o inferOptions) ([][]byte, error) {
+	kafka, err := source.OpenKafka(ctx, source.KafkaOptions{Connection: connection, Topics: []string{o.topic},
+		Group: "firth-infer-" + uuid.NewString()})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = kafka.Close(ctx) }() // only reads, so nothing is lost
+	ctx, cancel := context.WithTimeout(ctx, o.wait)
+	defer cancel()
+	var samples [][]byte
+	for len(samples) < o.records && ctx.Err() == nil {
+		event, err := kafka.Poll(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			return nil, err
+		}
+		if len(event.Assigned) > 0 {
+			position := commit.Position{}
+			begin, err := kafka.Resolve(ctx, source.Start{}, event.Assigned)
+			if err != nil {
+				return nil, err
+			}
+			for tp, at := range begin {
+				position[tp] = at
+			}
+			if err := kafka.Seek(ctx, position); err != nil {
+				return nil, err
+			}
+		}
+		for _, chunk := range event.Chunks {
+			for _, record := range chunk.Records[:min(len(chunk.Records), o.records-len(samples))] {
+				samples = append(samples, append([]byte(nil), record.Value...))
+			}
+		}
+		if event.Release != nil {
+			event.Release()
+		}
+	}
+	return samples, nil
+}

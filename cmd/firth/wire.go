@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/registry"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// tableCatalog is what the commands need of a catalog, embedded or external.
+type tableCatalog interface {
+	commit.Catalog
+	CreateNamespace(ctx context.Context, name catalog.Namespace, properties map[string]string) error
+	ListNamespaces(ctx context.Context, parent catalog.Namespace, page catalog.Page) ([]catalog.Namespace, error)
+	CreateTable(ctx context.Context, ident table.Ident, spec catalog.TableSpec) (*table.Table, error)
+	ListTables(ctx context.Context, namespace catalog.Namespace, page catalog.Page) ([]table.Ident, error)
+}
+
+// lake is the opened configuration: where bytes lie and what tables there are.
+type lake struct {
+	config   config
+	objects  objstore.Store
+	catalog  tableCatalog
+	embedded *catalog.Catalog // nil with an external catalog
+	close    func()
+}
+
+// openLake opens what --dir or --config names. The caller closes it.
+func (p *program) openLake(ctx context.Context, dir string) (*lake, error) {
+	if dir == "" {
+		c, err := p.loadConfig()
+		if err != nil {
+			return nil, err
+		}
+		return p.open(ctx, c)
+	}
+	if p.configPath != "" {
+		return nil, couldNot(errors.New("both --dir and --config are given"), "give one of them")
+	}
+	c := folderConfig(dir)
+	if _, err := os.Stat(c.Catalog.Store); err != nil {
+		return nil, couldNot(fmt.Errorf("folder %s holds no catalog: %w", dir, err),
+			"make one with 'firth demo --dir "+dir+"'")
+	}
+	return p.open(ctx, c)
+}
+
+// folderConfig is the configuration of the folder that a demo makes.
+func folderConfig(dir string) config {
+	c := defaultConfig()
+	c.resolvePaths(dir)
+	return c
+}
+
+// open opens stores and catalog of a configuration.
+func (p *program) open(ctx context.Context, c config) (*lake, error) {
+	objects, err := objstore.Open(objstore.Config{S3: c.Warehouse.S3})
+	if err != nil {
+		return nil, fmt.Errorf("open warehouse %s: %w", c.Warehouse.Location, err)
+	}
+	l := &lake{config: c, objects: objects, close: func() {}}
+	if c.Catalog.URI != "" {
+		return l, couldNot(errors.New("external catalogs are not built into this binary"),
+			"leave out catalog.uri and set catalog.store")
+	}
+	store, err := openCatalogStore(ctx, c.Catalog.Store)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog %s: %w", redacted(c.Catalog.Store), err)
+	}
+	options := catalog.Options{Warehouse: c.Warehouse.Location, Now: p.now, NewID: uuid.New,
+		TableProperties: catalog.DefaultTableProperties()}
+	if err := options.Validate(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	l.embedded = catalog.New(store, objects, options)
+	l.catalog = l.embedded
+	l.close = func() { _ = store.Close() } // everything that was acknowledged is on disk
+	return l, nil
+}
+
+func openCatalogStore(ctx context.Context, at string) (*catalog.SQLStore, error) {
+	if strings.HasPrefix(at, "postgres://") || strings.HasPrefix(at, "postgresql://") {
+		return catalog.OpenPostgres(ctx, at)
+	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return nil, err
+	}
+	return catalog.OpenSQLite(ctx, at)
+}
+
+// loadTable loads a table by its dotted name.
+func (l *lake) loadTable(ctx context.Context, name string) (*table.Table, error) {
+	ident, err := table.ParseIdent(name)
+	if err != nil {
+		return nil, couldNot(err, "")
+	}
+	t, err := l.catalog.LoadTable(ctx, ident)
+	if errors.Is(err, table.ErrNotFound) {
+		return nil, couldNot(fmt.Errorf("there is no table %s: %w", name, err), "'firth tables' lists the tables")
+	}
+	return t, err
+}
+
+// connection says how to reach a cluster of the configuration.
+func (c config) connection(name string) (source.Connection, error) {
+	cluster, ok := c.Clusters[name]
+	if !ok {
+		return source.Connection{}, couldNot(fmt.Errorf("there is no cluster %q in %s", name, c.file),
+			"add clusters."+name+".brokers, or name another cluster in the spec")
+	}
+	out := source.Connection{Brokers: cluster.Brokers, ClientID: c.Group}
+	if t := cluster.TLS; t.Enabled || t.CAFile != "" || t.CertFile != "" {
+		settings, err := t.open()
+		if err != nil {
+			return out, fmt.Errorf("cluster %s: %w", name, err)
+		}
+		out.TLS = settings
+	}
+	if s := cluster.SASL; s.Mechanism != "" {
+		token := string(s.Token)
+		out.SASL = &source.SASL{Mechanism: s.Mechanism, User: s.User, Password: string(s.Password),
+			Token: func(context.Context) (string, error) { return token, nil }}
+	}
+	return out, nil
+}
+
+// open reads the certificates.
+func (t tlsConfig) open() (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read ca_file: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file %s holds no PEM certificate", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read cert_file and key_file: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
+
+// openRegistry returns the schema registry's client, or nil when none is configured.
+func (p *program) openRegistry(c config) (*registry.Client, error) {
+	if len(c.Registry.URLs) == 0 {
+		return nil, nil
+	}
+	settings := registry.DefaultConfig()
+	settings.URLs = c.Registry.URLs
+	settings.Username, settings.Password = c.Registry.User, string(c.Registry.Password)
+	settings.Token = string(c.Registry.Token)
+	return registry.New(settings, p.now)
+}
