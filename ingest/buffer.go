@@ -1,0 +1,169 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/table"
+)
+
+// buffer is a change in the making: open files and the ranges they cover.
+type buffer struct {
+	change  uuid.UUID
+	names   *table.FileNumbers
+	opened  time.Time
+	rows    *table.Writer // nil before the first row
+	letters *table.Writer // nil before the first dead letter
+	ranges  map[commit.TopicPartition]commit.Range
+	counts  commit.Counts
+	// records is the number of records read, newest the timestamp of the newest of them.
+	records int64
+	newest  int64
+
+	closed      bool
+	files       []iceberg.DataFile
+	deadLetters []iceberg.DataFile
+	// unknown says that a commit of it had no known outcome once. Its files are never removed.
+	unknown bool
+}
+
+// errBuffer says that the files of a buffer could not be written, so that its records must be read
+// again.
+var errBuffer = errors.New("buffer lost")
+
+func (t *tableState) newBuffer() *buffer {
+	return &buffer{
+		change: t.ingester.opts.NewID(), names: new(table.FileNumbers), opened: t.ingester.opts.Now(),
+		ranges: map[commit.TopicPartition]commit.Range{},
+	}
+}
+
+// write adds a portion. After an error the buffer is of no use.
+func (b *buffer) write(ctx context.Context, p *portion) error {
+	if p.rows != nil {
+		if err := b.writeRows(ctx, p); err != nil {
+			return err
+		}
+	}
+	if len(p.letters) > 0 {
+		if err := b.writeLetters(ctx, p); err != nil {
+			return err
+		}
+	}
+	id := p.chunk.TopicPartition
+	part := p.part
+	if before, found := b.ranges[id]; found {
+		part = before.Join(part)
+	}
+	b.ranges[id] = part
+	b.counts = b.counts.Add(p.part.Counts)
+	b.records += p.part.Counts.Sum() - p.part.Counts.Absent
+	b.newest = max(b.newest, p.newest)
+	return nil
+}
+
+func (b *buffer) writeRows(ctx context.Context, p *portion) error {
+	if b.rows == nil {
+		t := p.shape.table
+		w, err := t.newWriter(b, t.opts.Committer.Table(), p.shape.schema)
+		if err != nil {
+			return err
+		}
+		b.rows = w
+	}
+	return b.rows.Write(ctx, p.rows)
+}
+
+func (b *buffer) writeLetters(ctx context.Context, p *portion) error {
+	t := p.shape.table
+	dead := t.opts.DeadLetterTable
+	schema := dead.Metadata().CurrentSchema()
+	if b.letters == nil {
+		w, err := t.newWriter(b, dead, schema)
+		if err != nil {
+			return err
+		}
+		b.letters = w
+	}
+	arrowSchema, err := table.ArrowSchema(schema)
+	if err != nil {
+		return err
+	}
+	batch := letterBatch(t.ingester.opts.Allocator, arrowSchema, p, t.ingester.opts.Now())
+	defer batch.Release()
+	return b.letters.Write(ctx, batch)
+}
+
+// newWriter opens a writer of b's change. schema is the one that the batches were made for.
+func (t *tableState) newWriter(b *buffer, of *table.Table, schema *iceberg.Schema) (*table.Writer, error) {
+	meta := of.Metadata()
+	opts := &t.ingester.opts
+	return table.NewWriter(opts.Store, table.WriterOptions{
+		Schema: schema, Spec: meta.PartitionSpec(), Sort: meta.SortOrder(),
+		Location: meta.Location(), ChangeID: b.change, Names: b.names,
+		Parquet: t.opts.Parquet, Memory: opts.Budget, SpillDir: opts.SpillDir,
+		Parallel: t.ingester.parallel, Metrics: opts.WriterMetrics, Allocator: opts.Allocator,
+	})
+}
+
+// bytes is the memory that the buffer holds.
+func (b *buffer) bytes() int64 {
+	var n int64
+	if b.rows != nil {
+		n += b.rows.Bytes()
+	}
+	if b.letters != nil {
+		n += b.letters.Bytes()
+	}
+	return n
+}
+
+// close completes the files. Its error is errBuffer.
+func (b *buffer) close(ctx context.Context) error {
+	if b.closed {
+		return nil
+	}
+	var err error
+	if b.rows != nil {
+		if b.files, err = b.rows.Close(ctx); err != nil {
+			return fmt.Errorf("%w: close files: %w", errBuffer, err)
+		}
+	}
+	if b.letters != nil {
+		if b.deadLetters, err = b.letters.Close(ctx); err != nil {
+			return fmt.Errorf("%w: close dead-letter files: %w", errBuffer, err)
+		}
+	}
+	b.closed = true
+	return nil
+}
+
+// commit publishes the buffer. It may be called again after an error that is not final.
+func (b *buffer) commit(ctx context.Context, committer Committer) (commit.Committed, error) {
+	if err := b.close(ctx); err != nil {
+		return commit.Committed{}, err
+	}
+	return committer.Commit(ctx, commit.Change{
+		ID: b.change, Files: b.files, DeadLetters: b.deadLetters, Ranges: b.ranges,
+	})
+}
+
+// abort gives the buffer up and removes its files, unless they may be in the table.
+func (b *buffer) abort(ctx context.Context) error {
+	if b.unknown {
+		return nil
+	}
+	var errs []error
+	for _, w := range []*table.Writer{b.rows, b.letters} {
+		if w != nil {
+			errs = append(errs, w.Abort(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}

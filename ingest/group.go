@@ -1,0 +1,188 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table"
+)
+
+// group is a set of tables whose records are decoded once. It is immutable: when a table changes,
+// groups are made anew.
+type group struct {
+	key    string
+	plan   Plan
+	shapes []*shape
+}
+
+// shape is how a batch of a group becomes rows of one table at one version of its schema.
+type shape struct {
+	table   *tableState
+	version int
+	schema  *iceberg.Schema
+	arrow   *arrow.Schema
+	// columns are, in the table's order, indexes into the group's batch.
+	columns []int
+	// fields are the table's columns by their ids in the group's schema. A failure of another
+	// column is of no concern to the table.
+	fields   map[int]string
+	selector Selector
+}
+
+// newGroups puts tables that can share a decode together. Tables of one format key share it when
+// their columns of the same name have the same type; one that contradicts is decoded by itself.
+func newGroups(tables []*tableState) ([]*group, error) {
+	var unions []*union
+	for _, t := range tables {
+		schema := t.schema()
+		joined := false
+		for _, u := range unions {
+			if u.key == t.opts.Format.Key() && u.add(t, schema) {
+				joined = true
+				break
+			}
+		}
+		if !joined {
+			u := &union{key: t.opts.Format.Key(), places: map[string]int{}}
+			u.add(t, schema)
+			unions = append(unions, u)
+		}
+	}
+	var groups []*group
+	for _, u := range unions {
+		g, err := u.group()
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+// union gathers the columns of tables.
+type union struct {
+	key     string
+	tables  []*tableState
+	schemas []*iceberg.Schema
+	fields  []iceberg.NestedField
+	places  map[string]int
+}
+
+// add takes in a table unless one of its columns contradicts those that are there.
+func (u *union) add(t *tableState, schema *iceberg.Schema) bool {
+	for _, f := range schema.Fields() {
+		if i, found := u.places[f.Name]; found && !sameColumn(u.fields[i], f) {
+			return false
+		}
+	}
+	for _, f := range schema.Fields() {
+		if _, found := u.places[f.Name]; !found {
+			u.places[f.Name] = len(u.fields)
+			u.fields = append(u.fields, f)
+		}
+	}
+	u.tables = append(u.tables, t)
+	u.schemas = append(u.schemas, schema)
+	return true
+}
+
+func (u *union) group() (*group, error) {
+	first := u.tables[0]
+	schema := u.schemas[0]
+	if len(u.tables) > 1 {
+		next := 0
+		schema = iceberg.NewSchema(0, renumber(u.fields, &next)...)
+	}
+	plan, err := first.opts.Format.Compile(schema)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", first, err)
+	}
+	g := &group{key: u.key, plan: plan}
+	for i, t := range u.tables {
+		s, err := u.shape(t, u.schemas[i], schema)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", t, err)
+		}
+		g.shapes = append(g.shapes, s)
+		t.shape = s
+	}
+	return g, nil
+}
+
+func (u *union) shape(t *tableState, schema, whole *iceberg.Schema) (*shape, error) {
+	arrowSchema, err := table.ArrowSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	s := &shape{
+		table: t, version: t.version, schema: schema, arrow: arrowSchema, fields: map[int]string{},
+	}
+	for _, f := range schema.Fields() {
+		place := u.places[f.Name]
+		s.columns = append(s.columns, place)
+		s.fields[whole.Field(place).ID] = f.Name
+	}
+	if t.opts.Filter != nil {
+		if s.selector, err = t.opts.Filter.Bind(schema); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// columnName is the table's column with a field id of the group's schema; "" for the whole record.
+func (s *shape) columnName(fieldID int) string { return s.fields[fieldID] }
+
+// sameColumn says whether two columns of one name hold the same, whatever their field ids.
+func sameColumn(a, b iceberg.NestedField) bool {
+	return a.Required == b.Required && sameType(a.Type, b.Type)
+}
+
+func sameType(a, b iceberg.Type) bool {
+	as, nested := a.(iceberg.NestedType)
+	bs, alsoNested := b.(iceberg.NestedType)
+	if !nested || !alsoNested {
+		return nested == alsoNested && a.Equals(b)
+	}
+	if a.Type() != b.Type() || len(as.Fields()) != len(bs.Fields()) {
+		return false
+	}
+	for i, f := range as.Fields() {
+		if f.Name != bs.Fields()[i].Name || !sameColumn(f, bs.Fields()[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// renumber gives fields and all below them fresh ids.
+func renumber(fields []iceberg.NestedField, next *int) []iceberg.NestedField {
+	out := make([]iceberg.NestedField, len(fields))
+	for i, f := range fields {
+		*next++
+		f.ID = *next
+		f.Type = renumberType(f.Type, next)
+		out[i] = f
+	}
+	return out
+}
+
+func renumberType(t iceberg.Type, next *int) iceberg.Type {
+	id := func() int { *next++; return *next }
+	switch t := t.(type) {
+	case *iceberg.StructType:
+		return &iceberg.StructType{FieldList: renumber(t.FieldList, next)}
+	case *iceberg.ListType:
+		return &iceberg.ListType{
+			ElementID: id(), Element: renumberType(t.Element, next), ElementRequired: t.ElementRequired,
+		}
+	case *iceberg.MapType:
+		return &iceberg.MapType{
+			KeyID: id(), KeyType: renumberType(t.KeyType, next),
+			ValueID: id(), ValueType: renumberType(t.ValueType, next), ValueRequired: t.ValueRequired,
+		}
+	}
+	return t
+}

@@ -1,0 +1,225 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// Options say what an Ingester works with. Source, Store and Tables are required.
+type Options struct {
+	Source source.Source
+	Store  objstore.Store
+	Tables []TableOptions
+	// Budget is the memory that buffered rows are taken from, shared by all tables of the process;
+	// nil is 256 MiB.
+	Budget *table.Budget
+	// Workers is how many goroutines decode in Run, and how many encode one table; 0 is 1.
+	Workers int
+	// SpillDir is the local folder of writers for rows that memory has no room for.
+	SpillDir string
+	// StopTimeout bounds the last flush when Run is stopped; 0 is 30 s.
+	StopTimeout time.Duration
+	// Now, NewID and Allocator default to the wall clock, random ids and Go's heap.
+	Now       func() time.Time
+	NewID     func() uuid.UUID
+	Allocator memory.Allocator
+	Log       *slog.Logger
+	// Metrics count per table; nil counts nothing. WriterMetrics are the writers' own.
+	Metrics       *Metrics
+	WriterMetrics *table.Metrics
+}
+
+// TableOptions say what one table takes from the source and how.
+type TableOptions struct {
+	Ident table.Ident
+	// Topics are names, Patterns expressions that a whole topic name must match.
+	Topics   []string
+	Patterns []string
+	// Start is where a topic begins that the table has never read.
+	Start source.Start
+	// Format is how records become rows.
+	Format Format
+	// Filter keeps rows; nil keeps all.
+	Filter Filter
+	// DeadLetters is the policy for bad records, DeadLetterTable where they go. Without a table,
+	// a policy of quarantine suspends.
+	DeadLetters     spec.DeadLetters
+	DeadLetterTable *table.Table
+	// Evolver follows what writers' schemas add; nil refuses all.
+	Evolver Evolver
+	// Freshness says when to cut a checkpoint: whichever comes first. Zero values are defaults.
+	Freshness spec.Freshness
+	// Parquet are the writers' choices.
+	Parquet   table.ParquetOptions
+	Committer Committer
+	// Group is the consumer group that the table's position is shared within.
+	Group string
+}
+
+// Committer is the one writer of a table in this process.
+type Committer interface {
+	// Refresh loads the newest version of the table.
+	Refresh(ctx context.Context) error
+	// Position is the table's position at the version last seen.
+	Position() commit.Position
+	// Table is the version last seen.
+	Table() *table.Table
+	// Commit publishes a change. Its errors are those of package commit.
+	Commit(ctx context.Context, change commit.Change) (commit.Committed, error)
+}
+
+// Format makes plans of decoding for schemas.
+type Format interface {
+	// Key is equal for two formats that read every record alike, whatever the schema. Tables of
+	// one Key can share a decode.
+	Key() string
+	// Compile makes the plan for schema.
+	Compile(schema *iceberg.Schema) (Plan, error)
+}
+
+// Plan is a compiled plan of decoding: what decode's plans have in common.
+type Plan interface {
+	ArrowSchema() *arrow.Schema
+	NewDecoder(mem memory.Allocator) decode.Decoder
+}
+
+// Filter makes selectors for schemas.
+type Filter interface {
+	// Bind makes the selector for batches of schema.
+	Bind(schema *iceberg.Schema) (Selector, error)
+}
+
+// Selector says which rows of a batch to keep. It may be used by many goroutines.
+type Selector interface {
+	// Select sets keep[row] to false for the rows to leave out.
+	Select(batch arrow.RecordBatch, keep []bool) error
+}
+
+// Evolver makes a table hold what a writer's schema says.
+type Evolver interface {
+	// Evolve makes the table follow the proposals, or returns false when its policy refuses one
+	// of them: then the records that need it are dead letters.
+	Evolve(ctx context.Context, evolution *decode.EvolutionError) (followed bool, err error)
+}
+
+// Defaults and bounds.
+const (
+	intervalDefault = 10 * time.Second
+	rowsDefault     = 5_000_000
+	bytesDefault    = 512 << 20
+	budgetDefault   = 256 << 20
+	stopDefault     = 30 * time.Second
+
+	// A unit is what one worker decodes at once: enough to be worth handing over, little enough
+	// that two cores share one partition and 16 units fit in memory.
+	unitRows  = 8 << 10
+	unitBytes = 4 << 20
+	// unitsPerWorker is how far decoding may run ahead of applying.
+	unitsPerWorker = 4
+
+	backoffMin = 200 * time.Millisecond
+	backoffMax = 15 * time.Second
+
+	// releaseTimeout bounds the flush of revoked partitions: well below the 60 s that a group
+	// waits for a member.
+	releaseTimeout = 20 * time.Second
+
+	// takeOverMin is how long a holder of a table may be silent before another takes over, and
+	// takeOverIntervals the same in intervals.
+	takeOverMin       = 30 * time.Second
+	takeOverIntervals = 3
+)
+
+func (o *Options) complete() error {
+	if o.Source == nil || o.Store == nil || len(o.Tables) == 0 {
+		return errors.New("source, store and at least one table must be given")
+	}
+	if o.Budget == nil {
+		o.Budget = table.NewBudget(budgetDefault)
+	}
+	o.Workers = max(o.Workers, 1)
+	if o.StopTimeout == 0 {
+		o.StopTimeout = stopDefault
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = uuid.New
+	}
+	if o.Allocator == nil {
+		o.Allocator = memory.DefaultAllocator
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	o.Tables = slices.Clone(o.Tables)
+	for i := range o.Tables {
+		if err := o.Tables[i].complete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *TableOptions) complete() error {
+	name := table.FormatIdent(t.Ident)
+	switch {
+	case t.Format == nil || t.Committer == nil:
+		return fmt.Errorf("table %s: format and committer must be given", name)
+	case len(t.Topics)+len(t.Patterns) == 0:
+		return fmt.Errorf("table %s: no topics", name)
+	}
+	if t.Freshness.Interval == 0 {
+		t.Freshness.Interval = spec.Duration(intervalDefault)
+	}
+	if t.Freshness.Rows == 0 {
+		t.Freshness.Rows = rowsDefault
+	}
+	if t.Freshness.Bytes == 0 {
+		t.Freshness.Bytes = bytesDefault
+	}
+	if t.DeadLetters.Default == "" {
+		t.DeadLetters.Default = spec.Quarantine
+	}
+	return nil
+}
+
+// takes returns a function that says whether the table reads a topic.
+func (t *TableOptions) takes() (func(topic string) bool, error) {
+	var patterns []*regexp.Regexp
+	for _, p := range t.Patterns {
+		compiled, err := regexp.Compile("^(?:" + p + ")$")
+		if err != nil {
+			return nil, fmt.Errorf("topic pattern %q: %w", p, err)
+		}
+		patterns = append(patterns, compiled)
+	}
+	names := t.Topics
+	return func(topic string) bool {
+		if slices.Contains(names, topic) {
+			return true
+		}
+		return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(topic) })
+	}, nil
+}

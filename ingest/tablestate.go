@@ -1,0 +1,276 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/table"
+)
+
+// State says what a table is doing.
+type State string
+
+// The states of a table.
+const (
+	// StateActive reads and commits.
+	StateActive State = "active"
+	// StateStandby watches another writer that holds the table.
+	StateStandby State = "standby"
+	// StateStopped waits for a person: Progress has the error.
+	StateStopped State = "stopped"
+)
+
+// tableState is one table as the applying side knows it.
+type tableState struct {
+	ingester *Ingester
+	opts     TableOptions
+	index    int
+	name     string
+	takes    func(topic string) bool
+	log      *slog.Logger
+
+	// version counts schemas; shape is of the newest.
+	version int
+	shape   *shape
+	refused map[string]bool // evolutions that the policy refused
+
+	state   State
+	stopped error
+	// next is, per assigned topic partition, the end of what is buffered or committed.
+	next commit.Position
+	// filling takes rows; committing is on its way and is what filling follows.
+	filling, committing *buffer
+	inFlight            bool
+
+	// What waits for its time, zero when nothing does: trying a commit again, reading on after a
+	// trouble, finding the position of new partitions, and looking whether the holder is alive.
+	commitAt, readAt, placeAt, lookAt time.Time
+	tries                             int
+	health                            error
+
+	// The holder of the table in standby, as last seen to move.
+	holderPosition commit.Position
+	holderMoved    time.Time
+
+	tally    tally
+	budget   window
+	progress TableProgress
+}
+
+func (t *tableState) String() string { return t.name }
+
+func (t *tableState) schema() *iceberg.Schema {
+	return t.opts.Committer.Table().Metadata().CurrentSchema()
+}
+
+// interval is the longest that a row waits for its commit.
+func (t *tableState) interval() time.Duration { return time.Duration(t.opts.Freshness.Interval) }
+
+// backoff notes a trouble and returns when to try again.
+func (t *tableState) backoff(err error) time.Time {
+	t.health = err
+	wait := backoffMin << min(t.tries, 10)
+	t.tries++
+	return t.ingester.opts.Now().Add(min(wait, backoffMax))
+}
+
+func (t *tableState) healthy() {
+	t.health = nil
+	t.tries = 0
+}
+
+// take adds a portion to the table's buffer. Portions that do not begin where the buffer ends are
+// left-overs of an assignment or a rewind: what they hold comes again.
+func (t *tableState) take(ctx context.Context, p *portion) {
+	defer p.release()
+	id := p.chunk.TopicPartition
+	next, assigned := t.next[id]
+	if t.state != StateActive || !assigned || next != p.part.From || !t.readAt.IsZero() {
+		return
+	}
+	switch {
+	case p.shape.version != t.version:
+		t.ingester.decodeAgain(ctx, t, p)
+		return
+	case p.evolution != nil:
+		t.ingester.follow(ctx, t, p)
+		return
+	case p.err != nil:
+		t.pause(p.err)
+		return
+	case p.suspend != nil:
+		t.stop(ctx, p.suspend)
+		return
+	}
+	if t.filling == nil {
+		t.filling = t.newBuffer()
+	}
+	if err := t.filling.write(ctx, p); err != nil {
+		t.log.Warn("write files", "err", err)
+		t.dropFilling(ctx)
+		t.pause(err)
+		return
+	}
+	t.next[id] = p.part.Next
+	t.tally.add(p.part.Counts)
+	t.ingester.opts.Metrics.read(t.name, p.part.Counts)
+	if err := t.budget.add(t, p.part.Counts); err != nil {
+		t.stop(ctx, err)
+	}
+}
+
+// pause makes the table read on later from where it is.
+func (t *tableState) pause(err error) {
+	t.ingester.router.hold(t)
+	t.readAt = t.backoff(err)
+	t.log.Warn("table waits", "err", err, "until", t.readAt)
+}
+
+// stop makes the table wait for a person. What it has read is still committed.
+func (t *tableState) stop(ctx context.Context, err error) {
+	if t.state == StateStopped {
+		return
+	}
+	t.ingester.router.hold(t)
+	t.state, t.stopped = StateStopped, err
+	t.readAt, t.placeAt, t.lookAt = time.Time{}, time.Time{}, time.Time{}
+	t.log.Error("table stopped", "err", err)
+	t.cut(ctx)
+}
+
+// dropFilling gives up what is buffered and not on its way, and reads it again.
+func (t *tableState) dropFilling(ctx context.Context) {
+	b := t.filling
+	if b == nil {
+		return
+	}
+	t.filling = nil
+	t.abort(ctx, b)
+	back := commit.Position{}
+	for id, r := range b.ranges {
+		if _, assigned := t.next[id]; assigned {
+			back[id] = r.From
+		}
+	}
+	maps.Copy(t.next, back)
+	if t.state == StateActive {
+		t.ingester.router.set(t, back)
+	}
+}
+
+func (t *tableState) abort(ctx context.Context, b *buffer) {
+	if err := b.abort(ctx); err != nil {
+		// What stays behind is an orphan that no snapshot names.
+		t.log.Warn("remove files of a dropped change", "err", err)
+	}
+}
+
+// due says whether it is time to cut a checkpoint.
+func (t *tableState) due(now time.Time) bool {
+	b := t.filling
+	if b == nil || t.committing != nil {
+		return false
+	}
+	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.interval()
+}
+
+// full says whether the buffer has reached its size.
+func (t *tableState) full() bool {
+	b := t.filling
+	return b != nil && (b.records >= t.opts.Freshness.Rows || b.bytes() >= int64(t.opts.Freshness.Bytes))
+}
+
+// cut begins to commit what is buffered, if nothing is on its way.
+func (t *tableState) cut(ctx context.Context) {
+	if t.filling == nil || t.committing != nil {
+		return
+	}
+	t.committing, t.filling = t.filling, nil
+	t.tryCommit(ctx)
+}
+
+// tryCommit sends what is to be committed on its way.
+func (t *tableState) tryCommit(ctx context.Context) {
+	b := t.committing
+	t.commitAt = time.Time{}
+	t.inFlight = true
+	began := t.ingester.opts.Now()
+	t.ingester.spawn(func() func() {
+		committed, err := b.commit(ctx, t.opts.Committer)
+		if err == nil {
+			t.ingester.ack(ctx, b.ranges)
+		}
+		return func() {
+			t.inFlight = false
+			t.settle(ctx, b, outcome{committed, err, t.ingester.opts.Now().Sub(began)})
+		}
+	})
+}
+
+type outcome struct {
+	committed commit.Committed
+	err       error
+	elapsed   time.Duration
+}
+
+// settle acts on the outcome of a commit.
+func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
+	var fenced *commit.FencedError
+	switch {
+	case o.err == nil:
+		t.landed(b, o)
+	case errors.Is(o.err, commit.ErrStateUnknown):
+		b.unknown = true
+		t.commitAt = t.backoff(o.err)
+		t.log.Warn("outcome of a commit is not known: asking again", "err", o.err)
+	case errors.As(o.err, &fenced):
+		t.drop(ctx)
+		t.fenced(fenced)
+	case errors.Is(o.err, errBuffer):
+		t.log.Warn("files are lost: reading again", "err", o.err)
+		t.drop(ctx)
+		t.placeAt = t.backoff(o.err)
+	case commit.IsFinal(o.err), errors.Is(o.err, commit.ErrDamaged):
+		t.drop(ctx)
+		t.stop(ctx, o.err)
+	default:
+		t.commitAt = t.backoff(o.err)
+		t.log.Warn("commit: trying again", "err", o.err)
+	}
+}
+
+func (t *tableState) landed(b *buffer, o outcome) {
+	t.committing = nil
+	t.healthy()
+	t.tally.landed(b, t.ingester.opts.Now())
+	t.ingester.opts.Metrics.committed(t.name, b)
+	t.log.Info("committed", "snapshot_id", o.committed.SnapshotID, "rows", b.counts.Inserted,
+		"files", len(b.files), "dead_letters", b.counts.DeadLetters, "elapsed", o.elapsed)
+}
+
+// drop gives up all that is buffered, and reads nothing until the position is known again.
+func (t *tableState) drop(ctx context.Context) {
+	t.ingester.router.hold(t)
+	for _, b := range []*buffer{t.committing, t.filling} {
+		if b != nil {
+			t.abort(ctx, b)
+		}
+	}
+	t.committing, t.filling = nil, nil
+	t.commitAt, t.readAt = time.Time{}, time.Time{}
+	clear(t.next)
+}
+
+// deadLetterTable is the ident of the table's dead-letter table, or "" without one.
+func (t *tableState) deadLetterTable() string {
+	if t.opts.DeadLetterTable == nil {
+		return ""
+	}
+	return table.FormatIdent(t.opts.DeadLetterTable.Ident())
+}
