@@ -1,0 +1,178 @@
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+)
+
+// sortOrder turns rows into byte strings that compare as the rows are to be ordered.
+type sortOrder struct {
+	id     int
+	fields []*sortField
+}
+
+type sortField struct {
+	transform  *transform
+	keys       keys
+	descending bool
+	nullsLast  bool
+}
+
+func newSortOrder(schema *iceberg.Schema, order icetable.SortOrder) (*sortOrder, error) {
+	s := &sortOrder{id: order.OrderID()}
+	for i, field := range order.Fields() {
+		t, err := compileTransform(schema, field.SourceIDs, field.Transform)
+		if err != nil {
+			return nil, fmt.Errorf("sort field %d: %w", i+1, err)
+		}
+		descending := field.Direction == icetable.SortDESC
+		nullsLast := field.NullOrder == icetable.NullsLast
+		if field.NullOrder == "" {
+			nullsLast = descending
+		}
+		s.fields = append(s.fields, &sortField{
+			transform: t, descending: descending, nullsLast: nullsLast})
+	}
+	return s, nil
+}
+
+// sortKeys are the keys of the rows of one batch.
+type sortKeys struct {
+	data []byte
+	ends []int
+}
+
+func (k *sortKeys) at(row int) []byte {
+	start := 0
+	if row > 0 {
+		start = k.ends[row-1]
+	}
+	return k.data[start:k.ends[row]]
+}
+
+// prefix orders keys roughly: the null marker and 63 bits of what follows.
+func (k *sortKeys) prefix(row int) uint64 {
+	var buf [9]byte
+	copy(buf[:], k.at(row))
+	return uint64(buf[0])<<63 | binary.BigEndian.Uint64(buf[1:])>>1
+}
+
+// encode replaces k by the keys of batch.
+func (s *sortOrder) encode(k *sortKeys, batch arrow.RecordBatch) error {
+	for _, field := range s.fields {
+		if err := field.transform.eval(&field.keys, batch); err != nil {
+			return err
+		}
+	}
+	n := int(batch.NumRows())
+	k.data, k.ends = k.data[:0], slices.Grow(k.ends[:0], n)[:n]
+	for row := range n {
+		for _, field := range s.fields {
+			k.data = field.append(k.data, row)
+		}
+		k.ends[row] = len(k.data)
+	}
+	return nil
+}
+
+// append adds the key of one field: a marker that puts nulls first or last, then the value in bytes
+// that compare as it does, inverted for a descending order.
+func (f *sortField) append(key []byte, row int) []byte {
+	const low, high = 0, 1
+	null := f.transform.kind == keyNothing || f.keys.isNull(row)
+	if null != f.nullsLast {
+		key = append(key, low)
+	} else {
+		key = append(key, high)
+	}
+	if null {
+		return key
+	}
+	start := len(key)
+	switch f.transform.kind {
+	case keyFloats32:
+		v := float64(math.Float32frombits(uint32(f.keys.ints[row])))
+		key = binary.BigEndian.AppendUint64(key, orderedFloat(v))
+	case keyFloats64:
+		v := math.Float64frombits(uint64(f.keys.ints[row]))
+		key = binary.BigEndian.AppendUint64(key, orderedFloat(v))
+	case keyDecimals:
+		v := f.keys.decimals[row]
+		key = binary.BigEndian.AppendUint64(key, uint64(v.HighBits())^1<<63)
+		key = binary.BigEndian.AppendUint64(key, v.LowBits())
+	case keyText:
+		key = appendOrderedText(key, f.keys.text(row))
+	default:
+		key = binary.BigEndian.AppendUint64(key, uint64(f.keys.ints[row])^1<<63)
+	}
+	if f.descending {
+		for i := start; i < len(key); i++ {
+			key[i] = ^key[i]
+		}
+	}
+	return key
+}
+
+// orderedFloat maps floats to integers of the same order: -0 before +0, NaN last.
+func orderedFloat(v float64) uint64 {
+	if v != v {
+		return math.MaxUint64
+	}
+	bits := math.Float64bits(v)
+	if bits>>63 == 1 {
+		return ^bits
+	}
+	return bits | 1<<63
+}
+
+// appendOrderedText escapes zeros and ends with two, so that no text is the beginning of another's
+// key.
+func appendOrderedText(key, text []byte) []byte {
+	for {
+		zero := bytes.IndexByte(text, 0)
+		if zero < 0 {
+			return append(append(key, text...), 0, 0)
+		}
+		key = append(append(key, text[:zero]...), 0, 0xff)
+		text = text[zero+1:]
+	}
+}
+
+// sortItem is a row while it is sorted.
+type sortItem struct {
+	prefix uint64
+	ref    rowRef
+}
+
+// sortRows orders refs by the keys of their batches; equal rows keep their order.
+func sortRows(refs []rowRef, keys []sortKeys, items []sortItem) []sortItem {
+	items = slices.Grow(items[:0], len(refs))[:len(refs)]
+	for i, ref := range refs {
+		items[i] = sortItem{keys[ref.batch].prefix(int(ref.row)), ref}
+	}
+	slices.SortFunc(items, func(a, b sortItem) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		order := bytes.Compare(keys[a.ref.batch].at(int(a.ref.row)), keys[b.ref.batch].at(int(b.ref.row)))
+		if order != 0 {
+			return order
+		}
+		if a.ref.batch != b.ref.batch {
+			return cmp.Compare(a.ref.batch, b.ref.batch)
+		}
+		return cmp.Compare(a.ref.row, b.ref.row)
+	})
+	for i := range items {
+		refs[i] = items[i].ref
+	}
+	return items
+}
