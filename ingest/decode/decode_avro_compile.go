@@ -14,6 +14,8 @@ import (
 type avroCompiler struct {
 	*resolver
 	skips map[*messageschema.AvroType]*avroOp
+	// open are the records that lead to what is being compiled.
+	open []*messageschema.AvroType
 }
 
 func compileAvro(c compilation) (program, error) {
@@ -58,6 +60,8 @@ func (c *avroCompiler) object(t *destination, of *messageschema.AvroType) *avroO
 
 // record compiles the fields of a record into a struct, or into the columns that an object leads to.
 func (c *avroCompiler) record(t *destination, of *messageschema.AvroType) *avroOp {
+	c.open = append(c.open, of)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
 	op := &avroOp{code: avroObject, top: skipColumn}
 	if t.node != nil {
 		op.code, op.put = avroRecord, put{node: t.node, column: t.column}
@@ -93,7 +97,7 @@ func (c *avroCompiler) record(t *destination, of *messageschema.AvroType) *avroO
 }
 
 func (c *avroCompiler) unknownAvro(t *destination, field messageschema.AvroField) {
-	of, _, _ := field.Type.Iceberg(c.writer.columns())
+	of, _, _ := field.Type.Iceberg(c.writer.columns(), c.open...)
 	c.unknownField(t, iceberg.NestedField{Name: field.Name, Type: of, Doc: field.Doc})
 }
 

@@ -10,7 +10,11 @@ import (
 )
 
 // protoCompiler makes the program of one message.
-type protoCompiler struct{ *resolver }
+type protoCompiler struct {
+	*resolver
+	// open are the messages that lead to what is being compiled.
+	open []protoreflect.MessageDescriptor
+}
 
 func compileProtobuf(ctx context.Context, c compilation) (program, error) {
 	imports := make(map[string]string, len(c.schema.Imports))
@@ -47,6 +51,8 @@ func (p *protoProgram) message(descriptor protoreflect.MessageDescriptor) (progr
 }
 
 func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescriptor) *protoMessage {
+	c.open = append(c.open, of)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
 	m := &protoMessage{}
 	if t.node != nil {
 		m.column = t.column
@@ -95,7 +101,7 @@ func (c *protoCompiler) match(t *destination, of protoreflect.MessageDescriptor,
 }
 
 func (c *protoCompiler) unknownProtobuf(t *destination, field protoreflect.FieldDescriptor) {
-	column, _ := messageschema.ProtobufColumn(field, c.writer.columns())
+	column, _ := messageschema.ProtobufColumn(field, c.writer.columns(), c.open...)
 	c.unknownField(t, column)
 }
 

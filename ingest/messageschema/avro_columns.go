@@ -26,9 +26,13 @@ func (t *AvroType) Columns(options Options) Columns {
 }
 
 // Iceberg returns the type of a column that holds values of t, and whether it must be optional. A
-// nil type says that there is none; refusals say why, and what was left out of it.
-func (t *AvroType) Iceberg(options Options) (iceberg.Type, bool, []Refusal) {
+// nil type says that there is none; refusals say why, and what was left out of it. Within are the
+// records that hold t, which t cannot hold again.
+func (t *AvroType) Iceberg(options Options, within ...*AvroType) (iceberg.Type, bool, []Refusal) {
 	e := avroExpander{expander: expander{options: options}, open: map[*AvroType]bool{}}
+	for _, record := range within {
+		e.open[record] = true
+	}
 	inner, nullable := t.Optional()
 	return e.typeOf(inner), nullable, e.refusals
 }

@@ -166,9 +166,15 @@ func ProtobufColumns(m protoreflect.MessageDescriptor, options Options) Columns 
 }
 
 // ProtobufColumn returns the column that holds a field, with nil for a type when there is none;
-// refusals say why, and what was left out of it.
-func ProtobufColumn(f protoreflect.FieldDescriptor, options Options) (iceberg.NestedField, []Refusal) {
+// refusals say why, and what was left out of it. Within are the messages that hold the field, which
+// it cannot hold again.
+func ProtobufColumn(f protoreflect.FieldDescriptor, options Options,
+	within ...protoreflect.MessageDescriptor,
+) (iceberg.NestedField, []Refusal) {
 	e := protobufExpander{expander: expander{options: options}, open: map[protoreflect.FullName]bool{}}
+	for _, m := range within {
+		e.open[m.FullName()] = true
+	}
 	field, _ := e.field(f)
 	return field, e.refusals
 }
