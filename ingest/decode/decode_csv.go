@@ -30,10 +30,13 @@ func csvColumns(plan *Plan) ([]int, error) {
 	}
 	taken := map[int]bool{}
 	for _, name := range plan.options.CSV.Columns {
-		column, ok := places[name]
-		if name == "" || !ok {
+		if name == "" {
 			fields = append(fields, skipColumn)
 			continue
+		}
+		column, ok := places[name]
+		if !ok {
+			return nil, fmt.Errorf("csv column %s: the schema does not have it; leave the name empty to skip", name)
 		}
 		if plan.metadata[column] != "" || taken[column] {
 			return nil, fmt.Errorf("csv column %s: %w", name, errAmbiguous)

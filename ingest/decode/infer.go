@@ -122,7 +122,7 @@ func (t *typing) fields(path []string, s *shape) []iceberg.NestedField {
 			options := t.columns[strings.Join(at, ".")]
 			options.Path = []string{name}
 			t.columns[strings.Join(at, ".")] = options
-			t.note(at, "takes field %q, whose name is no good as a column's", name)
+			t.note(at, "takes field %q: columns have no dots and differ in more than case", name)
 		}
 		fields = append(fields, iceberg.NestedField{ID: t.id(), Name: column, Type: columnType})
 	}

@@ -100,12 +100,21 @@ func (s *shape) observeNext(decoder *json.Decoder) {
 	}
 }
 
+// observeNumber adds a number. What no type of number holds counts as a string too, so that the
+// column becomes one.
 func (s *shape) observeNumber(text []byte) {
 	if bytes.ContainsAny(text, ".eE") {
 		s.kinds |= sawFraction
+		if _, ok := parseFloat(text, 64); !ok {
+			s.kinds |= sawString
+		}
 		return
 	}
-	v, ok := parseNumber(text).integer()
+	n := parseNumber(text)
+	v, ok := n.integer()
+	if n.digits+n.exponent > digitsMax {
+		s.kinds |= sawString
+	}
 	if !ok {
 		s.wide = true
 	}
@@ -247,7 +256,7 @@ func timeName(name string) bool {
 			return true
 		}
 	}
-	return len(name) > 2 && strings.HasSuffix(name, "at") && strings.HasSuffix(name, "edat")
+	return strings.HasSuffix(name, "edat") // createdAt
 }
 
 // observeText adds a value that is written as text; nil is null.
