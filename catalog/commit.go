@@ -137,7 +137,7 @@ func (c *Catalog) stage(ctx context.Context, change TableChange) (staged, error)
 	}
 	metadata, err := icetable.UpdateTableMetadata(base.metadata, updates, base.location)
 	if err != nil {
-		return staged{}, &Error{Kind: table.ErrRefused, Object: ObjectTable, Text: "apply the updates", Cause: err}
+		return staged{}, invalid(ObjectTable, "apply the updates", err)
 	}
 	next, err := c.writeVersion(ctx, metadata, base)
 	if err != nil {
@@ -157,7 +157,7 @@ func (c *Catalog) stageCreate(ctx context.Context, change TableChange) (staged, 
 	}
 	metadata, err := buildMetadata(change.Updates)
 	if err != nil {
-		return staged{}, &Error{Kind: table.ErrRefused, Object: ObjectTable, Text: "apply the updates", Cause: err}
+		return staged{}, invalid(ObjectTable, "apply the updates", err)
 	}
 	next, err := c.writeVersion(ctx, metadata, nil)
 	if err != nil {

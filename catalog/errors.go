@@ -73,6 +73,11 @@ func refused(format string, args ...any) error {
 	return &Error{Kind: table.ErrRefused, Text: fmt.Sprintf(format, args...)}
 }
 
+// invalid says that what was asked for does not make a valid table or view.
+func invalid(object Object, act string, cause error) error {
+	return &Error{Kind: table.ErrRefused, Object: object, Text: act, Cause: cause}
+}
+
 // unchanged marks a failure that came before the swap: nothing was changed, and a retry may help.
 func unchanged(act string, cause error) error {
 	for _, kind := range []error{table.ErrNotFound, table.ErrExists, table.ErrConflict, table.ErrRefused} {
@@ -83,9 +88,13 @@ func unchanged(act string, cause error) error {
 	return &Error{Kind: table.ErrConflict, Text: act + " (nothing was changed)", Cause: cause}
 }
 
-// missingFile says that a metadata file is gone, in the words that the protocol's clients look for.
+// notOpened is how Iceberg's own file I/O says that a file is gone. Clients of the reference catalog
+// get these words, and the compatibility kit looks for them.
+const notOpened = "to open input stream for file"
+
+// missingFile says that a metadata file is gone.
 func missingFile(location string, cause error) error {
-	return fmt.Errorf("Failed to open input stream for file: %s: %w", location, cause)
+	return fmt.Errorf("Failed "+notOpened+": %s: %w", location, cause)
 }
 
 // titled makes the first letter a capital, as the protocol's messages have it.

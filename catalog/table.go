@@ -80,7 +80,7 @@ func (c *Catalog) newMetadata(ctx context.Context, ident table.Ident, spec Table
 	metadata, err := icetable.NewMetadataWithUUID(
 		spec.Schema, spec.PartitionSpec, sortOrder, location, properties, c.opts.NewID())
 	if err != nil {
-		return nil, &Error{Kind: table.ErrRefused, Object: ObjectTable, Text: "build the table's metadata", Cause: err}
+		return nil, invalid(ObjectTable, "build the table's metadata", err)
 	}
 	return metadata, nil
 }
@@ -223,7 +223,7 @@ func (c *Catalog) readForeign(ctx context.Context, location string) (*version, e
 	}
 	v, err := c.readVersion(ctx, location)
 	if err != nil {
-		return nil, &Error{Kind: table.ErrRefused, Object: ObjectTable, Text: "read the metadata to register", Cause: err}
+		return nil, invalid(ObjectTable, "read the metadata to register", err)
 	}
 	return v, c.checkLocation(v.metadata.Location())
 }

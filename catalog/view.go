@@ -69,7 +69,7 @@ func (c *Catalog) newView(ctx context.Context, ident table.Ident, spec ViewSpec)
 	}
 	metadata, err := view.NewMetadataWithUUID(spec.Version, spec.Schema, location, spec.Properties, c.opts.NewID())
 	if err != nil {
-		return nil, &Error{Kind: table.ErrRefused, Object: ObjectView, Text: "build the view's metadata", Cause: err}
+		return nil, invalid(ObjectView, "build the view's metadata", err)
 	}
 	return c.writeView(ctx, ident, metadata, "")
 }
@@ -155,7 +155,7 @@ func (c *Catalog) commitView(
 	}
 	metadata, err := updateView(base.Metadata, updates)
 	if err != nil {
-		return nil, &Error{Kind: table.ErrRefused, Object: ObjectView, Text: "apply the updates", Cause: err}
+		return nil, invalid(ObjectView, "apply the updates", err)
 	}
 	next, err := c.writeView(ctx, ident, metadata, base.MetadataLocation)
 	if err != nil {
