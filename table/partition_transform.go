@@ -352,15 +352,15 @@ func (k *keys) load(column arrow.Array) error {
 			}
 		}
 	case *array.Int32:
-		k.ints = widen(k.ints, a.Values())
+		k.ints = widenInts(k.ints, a.Values())
 	case *array.Date32:
-		k.ints = widen(k.ints, a.Values())
+		k.ints = widenInts(k.ints, a.Values())
 	case *array.Int64:
-		k.ints = widen(k.ints, a.Values())
+		k.ints = widenInts(k.ints, a.Values())
 	case *array.Time64:
-		k.ints = widen(k.ints, a.Values())
+		k.ints = widenInts(k.ints, a.Values())
 	case *array.Timestamp:
-		k.ints = widen(k.ints, a.Values())
+		k.ints = widenInts(k.ints, a.Values())
 	case *array.Float32:
 		k.ints = resizeInts(k.ints, n)
 		for i, v := range a.Values() {
@@ -393,7 +393,7 @@ func (k *keys) load(column arrow.Array) error {
 
 func unsafeBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-func widen[T ~int32 | ~int64](dst []int64, src []T) []int64 {
+func widenInts[T ~int32 | ~int64](dst []int64, src []T) []int64 {
 	dst = resizeInts(dst, len(src))
 	for i, v := range src {
 		dst[i] = int64(v)
