@@ -438,3 +438,24 @@ func TestJSONAgreesWithReference(t *testing.T) {
 		}
 	}
 }
+
+// depthOf counts containers, as far as the document is one.
+func depthOf(document []byte) int {
+	depth, deepest := 0, 0
+	text := false
+	for i := 0; i < len(document); i++ {
+		switch c := document[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}

@@ -196,7 +196,7 @@ func (r *reference) value(n *node, raw []byte) any {
 	return refuseValue(ClassType)
 }
 
-var loneSurrogate = regexp.MustCompile(`^(?:[^\\]|\\[^u]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|` +
+var wholeSurrogates = regexp.MustCompile(`^(?:[^\\]|\\[^u]|\\u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|` +
 	`[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*$`)
 
 func referenceString(raw []byte) string {
@@ -204,7 +204,7 @@ func referenceString(raw []byte) string {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		panic(err)
 	}
-	if !loneSurrogate.Match(raw) {
+	if !wholeSurrogates.Match(raw) {
 		refuseValue(ClassUTF8)
 	}
 	if !utf8.Valid(raw) {
@@ -238,8 +238,6 @@ func (r *reference) mapping(n *node, raw []byte) any {
 	pairs := []any{}
 	seen := map[string]bool{}
 	again := false
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	_, _ = decoder.Token()
 	for _, e := range r.rawEntries(raw) {
 		key := r.text(n.children[0], referenceString([]byte(e.key)), false)
 		again = again || seen[fmt.Sprint(key)]
@@ -337,7 +335,7 @@ func (r *reference) text(n *node, text string, strict bool) any {
 		return referenceTime(text) / 1000
 	case kindTimestamp:
 		nanos := referenceStamp(text)
-		return nanos.Div(nanos, big.NewInt(1000)).Int64() // Euclidean, which is floor here
+		return floorRat(new(big.Rat).SetFrac(nanos, big.NewInt(1000))).Int64()
 	case kindTimestampNs:
 		if nanos := referenceStamp(text); nanos.IsInt64() {
 			return nanos.Int64()
@@ -347,7 +345,7 @@ func (r *reference) text(n *node, text string, strict bool) any {
 	return refuseValue(ClassType)
 }
 
-func number2(text string) int64 {
+func integerOf(text string) int64 {
 	v, _ := strconv.ParseInt(text, 10, 64)
 	return v
 }
@@ -370,11 +368,11 @@ func referenceTime(text string) int64 {
 	if m == nil {
 		refuseValue(ClassType)
 	}
-	hour, minute, second := number2(m[1]), number2(m[2]), number2(m[3])
+	hour, minute, second := integerOf(m[1]), integerOf(m[2]), integerOf(m[3])
 	if hour > 23 || minute > 59 || second > 59 {
 		refuseValue(ClassRange)
 	}
-	return (hour*3600+minute*60+second)*1e9 + number2((m[4] + "000000000")[:9])
+	return (hour*3600+minute*60+second)*1e9 + integerOf((m[4] + "000000000")[:9])
 }
 
 // referenceStamp is nanoseconds since the epoch.
@@ -389,7 +387,7 @@ func referenceStamp(text string) *big.Int {
 		nanos = referenceTime(m[2])
 	}
 	if zone := strings.ReplaceAll(m[3], ":", ""); len(zone) > 1 {
-		hours, minutes := number2(zone[1:3]), number2((zone + "00")[3:5])
+		hours, minutes := integerOf(zone[1:3]), integerOf((zone + "00")[3:5])
 		if hours > 23 || minutes > 59 {
 			refuseValue(ClassRange)
 		}
@@ -425,9 +423,7 @@ func rational(text string) *big.Rat {
 }
 
 func floorRat(v *big.Rat) *big.Int {
-	quotient, rest := new(big.Int).DivMod(v.Num(), v.Denom(), new(big.Int))
-	_ = rest
-	return quotient
+	return new(big.Int).Div(v.Num(), v.Denom()) // Euclidean, which is floor here
 }
 
 func (r *reference) number(n *node, text string) any {
@@ -489,25 +485,4 @@ func (r *reference) epoch(n *node, v *big.Rat) any {
 		return refuseValue(ClassRange)
 	}
 	return floor.Int64()
-}
-
-// depthOf counts containers, as far as the document is one.
-func depthOf(document []byte) int {
-	depth, deepest := 0, 0
-	text := false
-	for i := 0; i < len(document); i++ {
-		switch c := document[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '{' || c == '[':
-			depth++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return deepest
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/table"
 )
 
 // Plan says how the records of a source become rows of one schema. It is compiled once, immutable
@@ -60,7 +61,7 @@ func newPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
-	arrowSchema, err := arrowSchemaOf(schema)
+	arrowSchema, err := table.ArrowSchema(schema)
 	if err != nil {
 		return nil, err
 	}
@@ -107,15 +108,6 @@ func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
 		return newChunkDecoder(rows, rawDecoder{column: p.raw})
 	}
 	panic("BUG: plan of format " + string(p.options.Format))
-}
-
-// arrowSchemaOf is the arrow form of a table's schema, with field ids.
-func arrowSchemaOf(schema *iceberg.Schema) (*arrow.Schema, error) {
-	arrowSchema, err := icetable.SchemaToArrowSchema(schema, nil, true, false)
-	if err != nil {
-		return nil, fmt.Errorf("arrow form of the schema: %w", err)
-	}
-	return arrowSchema, nil
 }
 
 // node is one compiled field of the schema. Its column in a decoder has the same shape.
