@@ -51,7 +51,7 @@ type refusal struct {
 func newJSONDecoder(plan *Plan) *jsonDecoder {
 	d := &jsonDecoder{plan: plan, seen: make([]int64, plan.objects), keys: newJSONKeys()}
 	if plan.options.UnknownFields == UnknownEvolve {
-		d.growth = newGrowth()
+		d.growth = newGrowth(plan)
 	}
 	return d
 }
@@ -102,7 +102,12 @@ func (d *jsonDecoder) walk(o *jsonObject, depth int, out *rows) status {
 			}
 			continue
 		}
-		if !d.takeTarget(&o.targets[it.field], depth+1, out) {
+		t := &o.targets[it.field]
+		if t.inner == nil && len(t.columns) == 1 { // as almost always
+			if !d.takeColumn(t.columns[0], depth+1, out) {
+				return recordBroken
+			}
+		} else if !d.takeTarget(t, depth+1, out) {
 			return recordBroken
 		}
 	}

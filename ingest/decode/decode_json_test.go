@@ -138,7 +138,7 @@ func TestJSONFollowsPolicyForUnknownFields(t *testing.T) {
 	decoder := jsonPlan(t, Options{UnknownFields: UnknownEvolve}, fields...).NewDecoder(mem)
 	defer decoder.Close()
 	_, err := decoder.Decode(t.Context(), &source.Chunk{Records: []source.Record{{Value: []byte(document)},
-		{Value: []byte(`{"new":{"k":[7],"l":true}}`)}}})
+		{Value: []byte(`{"new":{"k":[7],"l":true},"":1,"A":2,"_kafka_x":3}`)}}})
 	var evolution *EvolutionError
 	require.ErrorAs(t, err, &evolution)
 	require.Len(t, evolution.Proposals, 2)

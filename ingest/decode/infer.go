@@ -11,7 +11,8 @@ import (
 
 // Inferred is a schema guessed from samples, with the options that go with it.
 type Inferred struct {
-	Schema  *iceberg.Schema
+	Schema *iceberg.Schema
+	// Columns are options of top-level columns.
 	Columns map[string]ColumnOptions
 	// Notes tell a person what was guessed or left out, a sentence each.
 	Notes []string
@@ -107,21 +108,20 @@ func (t *typing) fields(path []string, s *shape) []iceberg.NestedField {
 	var fields []iceberg.NestedField
 	taken := map[string]bool{}
 	for _, name := range s.names {
-		column := columnName(name, taken)
-		at := append(path[:len(path):len(path)], column)
-		if len(path) == 0 && strings.HasPrefix(name, reservedPrefix) {
-			t.note(at, "is left out: names that begin with %s are reserved", reservedPrefix)
+		column := t.columnName(path, name, taken)
+		if column == "" {
 			continue
 		}
+		at := append(path[:len(path):len(path)], column)
 		columnType := t.typeOf(at, s.fields[name])
 		if columnType == nil {
 			continue
 		}
 		taken[strings.ToLower(column)] = true
 		if column != name {
-			options := t.columns[strings.Join(at, ".")]
+			options := t.columns[column]
 			options.Path = []string{name}
-			t.columns[strings.Join(at, ".")] = options
+			t.columns[column] = options
 			t.note(at, "takes field %q: columns have no dots and differ in more than case", name)
 		}
 		fields = append(fields, iceberg.NestedField{ID: t.id(), Name: column, Type: columnType})
@@ -130,12 +130,24 @@ func (t *typing) fields(path []string, s *shape) []iceberg.NestedField {
 }
 
 // columnName makes a field's name one that engines take: without dots, and different from the others
-// by more than case.
-func columnName(name string, taken map[string]bool) string {
-	column := strings.ReplaceAll(name, ".", "_")
-	if column == "" {
-		column = "empty"
+// by more than case. It is empty when the field must be left out: a field within a struct cannot
+// have another name in the record than in the table without an option of its own.
+func (t *typing) columnName(path []string, name string, taken map[string]bool) string {
+	at := append(path[:len(path):len(path)], name)
+	switch {
+	case name == "":
+		t.note(at, "is left out: it has no name")
+		return ""
+	case len(path) == 0 && strings.HasPrefix(name, reservedPrefix):
+		t.note(at, "is left out: names that begin with %s are reserved", reservedPrefix)
+		return ""
+	case len(path) > 0 && taken[strings.ToLower(name)]:
+		t.note(at, "is left out: it differs from another in case alone")
+		return ""
+	case len(path) > 0:
+		return name
 	}
+	column := strings.ReplaceAll(name, ".", "_")
 	unique := column
 	for i := 2; taken[strings.ToLower(unique)]; i++ {
 		unique = fmt.Sprintf("%s_%d", column, i)
@@ -165,13 +177,11 @@ func (t *typing) typeOf(path []string, s *shape) iceberg.Type {
 	if t.texts {
 		return iceberg.PrimitiveTypes.String
 	}
-	t.setOptions(path, ColumnOptions{JSONText: true})
+	options := t.columns[path[0]]
+	options.JSONText = true
+	t.columns[path[0]] = options
 	t.note(path, "is a string that holds JSON text: its values have several types (%s)", s.kinds)
 	return iceberg.PrimitiveTypes.String
-}
-
-func (t *typing) setOptions(path []string, options ColumnOptions) {
-	t.columns[strings.Join(path, ".")] = options
 }
 
 func (t *typing) integerType(path []string, s *shape) iceberg.Type {
@@ -180,7 +190,9 @@ func (t *typing) integerType(path []string, s *shape) iceberg.Type {
 		return iceberg.DecimalTypeOf(digitsMax, 0)
 	}
 	if unit, ok := s.epochUnit(path[len(path)-1]); ok {
-		t.setOptions(path, ColumnOptions{Time: unit})
+		if len(path) == 1 { // within a column TimeAuto tells the same unit
+			t.columns[path[0]] = ColumnOptions{Time: unit}
+		}
 		t.note(path, "is a timestamp: name and magnitude are of an epoch in %s", unit)
 		return iceberg.PrimitiveTypes.TimestampTz
 	}

@@ -181,14 +181,19 @@ type nodeSource struct {
 	names    []string // from the top down
 	dataType arrow.DataType
 	options  map[string]ColumnOptions
-	unused   map[string]ColumnOptions // of options, those that no field has taken yet
+	// inherited are the options of the column that the field lies in.
+	inherited ColumnOptions
+	unused    map[string]ColumnOptions // of options, those that no field has taken yet
 }
 
 func newNode(src nodeSource) (*node, error) {
 	path := strings.Join(src.names, ".")
 	n := &node{name: src.field.Name, names: src.names, path: path, id: src.field.ID,
-		required: src.field.Required, dataType: src.dataType, typeName: typeName(src.field.Type),
-		options: src.options[path]}
+		required: src.field.Required, dataType: src.dataType, typeName: typeName(src.field.Type)}
+	var own bool
+	if n.options, own = src.options[path]; !own {
+		n.options = ColumnOptions{Time: src.inherited.Time, JSONText: src.inherited.JSONText}
+	}
 	delete(src.unused, path)
 	if len(src.names) > 1 && len(n.options.Path) > 1 {
 		return nil, fmt.Errorf("column %s: a field within a column can only be renamed, not moved", path)
@@ -207,7 +212,8 @@ func newNode(src nodeSource) (*node, error) {
 	}
 	for i, child := range childFields(src.field.Type) {
 		compiled, err := newNode(nodeSource{field: child, names: append(slices.Clip(src.names), child.Name),
-			options: src.options, unused: src.unused, dataType: childType(src.dataType, i)})
+			options: src.options, inherited: n.options, unused: src.unused,
+			dataType: childType(src.dataType, i)})
 		if err != nil {
 			return nil, err
 		}

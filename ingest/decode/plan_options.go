@@ -117,7 +117,8 @@ type CSVOptions struct {
 type Options struct {
 	Format Format
 	// Columns are the options of columns by dotted name; elements of a list are "tags.element",
-	// of a map "attributes.key" and "attributes.value".
+	// of a map "attributes.key" and "attributes.value". A field within a column that has no
+	// options of its own has the column's, but for the path.
 	Columns map[string]ColumnOptions
 	// StrictNumbers refuses numbers and booleans that are written as strings ("12", "true").
 	StrictNumbers bool
