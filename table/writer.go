@@ -248,12 +248,27 @@ func (w *Writer) finish(ctx context.Context) error {
 }
 
 // Abort gives up: it removes what this writer wrote and nothing else. It also follows a Close whose
-// change is known not to have landed; when that is not known, nothing may be removed.
+// change is known not to have landed; when that is not known, nothing may be removed. It may be
+// called again when removing failed.
 func (w *Writer) Abort(ctx context.Context) error {
-	if w.state == writerAborted {
+	if w.state != writerAborted {
+		w.state = writerAborted
+		w.letGo()
+	}
+	if len(w.created) == 0 {
 		return nil
 	}
-	w.state = writerAborted
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	if err := w.store.Remove(ctx, w.created...); err != nil {
+		return fmt.Errorf("remove %d files of change %s: %w", len(w.created), w.opts.ChangeID, err)
+	}
+	w.created = nil
+	return nil
+}
+
+// letGo drops all that the writer holds.
+func (w *Writer) letGo() {
 	for lane, file := range w.open {
 		if file != nil {
 			file.abort()
@@ -265,16 +280,6 @@ func (w *Writer) Abort(ctx context.Context) error {
 		w.sorter.drop()
 	}
 	w.settle(0)
-	if len(w.created) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
-	defer cancel()
-	if err := w.store.Remove(ctx, w.created...); err != nil {
-		return fmt.Errorf("remove %d files of change %s: %w", len(w.created), w.opts.ChangeID, err)
-	}
-	w.created = nil
-	return nil
 }
 
 // flush writes the pending batches out: to the open files, or to the sorter's runs.
