@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	icetable "github.com/apache/iceberg-go/table"
@@ -31,6 +32,7 @@ const (
 	Conflict          // nothing is done, table.ErrConflict comes back (of a commit; a load is lost)
 	CrashBefore       // nothing is done and the process dies
 	CrashAfter        // it is done and the process dies before it learns so
+	CrashLate         // the process dies, and a commit is done when Settle is called
 )
 
 // Faulty makes the operations of a catalog fail as planned, and counts them.
@@ -126,7 +128,7 @@ func (f *Faulty) LoadTable(ctx context.Context, ident table.Ident) (*table.Table
 	switch _, fault := f.begin(); fault {
 	case NoFault:
 		return f.catalog.LoadTable(ctx, ident)
-	case CrashBefore, CrashAfter:
+	case CrashBefore, CrashAfter, CrashLate:
 		return nil, fmt.Errorf("load table: %w", f.crash())
 	}
 	return nil, fmt.Errorf("load table: %w", ErrLost)
@@ -156,6 +158,10 @@ func (f *Faulty) CommitTable(ctx context.Context, ident table.Ident, requirement
 		return nil, fmt.Errorf("commit table by plan: %w", table.ErrConflict)
 	case CrashAfter:
 		_, _ = run()
+	case CrashLate:
+		f.mu.Lock()
+		f.late = append(f.late, lateCommit{at: math.MaxInt, run: func() { _, _ = run() }})
+		f.mu.Unlock()
 	}
 	return nil, fmt.Errorf("commit table: %w", f.crash())
 }
