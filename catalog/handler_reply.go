@@ -131,7 +131,6 @@ func writeReply(w http.ResponseWriter, r *http.Request, answer reply) {
 	}
 	if answer.etag != "" {
 		header.Set("ETag", answer.etag)
-		header.Set("Cache-Control", "no-cache, private")
 	}
 	raw := answer.raw
 	if answer.body != nil {
