@@ -45,7 +45,7 @@ func (r *objectReader) next(fields *fieldTable) bool {
 		return false
 	}
 	if r.predicted(fields) {
-		return !r.broken
+		return true
 	}
 	if d.peek() != '"' {
 		return r.fail()
@@ -89,21 +89,22 @@ func (r *objectReader) open(first, last byte) bool {
 	return true
 }
 
-// predicted tries the field that is expected, comparing the key with its closing quote in place.
+// predicted tries the field that is expected, comparing its key, quotes and colon included, in place.
 func (r *objectReader) predicted(fields *fieldTable) bool {
-	if r.expect >= len(fields.names) {
+	if r.expect >= len(fields.quoted) {
 		return false
 	}
-	d, name := r.d, fields.names[r.expect]
-	end := d.pos + 1 + len(name)
-	if end >= len(d.data) || d.data[end] != '"' || d.data[d.pos] != '"' ||
-		string(d.data[d.pos+1:end]) != name || !fields.plain[r.expect] {
+	d, key := r.d, fields.quoted[r.expect]
+	end := d.pos + len(key)
+	if key == "" || end > len(d.data) || string(d.data[d.pos:end]) != key {
 		return false
 	}
-	d.pos = end + 1
+	d.pos = end
+	if d.peek() <= ' ' {
+		d.skipSpace()
+	}
 	r.field = r.expect
 	r.expect++
-	r.colon()
 	return true
 }
 

@@ -9,9 +9,10 @@ import (
 // integers, so that a look-up reads two cache lines and allocates nothing.
 type fieldTable struct {
 	names []string
-	plain []bool   // the name stands in JSON as it is, without escapes
-	slots []uint16 // index into names plus one; 0 is free
-	mask  uint32
+	// quoted is each name as JSON has it before a value ("name":), or empty when it needs escapes.
+	quoted []string
+	slots  []uint16 // index into names plus one; 0 is free
+	mask   uint32
 }
 
 // fieldsMax is the number of fields a table can have: indices are 16 bits.
@@ -27,7 +28,7 @@ func newFieldTable(names []string) (fieldTable, error) {
 	}
 	t := fieldTable{names: names, slots: make([]uint16, size), mask: uint32(size - 1)}
 	for i, name := range names {
-		t.plain = append(t.plain, !strings.ContainsFunc(name, needsEscape))
+		t.quoted = append(t.quoted, quotedName(name))
 		at := hashName([]byte(name)) & t.mask
 		for t.slots[at] != 0 {
 			if names[t.slots[at]-1] == name {
@@ -63,4 +64,9 @@ func hashName(name []byte) uint32 {
 	return h
 }
 
-func needsEscape(r rune) bool { return r == '"' || r == '\\' || r < ' ' }
+func quotedName(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return r == '"' || r == '\\' || r < ' ' }) {
+		return ""
+	}
+	return `"` + name + `":`
+}
