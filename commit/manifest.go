@@ -14,8 +14,9 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// readsMax bounds how many objects one commit reads at the same time.
-const readsMax = 8
+// readsDefault is how many manifests one commit reads at the same time: a merge of 10 then takes two
+// round trips.
+const readsDefault = 8
 
 // desk writes the metadata files of one attempt and remembers which, so that an attempt that came to
 // nothing can be cleaned up.
@@ -24,13 +25,14 @@ type desk struct {
 	meta     icetable.Metadata
 	snapshot int64
 	name     string
+	reads    int
 	wrote    []string
 }
 
 // newDesk names the attempt by commit id and chance: two processes may be at work on one decision
 // under one snapshot id, and each must be able to remove its own files.
 func (t *trunk) newDesk(meta icetable.Metadata, id uuid.UUID, snapshotID int64) *desk {
-	return &desk{store: t.store, meta: meta, snapshot: snapshotID,
+	return &desk{store: t.store, meta: meta, snapshot: snapshotID, reads: t.opts.Reads,
 		name: fmt.Sprintf("%s-%016x", id, t.opts.Random())}
 }
 
@@ -125,16 +127,8 @@ func (d *desk) added(ctx context.Context, files []iceberg.DataFile) ([]iceberg.M
 // merged writes the live entries of manifests of one kind into one. They keep their snapshot id, both
 // sequence numbers and their row ids.
 func (d *desk) merged(ctx context.Context, manifests []iceberg.ManifestFile) (iceberg.ManifestFile, error) {
-	entries := make([][]iceberg.ManifestEntry, len(manifests))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(readsMax)
-	for i, m := range manifests {
-		group.Go(func() (err error) {
-			entries[i], err = readManifest(groupCtx, d.store, m)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	entries, err := d.readAll(ctx, manifests)
+	if err != nil {
 		return nil, err
 	}
 	return d.manifest(ctx, kindOf(manifests[0]), func(w *iceberg.ManifestWriter) error {
@@ -150,6 +144,29 @@ func (d *desk) merged(ctx context.Context, manifests []iceberg.ManifestFile) (ic
 		}
 		return nil
 	})
+}
+
+// readAll reads manifests, several at a time; one at a time needs no goroutine.
+func (d *desk) readAll(ctx context.Context, manifests []iceberg.ManifestFile) ([][]iceberg.ManifestEntry, error) {
+	entries := make([][]iceberg.ManifestEntry, len(manifests))
+	read := func(ctx context.Context, i int) (err error) {
+		entries[i], err = readManifest(ctx, d.store, manifests[i])
+		return err
+	}
+	if d.reads == 1 {
+		for i := range manifests {
+			if err := read(ctx, i); err != nil {
+				return nil, err
+			}
+		}
+		return entries, nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(d.reads)
+	for i := range manifests {
+		group.Go(func() error { return read(groupCtx, i) })
+	}
+	return entries, group.Wait()
 }
 
 // readManifest returns the entries of a manifest, the deleted ones too.

@@ -29,8 +29,10 @@ type Options struct {
 	// snapshot is kept whatever their number.
 	SnapshotsKeep  int
 	SnapshotAgeMin time.Duration
-	Log            *slog.Logger
-	Metrics        *Metrics
+	// Reads is how many manifests are read at a time in a merge; 0 is 8, and 1 starts no goroutine.
+	Reads   int
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // The defaults of retention. With 50 snapshots metadata.json stays near 100 KB and a commit near 5 ms;
@@ -69,6 +71,9 @@ func (o *Options) withDefaults(ident table.Ident) (Options, error) {
 	}
 	if out.SnapshotsKeep == 0 {
 		out.SnapshotsKeep = SnapshotsKeepDefault
+	}
+	if out.Reads <= 0 {
+		out.Reads = readsDefault
 	}
 	if len(out.DeadLetters) == 0 {
 		out.DeadLetters = DeadLettersIdent(ident)
