@@ -10,7 +10,7 @@ import (
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
-	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/evolve"
 	"github.com/firthlake/firth/table"
 )
 
@@ -40,7 +40,7 @@ type Plan struct {
 	Table string `json:"table"`
 	Steps []Step `json:"steps"`
 
-	proposals  []decode.Proposal
+	columns    evolve.Result
 	properties iceberg.Properties
 	version    int
 	reorder    bool
@@ -91,7 +91,9 @@ func Diff(s *Spec, current *table.Table) (Plan, error) {
 	d := differ{spec: s, table: current, plan: &plan}
 	d.identity()
 	if schema != nil {
-		d.columns(schema)
+		if err := d.columns(schema); err != nil {
+			return plan, err
+		}
 	}
 	d.partition()
 	d.sort()

@@ -2,153 +2,96 @@ package spec
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/evolve"
 )
+
+// Policy is what a running table may follow of its writers' schemas. Renames come from aliases that a
+// writer declares and change no value, so they go with additions.
+func (e Evolution) Policy() evolve.Policy {
+	return evolve.Policy{AddColumn: e.Add == Apply, Widen: e.Widen == Apply,
+		MakeOptional: e.Relax == Apply, Rename: e.Add == Apply}
+}
+
+// everything is the policy of a spec that a person applies: what is written there is meant.
+func everything() evolve.Policy {
+	return evolve.Policy{AddColumn: true, Widen: true, MakeOptional: true, Rename: true, Metadata: true}
+}
 
 // columns compares the spec's schema with the table's. Columns that only the table has are left
 // alone when they are optional: they came by evolution, or from others.
-func (d *differ) columns(want *iceberg.Schema) {
-	have := d.table.Metadata().CurrentSchema()
-	d.fields(nil, want.Fields(), have.Fields())
+func (d *differ) columns(want *iceberg.Schema) error {
+	meta := d.table.Metadata()
+	difference := evolve.Diff(meta.CurrentSchema(), want, d.renames(meta.CurrentSchema()))
+	result, err := evolve.Plan(evolve.StateOf(meta), difference.Proposals, everything())
+	if err != nil {
+		return fmt.Errorf("compare columns of %s: %w", d.spec.Name, err)
+	}
+	for _, p := range result.Applied {
+		d.plan.add(StepEvolve, "column "+strings.Join(p.Path, "."), describeProposal(p), "")
+	}
+	for _, r := range result.Refused {
+		d.plan.add(StepRefuse, "column "+strings.Join(r.Proposal.Path, "."), describeProposal(r.Proposal), r.Reason)
+	}
+	for _, c := range difference.Blocking {
+		d.plan.add(StepRefuse, "column "+c.Column, "contradicts the table", c.Reason)
+	}
+	d.plan.columns = result
+	return nil
 }
 
-// fields compares the fields of a struct, or of the table when path is empty.
-func (d *differ) fields(path []string, want, have []iceberg.NestedField) {
-	matched := map[int]bool{}
-	for _, w := range want {
-		at := append(slices.Clone(path), w.Name)
-		h, ok := findField(have, w.Name)
-		if !ok && len(path) == 0 {
-			if h, ok = d.findPrevious(have, w.Name); ok {
-				d.propose(decode.Proposal{Kind: decode.Rename, Path: []string{h.Name}, To: w.Name},
-					h.Name, "is renamed to "+w.Name)
-			}
-		}
-		if !ok {
-			d.addField(at, w)
-			continue
-		}
-		matched[h.ID] = true
-		d.field(append(slices.Clone(path), h.Name), w, h)
-	}
-	for _, h := range have {
-		if !matched[h.ID] && h.Required {
-			d.refuse(append(slices.Clone(path), h.Name), "is required in the table and not in the spec",
-				"nothing would fill it: add it to the spec, or make it optional with required: false")
-		}
-	}
-}
-
-func findField(fields []iceberg.NestedField, name string) (iceberg.NestedField, bool) {
-	for _, f := range fields {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return iceberg.NestedField{}, false
-}
-
-// findPrevious finds the column that was called otherwise before the spec renamed it.
-func (d *differ) findPrevious(have []iceberg.NestedField, name string) (iceberg.NestedField, bool) {
+// renames gives the present names of columns that the spec calls otherwise now.
+func (d *differ) renames(schema *iceberg.Schema) map[string]string {
+	out := map[string]string{}
 	for _, c := range d.spec.Schema.Columns {
-		if c.Name != name {
-			continue
-		}
-		for _, previous := range c.Previous {
-			if f, ok := findField(have, previous); ok {
-				return f, true
-			}
+		if now := d.currentName(schema, c.Name); now != c.Name {
+			out[now] = c.Name
 		}
 	}
-	return iceberg.NestedField{}, false
+	return out
 }
 
-func (d *differ) addField(path []string, want iceberg.NestedField) {
-	text := "add: " + formatRequired(want.Required) + FormatType(want.Type)
-	if want.Required {
-		d.refuse(path, text, "rows that stand have no value for it: write required: false")
-		return
+func describeProposal(p decode.Proposal) string {
+	switch p.Kind {
+	case decode.AddColumn:
+		return "add: " + FormatType(p.Type)
+	case decode.Widen:
+		return "widen to " + FormatType(p.Type)
+	case decode.MakeOptional:
+		return "make optional"
+	case decode.Rename:
+		return "rename to " + p.To
 	}
-	d.propose(decode.Proposal{Kind: decode.AddColumn, Path: path, Type: want.Type, Doc: want.Doc},
-		strings.Join(path, "."), text)
+	return fmt.Sprintf("change of kind %d", p.Kind)
 }
 
-// field compares one field that both have; path is how the table calls it.
-func (d *differ) field(path []string, want, have iceberg.NestedField) {
-	switch {
-	case have.Required && !want.Required:
-		d.propose(decode.Proposal{Kind: decode.MakeOptional, Path: path},
-			strings.Join(path, "."), "required becomes optional")
-	case want.Required && !have.Required:
-		d.refuse(path, "optional cannot become required", "rows that stand may hold null: write required: false")
+// Updates are what a catalog is asked to do for the evolve steps of a plan made against meta. They
+// need the table's current schema, last field id and sort order to be those of meta.
+func (p Plan) Updates(s *Spec, meta icetable.Metadata) ([]icetable.Update, error) {
+	var updates []icetable.Update
+	if p.version > meta.Version() {
+		updates = append(updates, icetable.NewUpgradeFormatVersionUpdate(p.version))
 	}
-	d.types(path, want.Type, have.Type)
-}
-
-func (d *differ) types(path []string, want, have iceberg.Type) {
-	switch h := have.(type) {
-	case *iceberg.StructType:
-		if w, ok := want.(*iceberg.StructType); ok {
-			d.fields(path, w.FieldList, h.FieldList)
-			return
+	updates = append(updates, p.columns.Updates...)
+	if p.reorder {
+		schema := meta.CurrentSchema()
+		if p.columns.Changed {
+			schema = p.columns.Schema
 		}
-	case *iceberg.ListType:
-		if w, ok := want.(*iceberg.ListType); ok {
-			d.field(append(slices.Clone(path), "element"), w.ElementField(), h.ElementField())
-			return
+		order, err := s.SortOrder(schema)
+		if err != nil {
+			return nil, err
 		}
-	case *iceberg.MapType:
-		if w, ok := want.(*iceberg.MapType); ok {
-			if FormatType(w.KeyType) != FormatType(h.KeyType) {
-				d.refuse(append(slices.Clone(path), "key"), changes(h.KeyType, w.KeyType), "keys of maps never change type")
-			}
-			d.field(append(slices.Clone(path), "value"), w.ValueField(), h.ValueField())
-			return
-		}
+		// -1 stands for the sort order that the same request adds.
+		updates = append(updates, icetable.NewAddSortOrderUpdate(&order), icetable.NewSetDefaultSortOrderUpdate(-1))
 	}
-	switch {
-	case FormatType(want) == FormatType(have):
-	case widens(have, want):
-		d.propose(decode.Proposal{Kind: decode.Widen, Path: path, Type: want},
-			strings.Join(path, "."), fmt.Sprintf("%s is widened to %s", FormatType(have), FormatType(want)))
-	case widens(want, have):
-		// The table is ahead: it followed a writer. Values of the narrower type fit.
-	default:
-		d.refuse(path, changes(have, want), "old rows could not be read: write type: "+FormatType(have)+
-			", or add a column of another name")
+	if len(p.properties) > 0 {
+		updates = append(updates, icetable.NewSetPropertiesUpdate(p.properties))
 	}
-}
-
-func changes(have, want iceberg.Type) string {
-	return fmt.Sprintf("%s cannot become %s", FormatType(have), FormatType(want))
-}
-
-// widens says whether Iceberg lets a column of type from become to: values keep what they say.
-func widens(from, to iceberg.Type) bool {
-	switch f := from.(type) {
-	case iceberg.Int32Type:
-		_, ok := to.(iceberg.Int64Type)
-		return ok
-	case iceberg.Float32Type:
-		_, ok := to.(iceberg.Float64Type)
-		return ok
-	case iceberg.DecimalType:
-		t, ok := to.(iceberg.DecimalType)
-		return ok && t.Scale() == f.Scale() && t.Precision() >= f.Precision()
-	}
-	return false
-}
-
-func (d *differ) propose(p decode.Proposal, column, text string) {
-	d.plan.proposals = append(d.plan.proposals, p)
-	d.plan.add(StepEvolve, "column "+column, text, "")
-}
-
-func (d *differ) refuse(path []string, text, reason string) {
-	d.plan.add(StepRefuse, "column "+strings.Join(path, "."), text, reason)
+	return updates, nil
 }

@@ -30,7 +30,7 @@ func TestSpecLanguage(t *testing.T) {
 			case "plan":
 				return planText(d.Input, current)
 			case "apply":
-				current = evolve(t, d.Input, current)
+				current = carryOut(t, d.Input, current)
 				return current.Metadata().CurrentSchema().String() + "\n"
 			case "create":
 				return planText(d.Input, nil)
@@ -114,8 +114,8 @@ func tableOf(t *testing.T, text string) *table.Table {
 	return table.New(s.Ident(), meta, "mem://lake/events/metadata/1.json")
 }
 
-// evolve carries out a plan on the table's metadata and checks that nothing is left to do.
-func evolve(t *testing.T, text string, current *table.Table) *table.Table {
+// carryOut carries out a plan on the table's metadata and checks that nothing is left to do.
+func carryOut(t *testing.T, text string, current *table.Table) *table.Table {
 	t.Helper()
 	s, err := Parse("events.yaml", []byte(text))
 	require.NoError(t, err)

@@ -288,4 +288,12 @@ func (c *check) bindings() {
 	if _, err := c.spec.SortOrder(schema); err != nil {
 		c.fault("sort", "see docs/operations.md, sort order", "%v", err)
 	}
+	for i, src := range c.spec.Sources {
+		if src.Filter == "" {
+			continue
+		}
+		if _, err := filter.ParseAndBind(src.Filter, schema); err != nil {
+			c.fault("sources["+strconv.Itoa(i)+"].filter", "see docs/operations.md, filters", "%v", err)
+		}
+	}
 }
