@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/firthlake/firth/commit"
@@ -233,4 +235,11 @@ func (g *Ingester) ack(ctx context.Context, ranges map[commit.TopicPartition]com
 	if err := g.opts.Source.Ack(ctx, done); err != nil {
 		g.opts.Log.Debug("write group offsets", "err", err)
 	}
+}
+
+func sortIDs(ids []commit.TopicPartition) {
+	slices.SortFunc(ids, func(a, b commit.TopicPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+			slices.Compare(a.TopicID[:], b.TopicID[:]))
+	})
 }

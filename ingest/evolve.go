@@ -35,10 +35,16 @@ func (g *Ingester) follow(ctx context.Context, t *tableState, p *portion) {
 			return
 		}
 		if !followed {
-			t.refused[key] = true
 			t.log.Warn("writer's schema is refused by policy", "schema_id", p.evolution.SchemaID,
 				"proposals", key)
-			continue
+			t.refused[key] = true
+			if id := p.evolution.SchemaID; id != 0 {
+				t.refusedIDs[id] = "the table may not follow: " + key
+				if err := g.regroup(ctx); err != nil {
+					t.pause(err)
+					return
+				}
+			}
 		}
 		p = g.decodeFor(ctx, t, p)
 		if p == nil {
@@ -62,7 +68,7 @@ func (g *Ingester) evolve(ctx context.Context, t *tableState, e *decode.Evolutio
 	}
 	t.version++
 	t.log.Info("table follows the writer's schema", "schema_id", e.SchemaID)
-	return true, g.regroup()
+	return true, g.regroup(ctx)
 }
 
 // decodeAgain decodes p's chunk with the newest schema: it was decoded before the table changed.

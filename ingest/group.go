@@ -1,19 +1,23 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
+	"maps"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 
+	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // group is a set of tables whose records are decoded once. It is immutable: when a table changes,
 // groups are made anew.
 type group struct {
 	key    string
-	plan   Plan
+	plan   *decode.Plan
 	shapes []*shape
 }
 
@@ -27,32 +31,32 @@ type shape struct {
 	columns []int
 	// fields are the table's columns by their ids in the group's schema. A failure of another
 	// column is of no concern to the table.
-	fields   map[int]string
-	selector Selector
+	fields map[int]string
+	filter *filter.Bound // nil keeps all
 }
 
 // newGroups puts tables that can share a decode together. Tables of one format key share it when
 // their columns of the same name have the same type; one that contradicts is decoded by itself.
-func newGroups(tables []*tableState) ([]*group, error) {
+func newGroups(ctx context.Context, tables []*tableState) ([]*group, error) {
 	var unions []*union
 	for _, t := range tables {
-		schema := t.schema()
+		schema, key := t.schema(), t.decodeKey()
 		joined := false
 		for _, u := range unions {
-			if u.key == t.opts.Format.Key() && u.add(t, schema) {
+			if u.key == key && u.add(t, schema) {
 				joined = true
 				break
 			}
 		}
 		if !joined {
-			u := &union{key: t.opts.Format.Key(), places: map[string]int{}}
+			u := &union{key: key, places: map[string]int{}}
 			u.add(t, schema)
 			unions = append(unions, u)
 		}
 	}
 	var groups []*group
 	for _, u := range unions {
-		g, err := u.group()
+		g, err := u.group(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -88,14 +92,37 @@ func (u *union) add(t *tableState, schema *iceberg.Schema) bool {
 	return true
 }
 
-func (u *union) group() (*group, error) {
+// decodeKey is equal for tables whose records are read alike. A table that reacts to fields which it
+// does not have cannot share: what is unknown to it may be another's column.
+func (t *tableState) decodeKey() string {
+	d, w := t.opts.Decode, t.opts.Writer
+	alone := -1
+	if d.UnknownFields != decode.UnknownIgnore || w.Schemas != nil || w.Fixed != nil {
+		alone = t.index
+	}
+	return fmt.Sprintf("%d %s %v %t %s %v %d %d", alone, d.Format, d.Columns, d.StrictNumbers,
+		d.DuplicateKeys, d.CSV, d.DepthMax, d.RecordBytesMax)
+}
+
+// compile makes the table's plan for schema.
+func (t *tableState) compile(ctx context.Context, schema *iceberg.Schema) (*decode.Plan, error) {
+	if t.opts.Writer.Schemas == nil && t.opts.Writer.Fixed == nil {
+		return decode.NewPlan(schema, t.opts.Decode)
+	}
+	writer := t.opts.Writer
+	writer.Refused = maps.Clone(t.refusedIDs)
+	maps.Copy(writer.Refused, t.opts.Writer.Refused)
+	return decode.NewWriterPlan(ctx, schema, t.opts.Decode, writer)
+}
+
+func (u *union) group(ctx context.Context) (*group, error) {
 	first := u.tables[0]
 	schema := u.schemas[0]
 	if len(u.tables) > 1 {
 		next := 0
 		schema = iceberg.NewSchema(0, renumber(u.fields, &next)...)
 	}
-	plan, err := first.opts.Format.Compile(schema)
+	plan, err := first.compile(ctx, schema)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", first, err)
 	}
@@ -125,7 +152,7 @@ func (u *union) shape(t *tableState, schema, whole *iceberg.Schema) (*shape, err
 		s.fields[whole.Field(place).ID] = f.Name
 	}
 	if t.opts.Filter != nil {
-		if s.selector, err = t.opts.Filter.Bind(schema); err != nil {
+		if s.filter, err = filter.Bind(t.opts.Filter, schema); err != nil {
 			return nil, err
 		}
 	}

@@ -1,16 +1,10 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
@@ -37,7 +31,7 @@ type Ingester struct {
 }
 
 // New makes an Ingester. It starts nothing; the tables' Committers have been opened.
-func New(opts Options) (*Ingester, error) {
+func New(ctx context.Context, opts Options) (*Ingester, error) {
 	if err := opts.complete(); err != nil {
 		return nil, fmt.Errorf("new ingester: %w", err)
 	}
@@ -49,7 +43,7 @@ func New(opts Options) (*Ingester, error) {
 	for i := range opts.Tables {
 		t := &tableState{
 			ingester: g, opts: opts.Tables[i], index: i, name: table.FormatIdent(opts.Tables[i].Ident),
-			state: StateActive, next: commit.Position{}, refused: map[string]bool{},
+			state: StateActive, next: commit.Position{}, refused: map[string]bool{}, refusedIDs: map[int32]string{},
 		}
 		t.log = opts.Log.With("table", t.name)
 		var err error
@@ -58,7 +52,7 @@ func New(opts Options) (*Ingester, error) {
 		}
 		g.tables = append(g.tables, t)
 	}
-	if err := g.regroup(); err != nil {
+	if err := g.regroup(ctx); err != nil {
 		return nil, fmt.Errorf("new ingester: %w", err)
 	}
 	g.publish()
@@ -66,8 +60,8 @@ func New(opts Options) (*Ingester, error) {
 }
 
 // regroup compiles the plans of all tables at their newest schemas.
-func (g *Ingester) regroup() error {
-	groups, err := newGroups(g.tables)
+func (g *Ingester) regroup(ctx context.Context) error {
+	groups, err := newGroups(ctx, g.tables)
 	if err != nil {
 		return err
 	}
@@ -117,98 +111,6 @@ func (g *Ingester) Close(ctx context.Context) {
 	g.worker.close()
 }
 
-// Run ingests until ctx ends, then commits what is buffered within StopTimeout and closes the source.
-func (g *Ingester) Run(ctx context.Context) error {
-	// Work that has begun outlives ctx, to be finished in time.
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	g.results = make(chan func(), len(g.tables))
-	g.parallel = g.opts.Workers
-	var beside errgroup.Group
-	g.spawn = func(work func() func()) {
-		beside.Go(func() error {
-			g.results <- work()
-			return nil
-		})
-	}
-	depth := g.opts.Workers * unitsPerWorker
-	queue, work := make(chan *unit, depth), make(chan *unit, depth)
-	var group errgroup.Group
-	group.Go(func() error {
-		defer close(queue)
-		defer close(work)
-		return g.pollAll(ctx, queue, work)
-	})
-	for range g.opts.Workers {
-		group.Go(func() error {
-			w := newWorker(g.opts.Allocator)
-			defer w.close()
-			for u := range work {
-				w.work(lasting, u)
-				close(u.done)
-			}
-			return nil
-		})
-	}
-	group.Go(func() error {
-		g.applyAll(ctx, lasting, queue)
-		return nil
-	})
-	err := group.Wait()
-	stop := time.AfterFunc(g.opts.StopTimeout, cancel)
-	defer stop.Stop()
-	flushErr := g.flush(lasting, g.tables)
-	cancel()
-	err = errors.Join(err, flushErr, g.drainResults(&beside))
-	cleanup, done := context.WithTimeout(context.WithoutCancel(ctx), g.opts.StopTimeout)
-	defer done()
-	g.Close(cleanup)
-	g.publish()
-	return errors.Join(err, g.opts.Source.Close(cleanup))
-}
-
-// drainResults waits for what runs beside and takes its results.
-func (g *Ingester) drainResults(beside *errgroup.Group) error {
-	err := beside.Wait()
-	for {
-		select {
-		case settle := <-g.results:
-			settle()
-		default:
-			return err
-		}
-	}
-}
-
-// pollAll polls until ctx ends, and hands units to the workers and, in order, to the applying side.
-func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error {
-	for ctx.Err() == nil {
-		if err := g.seek(ctx); err != nil {
-			return err
-		}
-		pollCtx, cancel := g.router.pollContext(ctx)
-		event, err := g.opts.Source.Poll(pollCtx)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("poll the source: %w", err)
-		}
-		for _, u := range g.unitsOf(&event) {
-			select {
-			case queue <- u:
-			case <-ctx.Done():
-				if u.event != nil && u.event.Release != nil {
-					u.event.Release()
-				}
-				return nil
-			}
-			if u.event == nil {
-				work <- u
-			}
-		}
-	}
-	return nil
-}
-
 // unitsOf makes the units of an event: what it says first, then its chunks.
 func (g *Ingester) unitsOf(event *source.Event) []*unit {
 	var units []*unit
@@ -236,57 +138,6 @@ func (g *Ingester) seek(ctx context.Context) error {
 	return nil
 }
 
-// applyAll applies units in their order until polling ends. ctx says when to stop, lasting is for
-// work that must be finished.
-func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		take := queue
-		if g.blocked() {
-			take = nil
-		}
-		timer.Reset(g.untilDue())
-		select {
-		case u, more := <-take:
-			if !more {
-				return
-			}
-			if u.event == nil {
-				<-u.done
-			}
-			if ctx.Err() != nil {
-				discard(u)
-				continue
-			}
-			g.apply(lasting, u)
-		case settle := <-g.results:
-			settle()
-		case <-timer.C:
-		case <-ctx.Done():
-			for u := range queue {
-				if u.event == nil {
-					<-u.done
-				}
-				discard(u)
-			}
-			return
-		}
-		g.tick(lasting)
-		g.publish()
-	}
-}
-
-// discard drops a unit that comes after the end.
-func discard(u *unit) {
-	for _, p := range u.portions {
-		p.release()
-	}
-	if u.event != nil && u.event.Release != nil {
-		u.event.Release()
-	}
-}
-
 // apply adds a unit to the tables.
 func (g *Ingester) apply(ctx context.Context, u *unit) {
 	if u.event != nil {
@@ -296,144 +147,4 @@ func (g *Ingester) apply(ctx context.Context, u *unit) {
 	for _, p := range u.portions {
 		p.shape.table.take(ctx, p)
 	}
-}
-
-// publishEvery is how often Progress changes, and the longest that the applying side sleeps.
-const publishEvery = 200 * time.Millisecond
-
-// untilDue is how long there is nothing to do but to apply.
-func (g *Ingester) untilDue() time.Duration {
-	wait := publishEvery
-	now := g.opts.Now()
-	for _, t := range g.tables {
-		for _, at := range []time.Time{t.commitAt, t.readAt, t.placeAt, t.lookAt} {
-			if !at.IsZero() {
-				wait = min(wait, at.Sub(now))
-			}
-		}
-		if t.filling != nil && t.committing == nil {
-			wait = min(wait, t.filling.opened.Add(t.interval()).Sub(now))
-		}
-	}
-	return max(wait, 0)
-}
-
-// tick does what is due.
-func (g *Ingester) tick(ctx context.Context) {
-	for _, t := range g.tables {
-		now := g.opts.Now()
-		if t.committing != nil && !t.inFlight && reached(t.commitAt, now) {
-			t.tryCommit(ctx)
-		}
-		if t.state == StateActive && reached(t.placeAt, now) {
-			g.place(ctx, t)
-		}
-		if t.state == StateActive && reached(t.readAt, now) {
-			t.readAt = time.Time{}
-			g.router.set(t, maps.Clone(t.next))
-		}
-		if t.state == StateStandby && reached(t.lookAt, now) {
-			g.look(ctx, t)
-		}
-		if t.due(now) {
-			t.cut(ctx)
-		}
-	}
-	if g.pressed() {
-		if t := g.largest(); t != nil {
-			t.cut(ctx)
-		}
-	}
-}
-
-func reached(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
-
-func (g *Ingester) pressed() bool {
-	select {
-	case <-g.opts.Budget.Pressed():
-		return true
-	default:
-		return false
-	}
-}
-
-// largest is the table whose cut frees the most memory, of those that can be cut.
-func (g *Ingester) largest() *tableState {
-	var largest *tableState
-	for _, t := range g.tables {
-		if t.filling == nil || t.committing != nil {
-			continue
-		}
-		if largest == nil || t.filling.bytes() > largest.filling.bytes() {
-			largest = t
-		}
-	}
-	return largest
-}
-
-// blocked says that nothing more may be buffered: a table is full while its last change is on its
-// way, or memory runs out and no cut can free any.
-func (g *Ingester) blocked() bool {
-	underWay := false
-	for _, t := range g.tables {
-		if t.committing == nil {
-			continue
-		}
-		underWay = true
-		if t.full() {
-			return true
-		}
-	}
-	return underWay && g.pressed() && g.largest() == nil
-}
-
-// errNotFlushed says that a flush could not be finished now.
-var errNotFlushed = errors.New("not all could be committed")
-
-// flush commits what tables have buffered and waits for it. In Step a commit that must be tried again
-// is not waited for.
-func (g *Ingester) flush(ctx context.Context, tables []*tableState) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		busy := false
-		for _, t := range tables {
-			if t.committing != nil && !t.inFlight && (g.results == nil || reached(t.commitAt, g.opts.Now())) {
-				t.tryCommit(ctx)
-			}
-			t.cut(ctx)
-			busy = busy || t.committing != nil || t.filling != nil
-		}
-		if !busy {
-			return nil
-		}
-		if g.results == nil {
-			return g.unflushed(tables)
-		}
-		timer.Reset(g.untilDue())
-		select {
-		case settle := <-g.results:
-			settle()
-		case <-timer.C:
-		case <-ctx.Done():
-			return g.unflushed(tables)
-		}
-	}
-}
-
-func (g *Ingester) unflushed(tables []*tableState) error {
-	errs := []error{errNotFlushed}
-	for _, t := range tables {
-		if t.committing != nil || t.filling != nil {
-			errs = append(errs, fmt.Errorf("table %s: %w", t, cmp.Or(t.health, errNotFlushed)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func sortIDs(ids []commit.TopicPartition) {
-	slices.SortFunc(ids, func(a, b commit.TopicPartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
-			slices.Compare(a.TopicID[:], b.TopicID[:]))
-	})
 }

@@ -9,9 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/commit"
@@ -19,6 +17,7 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -54,10 +53,12 @@ type TableOptions struct {
 	Patterns []string
 	// Start is where a topic begins that the table has never read.
 	Start source.Start
-	// Format is how records become rows.
-	Format Format
-	// Filter keeps rows; nil keeps all.
-	Filter Filter
+	// Decode and Writer are how records become rows; Writer counts for the formats with writer
+	// schemas. Tables that decode alike share the work.
+	Decode decode.Options
+	Writer decode.WriterOptions
+	// Filter keeps the rows for which it is true; nil keeps all.
+	Filter *filter.Expr
 	// DeadLetters is the policy for bad records, DeadLetterTable where they go. Without a table,
 	// a policy of quarantine suspends.
 	DeadLetters     spec.DeadLetters
@@ -83,33 +84,6 @@ type Committer interface {
 	Table() *table.Table
 	// Commit publishes a change. Its errors are those of package commit.
 	Commit(ctx context.Context, change commit.Change) (commit.Committed, error)
-}
-
-// Format makes plans of decoding for schemas.
-type Format interface {
-	// Key is equal for two formats that read every record alike, whatever the schema. Tables of
-	// one Key can share a decode.
-	Key() string
-	// Compile makes the plan for schema.
-	Compile(schema *iceberg.Schema) (Plan, error)
-}
-
-// Plan is a compiled plan of decoding: what decode's plans have in common.
-type Plan interface {
-	ArrowSchema() *arrow.Schema
-	NewDecoder(mem memory.Allocator) decode.Decoder
-}
-
-// Filter makes selectors for schemas.
-type Filter interface {
-	// Bind makes the selector for batches of schema.
-	Bind(schema *iceberg.Schema) (Selector, error)
-}
-
-// Selector says which rows of a batch to keep. It may be used by many goroutines.
-type Selector interface {
-	// Select sets keep[row] to false for the rows to leave out.
-	Select(batch arrow.RecordBatch, keep []bool) error
 }
 
 // Evolver makes a table hold what a writer's schema says.
@@ -185,8 +159,8 @@ func (o *Options) complete() error {
 func (t *TableOptions) complete() error {
 	name := table.FormatIdent(t.Ident)
 	switch {
-	case t.Format == nil || t.Committer == nil:
-		return fmt.Errorf("table %s: format and committer must be given", name)
+	case t.Committer == nil:
+		return fmt.Errorf("table %s: no committer", name)
 	case len(t.Topics)+len(t.Patterns) == 0:
 		return fmt.Errorf("table %s: no topics", name)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/firthlake/firth/commit"
@@ -15,6 +14,7 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // portion is what a chunk gives to one table.
@@ -48,12 +48,16 @@ type worker struct {
 	mem      memory.Allocator
 	decoders map[*group]decode.Decoder
 	sums     map[*shape]*table.Checksummer
-	keep     []bool
+	filters  map[*shape]*filter.Evaluator
+	keep     filter.Selection
 	failed   []*decode.Failure
 }
 
 func newWorker(mem memory.Allocator) *worker {
-	return &worker{mem: mem, decoders: map[*group]decode.Decoder{}, sums: map[*shape]*table.Checksummer{}}
+	return &worker{
+		mem: mem, decoders: map[*group]decode.Decoder{},
+		sums: map[*shape]*table.Checksummer{}, filters: map[*shape]*filter.Evaluator{},
+	}
 }
 
 // groupsMax bounds the decoders that a worker keeps; beyond it, those of groups that were replaced
@@ -66,6 +70,7 @@ func (w *worker) close() {
 	}
 	clear(w.decoders)
 	clear(w.sums)
+	clear(w.filters)
 }
 
 // work fills the unit's portions.
@@ -78,7 +83,8 @@ func (w *worker) work(ctx context.Context, u *unit) {
 func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []*portion {
 	portions := make([]*portion, len(wants))
 	for i, want := range wants {
-		portions[i] = &portion{shape: want.shape, chunk: &u.chunk, part: commit.Range{From: want.from, Next: u.chunk.Next}}
+		part := commit.Range{From: want.from, Next: u.chunk.Next}
+		portions[i] = &portion{shape: want.shape, chunk: &u.chunk, part: part}
 	}
 	decoded, err := w.decoder(g).Decode(ctx, &u.chunk)
 	if err != nil {
@@ -114,43 +120,40 @@ func (w *worker) decoder(g *group) decode.Decoder {
 // fill makes the table's rows, counts and letters of the decoded chunk.
 func (w *worker) fill(ctx context.Context, p *portion, decoded decode.Decoded) error {
 	batch := p.shape.conform(decoded.Batch)
-	defer func() { batch.Release() }()
-	w.keep = resized(w.keep, len(p.chunk.Records))
-	if p.shape.selector != nil {
-		for i := range w.keep {
-			w.keep[i] = true
-		}
-		if err := p.shape.selector.Select(batch, w.keep); err != nil {
-			return fmt.Errorf("filter: %w", err)
-		}
+	defer batch.Release()
+	selected, err := w.filter(p.shape, batch)
+	if err != nil {
+		return err
 	}
-	w.sort(p, decoded.Failures)
+	w.sort(p, decoded.Failures, selected)
 	if p.suspend != nil || p.part.Counts.Inserted == 0 {
 		return nil
 	}
-	if p.part.Counts.Inserted < batch.NumRows() {
-		kept, err := w.selected(ctx, batch)
-		if err != nil {
-			return err
-		}
-		batch.Release()
-		batch = kept
+	if p.rows, err = w.keep.Apply(ctx, w.mem, batch); err != nil {
+		return err
 	}
 	sums := w.sums[p.shape]
 	if sums == nil {
-		var err error
 		if sums, err = table.NewChecksummer(p.shape.schema); err != nil {
 			return err
 		}
 		w.sums[p.shape] = sums
 	}
-	var err error
-	if p.part.Checksum, err = sums.Sum(batch); err != nil {
-		return err
+	p.part.Checksum, err = sums.Sum(p.rows)
+	return err
+}
+
+// filter returns the rows that the table's filter selects, or nil when there is no filter.
+func (w *worker) filter(s *shape, batch arrow.RecordBatch) (*filter.Selection, error) {
+	if s.filter == nil {
+		return nil, nil
 	}
-	batch.Retain()
-	p.rows = batch
-	return nil
+	evaluator := w.filters[s]
+	if evaluator == nil {
+		evaluator = s.filter.Evaluator()
+		w.filters[s] = evaluator
+	}
+	return evaluator.Select(batch)
 }
 
 // conform returns the table's columns of a group's batch, under the table's schema.
@@ -162,22 +165,19 @@ func (s *shape) conform(batch arrow.RecordBatch) arrow.RecordBatch {
 	return array.NewRecordBatch(s.arrow, columns, batch.NumRows())
 }
 
-// sort says of every record what becomes of it, in w.keep and in the portion's counts. On entry
-// w.keep is the filter's verdict, when there is a filter.
-func (w *worker) sort(p *portion, failures []decode.Failure) {
+// sort says of every record what becomes of it, in w.keep and in the portion's counts.
+func (w *worker) sort(p *portion, failures []decode.Failure, selected *filter.Selection) {
 	records := p.chunk.Records
 	counts := &p.part.Counts
 	failed := w.firstFailures(p, failures)
-	filtered := p.shape.selector != nil
+	w.keep.Reset(len(records))
 	for i := range records {
 		r := &records[i]
 		if r.Offset < p.part.From {
-			w.keep[i] = false
+			w.keep.Remove(i)
 			continue
 		}
 		p.newest = r.Timestamp
-		selected := !filtered || w.keep[i]
-		w.keep[i] = false
 		switch {
 		case r.Value == nil:
 			counts.Tombstones++
@@ -186,12 +186,13 @@ func (w *worker) sort(p *portion, failures []decode.Failure) {
 			if p.suspend != nil {
 				return
 			}
-		case !selected:
+		case selected != nil && !selected.Contains(i):
 			counts.Filtered++
 		default:
-			w.keep[i] = true
 			counts.Inserted++
+			continue
 		}
+		w.keep.Remove(i)
 	}
 	counts.Absent = int64(p.part.Next-p.part.From) - counts.Sum()
 }
@@ -236,21 +237,6 @@ func (w *worker) refuse(p *portion, r *source.Record, f *decode.Failure) {
 			Class: f.Class, Message: f.Message,
 		}
 	}
-}
-
-// selected returns the rows of batch that w.keep keeps.
-func (w *worker) selected(ctx context.Context, batch arrow.RecordBatch) (arrow.RecordBatch, error) {
-	builder := array.NewBooleanBuilder(w.mem)
-	defer builder.Release()
-	builder.AppendValues(w.keep, nil)
-	mask := builder.NewArray()
-	defer mask.Release()
-	ctx = compute.WithAllocator(ctx, w.mem)
-	kept, err := compute.FilterRecordBatch(ctx, batch, mask, compute.DefaultFilterOptions())
-	if err != nil {
-		return nil, fmt.Errorf("select rows: %w", err)
-	}
-	return kept, nil
 }
 
 func resized[T any](s []T, n int) []T {

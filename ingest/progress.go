@@ -69,12 +69,16 @@ func (t *tally) sample(now time.Time) {
 	}
 }
 
-// publish shows the progress to others, unless it did so a moment ago.
+// publishSoon shows the progress to others unless that was done a moment ago.
+func (g *Ingester) publishSoon() {
+	if g.opts.Now().Sub(g.progress.Load().At) >= publishEvery {
+		g.publish()
+	}
+}
+
+// publish shows the progress to others.
 func (g *Ingester) publish() {
 	now := g.opts.Now()
-	if last := g.progress.Load(); last != nil && g.results != nil && now.Sub(last.At) < publishEvery {
-		return
-	}
 	p := &Progress{At: now}
 	for _, t := range g.tables {
 		t.tally.sample(now)

@@ -142,7 +142,9 @@ func (r *router) units(chunk source.Chunk) []*unit {
 			routes[t] = piece.Next
 		}
 		if len(u.wants) > 0 {
-			slices.SortFunc(u.wants, func(a, b want) int { return cmp.Compare(a.shape.table.index, b.shape.table.index) })
+			slices.SortFunc(u.wants, func(a, b want) int {
+				return cmp.Compare(a.shape.table.index, b.shape.table.index)
+			})
 			units = append(units, u)
 		}
 	}

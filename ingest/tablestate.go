@@ -38,7 +38,9 @@ type tableState struct {
 	// version counts schemas; shape is of the newest.
 	version int
 	shape   *shape
-	refused map[string]bool // evolutions that the policy refused
+	// refused are evolutions that the policy refused, refusedIDs the writer schemas behind them.
+	refused    map[string]bool
+	refusedIDs map[int32]string
 
 	state   State
 	stopped error

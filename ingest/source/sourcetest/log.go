@@ -108,7 +108,9 @@ func (l *Log) Truncate(topic string, index int32, first commit.Offset) {
 }
 
 // End is the end of a partition's log.
-func (l *Log) End(topic string, index int32) commit.Offset { return l.topics[topic].partitions[index].next }
+func (l *Log) End(topic string, index int32) commit.Offset {
+	return l.topics[topic].partitions[index].next
+}
 
 // Records are a partition's records, for a test to compare with.
 func (l *Log) Records(topic string, index int32) []source.Record {

@@ -1,0 +1,123 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// tick does what is due.
+func (g *Ingester) tick(ctx context.Context) {
+	for _, t := range g.tables {
+		now := g.opts.Now()
+		if t.committing != nil && !t.inFlight && reached(t.commitAt, now) {
+			t.tryCommit(ctx)
+		}
+		if t.state == StateActive && reached(t.placeAt, now) {
+			g.place(ctx, t)
+		}
+		if t.state == StateActive && reached(t.readAt, now) {
+			t.readAt = time.Time{}
+			g.router.set(t, maps.Clone(t.next))
+		}
+		if t.state == StateStandby && reached(t.lookAt, now) {
+			g.look(ctx, t)
+		}
+		if t.due(now) {
+			t.cut(ctx)
+		}
+	}
+	if g.pressed() {
+		if t := g.largest(); t != nil {
+			t.cut(ctx)
+		}
+	}
+}
+
+func reached(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+func (g *Ingester) pressed() bool {
+	select {
+	case <-g.opts.Budget.Pressed():
+		return true
+	default:
+		return false
+	}
+}
+
+// largest is the table whose cut frees the most memory, of those that can be cut.
+func (g *Ingester) largest() *tableState {
+	var largest *tableState
+	for _, t := range g.tables {
+		if t.filling == nil || t.committing != nil {
+			continue
+		}
+		if largest == nil || t.filling.bytes() > largest.filling.bytes() {
+			largest = t
+		}
+	}
+	return largest
+}
+
+// blocked says that nothing more may be buffered: a table is full while its last change is on its
+// way, or memory runs out and no cut can free any.
+func (g *Ingester) blocked() bool {
+	underWay := false
+	for _, t := range g.tables {
+		if t.committing == nil {
+			continue
+		}
+		underWay = true
+		if t.full() {
+			return true
+		}
+	}
+	return underWay && g.pressed() && g.largest() == nil
+}
+
+// errNotFlushed says that a flush could not be finished now.
+var errNotFlushed = errors.New("not all could be committed")
+
+// flush commits what tables have buffered and waits for it. In Step a commit that must be tried again
+// is not waited for.
+func (g *Ingester) flush(ctx context.Context, tables []*tableState) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		busy := false
+		for _, t := range tables {
+			if t.committing != nil && !t.inFlight && (g.results == nil || reached(t.commitAt, g.opts.Now())) {
+				t.tryCommit(ctx)
+			}
+			t.cut(ctx)
+			busy = busy || t.committing != nil || t.filling != nil
+		}
+		if !busy {
+			return nil
+		}
+		if g.results == nil {
+			return g.unflushed(tables)
+		}
+		timer.Reset(g.untilDue())
+		select {
+		case settle := <-g.results:
+			settle()
+		case <-timer.C:
+		case <-ctx.Done():
+			return g.unflushed(tables)
+		}
+	}
+}
+
+func (g *Ingester) unflushed(tables []*tableState) error {
+	errs := []error{errNotFlushed}
+	for _, t := range tables {
+		if t.committing != nil || t.filling != nil {
+			errs = append(errs, fmt.Errorf("table %s: %w", t, cmp.Or(t.health, errNotFlushed)))
+		}
+	}
+	return errors.Join(errs...)
+}

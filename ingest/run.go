@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run ingests until ctx ends, then commits what is buffered within StopTimeout and closes the source.
+func (g *Ingester) Run(ctx context.Context) error {
+	// Work that has begun outlives ctx, to be finished in time.
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	g.results = make(chan func(), len(g.tables))
+	g.parallel = g.opts.Workers
+	var beside errgroup.Group
+	g.spawn = func(work func() func()) {
+		beside.Go(func() error {
+			g.results <- work()
+			return nil
+		})
+	}
+	depth := g.opts.Workers * unitsPerWorker
+	queue, work := make(chan *unit, depth), make(chan *unit, depth)
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(queue)
+		defer close(work)
+		return g.pollAll(ctx, queue, work)
+	})
+	for range g.opts.Workers {
+		group.Go(func() error {
+			w := newWorker(g.opts.Allocator)
+			defer w.close()
+			for u := range work {
+				w.work(lasting, u)
+				close(u.done)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		g.applyAll(ctx, lasting, queue)
+		return nil
+	})
+	err := group.Wait()
+	stop := time.AfterFunc(g.opts.StopTimeout, cancel)
+	defer stop.Stop()
+	flushErr := g.flush(lasting, g.tables)
+	cancel()
+	err = errors.Join(err, flushErr, g.drainResults(&beside))
+	cleanup, done := context.WithTimeout(context.WithoutCancel(ctx), g.opts.StopTimeout)
+	defer done()
+	g.Close(cleanup)
+	g.publish()
+	return errors.Join(err, g.opts.Source.Close(cleanup))
+}
+
+// drainResults waits for what runs beside and takes its results.
+func (g *Ingester) drainResults(beside *errgroup.Group) error {
+	err := beside.Wait()
+	for {
+		select {
+		case settle := <-g.results:
+			settle()
+		default:
+			return err
+		}
+	}
+}
+
+// pollAll polls until ctx ends, and hands units to the workers and, in order, to the applying side.
+func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error {
+	for ctx.Err() == nil {
+		if err := g.seek(ctx); err != nil {
+			return err
+		}
+		pollCtx, cancel := g.router.pollContext(ctx)
+		event, err := g.opts.Source.Poll(pollCtx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("poll the source: %w", err)
+		}
+		for _, u := range g.unitsOf(&event) {
+			select {
+			case queue <- u:
+			case <-ctx.Done():
+				if u.event != nil && u.event.Release != nil {
+					u.event.Release()
+				}
+				return nil
+			}
+			if u.event == nil {
+				work <- u
+			}
+		}
+	}
+	return nil
+}
+
+// applyAll applies units in their order until polling ends. ctx says when to stop, lasting is for
+// work that must be finished.
+func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		take := queue
+		if g.blocked() {
+			take = nil
+		}
+		timer.Reset(g.untilDue())
+		select {
+		case u, more := <-take:
+			if !more {
+				return
+			}
+			if u.event == nil {
+				<-u.done
+			}
+			if ctx.Err() != nil {
+				discard(u)
+				continue
+			}
+			g.apply(lasting, u)
+		case settle := <-g.results:
+			settle()
+		case <-timer.C:
+		case <-ctx.Done():
+			for u := range queue {
+				if u.event == nil {
+					<-u.done
+				}
+				discard(u)
+			}
+			return
+		}
+		g.tick(lasting)
+		g.publishSoon()
+	}
+}
+
+// discard drops a unit that comes after the end.
+func discard(u *unit) {
+	for _, p := range u.portions {
+		p.release()
+	}
+	if u.event != nil && u.event.Release != nil {
+		u.event.Release()
+	}
+}
+
+// publishEvery is how often Progress changes, and the longest that the applying side sleeps.
+const publishEvery = 200 * time.Millisecond
+
+// untilDue is how long there is nothing to do but to apply.
+func (g *Ingester) untilDue() time.Duration {
+	wait := publishEvery
+	now := g.opts.Now()
+	for _, t := range g.tables {
+		for _, at := range []time.Time{t.commitAt, t.readAt, t.placeAt, t.lookAt} {
+			if !at.IsZero() {
+				wait = min(wait, at.Sub(now))
+			}
+		}
+		if t.filling != nil && t.committing == nil {
+			wait = min(wait, t.filling.opened.Add(t.interval()).Sub(now))
+		}
+	}
+	return max(wait, 0)
+}
