@@ -187,15 +187,17 @@ func (f *fixture) diff(t *testing.T, d *datadriven.TestData) string {
 }
 
 func TestConcurrentEvolutionsConverge(t *testing.T) {
-	f := newFixture(t, `{"type":"record","name":"R","fields":[{"name":"a","type":"int"},{"name":"b","type":"int"}]}`, "2", "", "")
+	f := newFixture(t, `{"type":"record","name":"R","fields":[
+		{"name":"a","type":"int"},{"name":"b","type":"int"}]}`, "2", "", "")
 	state := StateOf(f.metadata)
 	one, err := Plan(state, parseProposals(t, "add x int\nwiden a long\nrename b c"), everything)
 	require.NoError(t, err)
-	other, err := Plan(state, parseProposals(t, "add x long\nwiden a long\noptional b\nrename b c"), everything)
+	theirs := parseProposals(t, "add x long\nwiden a long\noptional b\nrename b c")
+	other, err := Plan(state, theirs, everything)
 	require.NoError(t, err)
 	require.NoError(t, f.commit(one))
 	require.Error(t, f.commit(other), "a plan of an older state must not pass")
-	other, err = Plan(StateOf(f.metadata), parseProposals(t, "add x long\nwiden a long\noptional b\nrename b c"), everything)
+	other, err = Plan(StateOf(f.metadata), theirs, everything)
 	require.NoError(t, err)
 	require.Empty(t, other.Refused)
 	require.Len(t, other.Applied, 2)
@@ -263,7 +265,7 @@ func TestOldRowsStayReadable(t *testing.T) {
 func readable(t *testing.T, before, after *iceberg.Schema, text string) {
 	t.Helper()
 	seen := map[int]bool{}
-	for _, id := range after.FieldIDs() {
+	for _, id := range fieldIDs(after.Fields()) {
 		require.False(t, seen[id], "%s: id %d twice", text, id)
 		seen[id] = true
 		if _, old := before.FindFieldByID(id); !old {
@@ -272,7 +274,7 @@ func readable(t *testing.T, before, after *iceberg.Schema, text string) {
 			require.Greater(t, id, before.HighestFieldID(), "%s: an old id given out again", text)
 		}
 	}
-	for _, id := range before.FieldIDs() {
+	for _, id := range fieldIDs(before.Fields()) {
 		old, _ := before.FindFieldByID(id)
 		now, ok := after.FindFieldByID(id)
 		require.True(t, ok, "%s: field %d is gone", text, id)
@@ -282,4 +284,12 @@ func readable(t *testing.T, before, after *iceberg.Schema, text string) {
 			require.NoError(t, err, text)
 		}
 	}
+}
+
+func fieldIDs(fields []iceberg.NestedField) []int {
+	var ids []int
+	for _, field := range fields {
+		ids = append(append(ids, field.ID), fieldIDs(children(field.Type))...)
+	}
+	return ids
 }
