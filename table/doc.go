@@ -8,7 +8,8 @@
 //	Table + Scan   ─► Plan   ─► tasks ─► Read ─► record batches
 //
 // Callers: ingest and compaction write, serve and cmd read, commit and catalog use Table as a value.
-// The package imports none of ours but its own subpackages: objstore (where bytes lie).
+// The package imports none of ours but its own subpackages: objstore (where bytes lie) and filter (row
+// filters and pruning).
 //
 // Invariants:
 //   - a data file is complete, with its statistics, before its iceberg.DataFile leaves Writer.Close;

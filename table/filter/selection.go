@@ -106,3 +106,10 @@ func fillOnes(words []uint64, rows int) {
 		words[len(words)-1] = 1<<tail - 1
 	}
 }
+
+// IntersectBitmap keeps the rows whose bit is set in bitmap, where row 0 has the bit at position at.
+func (s *Selection) IntersectBitmap(bitmap []byte, at int) {
+	for i := range s.words {
+		s.words[i] &= bitsAt(bitmap, at+i*64)
+	}
+}

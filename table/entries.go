@@ -1,0 +1,71 @@
+package table
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// Entry is one live file of a snapshot, as its manifest tells it. Sequence numbers and the snapshot
+// id that the manifest leaves out are filled in from the manifest list.
+type Entry struct {
+	// File is a data file or a delete file (ContentType).
+	File iceberg.DataFile
+	// Status says whether the file came with the snapshot of the manifest or was there before.
+	Status iceberg.ManifestEntryStatus
+	// SnapshotID is the snapshot that added the file.
+	SnapshotID int64
+	// SequenceNumber is the data sequence number, FileSequenceNumber that of the file.
+	SequenceNumber, FileSequenceNumber int64
+	// Manifest is the location of the manifest.
+	Manifest string
+}
+
+// Entries yields the live entries of a snapshot, data and deletes, manifest by manifest. It holds
+// one manifest in memory at a time and ends with the first error.
+func Entries(
+	ctx context.Context, t *Table, store objstore.Store, snapshotID int64,
+) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		fail := func(err error) {
+			yield(Entry{}, fmt.Errorf("entries of %s, snapshot %d: %w", t, snapshotID, err))
+		}
+		snapshot := t.Metadata().SnapshotByID(snapshotID)
+		if snapshot == nil {
+			fail(ErrNotFound)
+			return
+		}
+		manifests, err := readManifestList(ctx, store, snapshot)
+		if err != nil {
+			fail(err)
+			return
+		}
+		for _, manifest := range manifests {
+			entries, err := readManifest(ctx, store, manifest)
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, entry := range entries {
+				if !yield(newEntry(manifest, entry), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func newEntry(manifest iceberg.ManifestFile, entry iceberg.ManifestEntry) Entry {
+	found := Entry{
+		File: entry.DataFile(), Status: entry.Status(), SnapshotID: entry.SnapshotID(),
+		SequenceNumber: entry.SequenceNum(), Manifest: manifest.FilePath(),
+	}
+	if number := entry.FileSequenceNum(); number != nil {
+		found.FileSequenceNumber = *number
+	}
+	return found
+}

@@ -1,0 +1,121 @@
+package table
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+)
+
+// deleteIndex finds the deletes that apply to a data file (Iceberg spec, "Scan Planning").
+type deleteIndex struct {
+	vectors     map[string][]deleteEntry // by data file
+	byFile      map[string][]deleteEntry // position deletes of one data file
+	byPartition map[string][]deleteEntry // position deletes of any file of a partition
+	equality    map[string][]deleteEntry // by partition; "" is all partitions
+}
+
+type deleteEntry struct {
+	file     iceberg.DataFile
+	sequence int64
+}
+
+func newDeleteIndex() *deleteIndex {
+	return &deleteIndex{
+		vectors: map[string][]deleteEntry{}, byFile: map[string][]deleteEntry{},
+		byPartition: map[string][]deleteEntry{}, equality: map[string][]deleteEntry{},
+	}
+}
+
+func (x *deleteIndex) add(entry iceberg.ManifestEntry) {
+	file := entry.DataFile()
+	found := deleteEntry{file: file, sequence: entry.SequenceNum()}
+	target, into := partitionKey(file), x.byPartition
+	path := deletedPath(file)
+	switch {
+	case file.ContentType() == iceberg.EntryContentEqDeletes:
+		into = x.equality
+		if len(file.Partition()) == 0 {
+			target = ""
+		}
+	case icetable.IsDeletionVector(file):
+		target, into = path, x.vectors
+	case path != "":
+		target, into = path, x.byFile
+	}
+	into[target] = append(into[target], found)
+}
+
+// deletedPath is the one data file that a position delete file is about, or "" when there may be
+// several.
+func deletedPath(file iceberg.DataFile) string {
+	if path := file.ReferencedDataFile(); path != nil {
+		return *path
+	}
+	low, hasLow := file.LowerBoundValues()[fieldIDDeletePath]
+	high, hasHigh := file.UpperBoundValues()[fieldIDDeletePath]
+	if hasLow && hasHigh && bytes.Equal(low, high) {
+		return string(low)
+	}
+	return ""
+}
+
+// find returns the deletes of a data file with the data sequence number given.
+func (x *deleteIndex) find(file iceberg.DataFile, sequence int64) ([]iceberg.DataFile, error) {
+	key := partitionKey(file)
+	for _, entry := range slices.Concat(x.equality[""], x.equality[key]) {
+		if entry.sequence > sequence {
+			return nil, fmt.Errorf("data file %s has equality deletes (%s), which firth does not read "+
+				"yet: let the engine that wrote them compact the table", file.FilePath(),
+				entry.file.FilePath())
+		}
+	}
+	var vectors []iceberg.DataFile
+	for _, entry := range x.vectors[file.FilePath()] {
+		if entry.sequence >= sequence {
+			vectors = append(vectors, entry.file)
+		}
+	}
+	switch len(vectors) {
+	case 0:
+	case 1:
+		return vectors, nil // it holds what position deletes say too
+	default:
+		return nil, fmt.Errorf("data file %s has %d deletion vectors (%s, %s, …): the table is damaged, "+
+			"the spec allows one", file.FilePath(), len(vectors), vectors[0].FilePath(),
+			vectors[1].FilePath())
+	}
+	var deletes []iceberg.DataFile
+	for _, entry := range slices.Concat(x.byFile[file.FilePath()], x.byPartition[key]) {
+		if entry.sequence >= sequence {
+			deletes = append(deletes, entry.file)
+		}
+	}
+	return deletes, nil
+}
+
+// partitionKey tells partitions apart, those of different specs too.
+func partitionKey(file iceberg.DataFile) string {
+	var key strings.Builder
+	fmt.Fprintf(&key, "%d", file.SpecID())
+	partition := file.Partition()
+	ids := make([]int, 0, len(partition))
+	for id := range partition {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		switch v := partition[id].(type) {
+		case nil:
+			fmt.Fprintf(&key, "/%d", id)
+		case []byte:
+			fmt.Fprintf(&key, "/%d=%q", id, v)
+		default:
+			fmt.Fprintf(&key, "/%d=%q", id, fmt.Sprint(v))
+		}
+	}
+	return key.String()
+}

@@ -1,0 +1,249 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/compute"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// readRowsDefault is the length of a batch. At 150 bytes a row it is some 2 MiB, which stays in a
+// cache, and the cost of a batch vanishes beside it.
+const readRowsDefault = 16 << 10
+
+// ReadOptions are choices about reading; the zero value is good.
+type ReadOptions struct {
+	// Allocator makes the batches; nil is Go's heap.
+	Allocator memory.Allocator
+	// BatchRows is the most rows of a batch; 0 is 16,384.
+	BatchRows int
+}
+
+// Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns by
+// field id, whatever schema the file was written with; deleted rows and those the scan's filter does
+// not select left out. A batch is valid until the next; who keeps it retains it.
+//
+// Memory is bounded by the compressed columns of one row group and one batch. An error ends the
+// iteration.
+func Read(
+	ctx context.Context, store objstore.Store, task Task,
+) iter.Seq2[arrow.RecordBatch, error] {
+	return ReadWith(ctx, store, task, ReadOptions{})
+}
+
+// ReadWith is Read with options.
+func ReadWith(
+	ctx context.Context, store objstore.Store, task Task, opts ReadOptions,
+) iter.Seq2[arrow.RecordBatch, error] {
+	if opts.Allocator == nil {
+		opts.Allocator = memory.DefaultAllocator
+	}
+	if opts.BatchRows <= 0 {
+		opts.BatchRows = readRowsDefault
+	}
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		r := taskReader{task: task, store: store, opts: opts}
+		err := r.run(compute.WithAllocator(ctx, opts.Allocator), func(batch arrow.RecordBatch) bool { return yield(batch, nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(nil, fmt.Errorf("read %s: %w", task.File.FilePath(), err))
+		}
+	}
+}
+
+// errStopped says that the consumer wants no more.
+var errStopped = errors.New("stopped")
+
+// taskReader reads one task.
+type taskReader struct {
+	task  Task
+	store objstore.Store
+	opts  ReadOptions
+
+	parquet   *pqarrow.FileReader
+	leaves    []int      // columns of the file to read
+	widen     *converter // from the file to the columns that the filter and the output need
+	narrow    *converter // from there to the output; nil when that is the same
+	evaluator *filter.Evaluator
+	deleted   []byte // bit per row of the file, 1 for rows that stay; nil without deletes
+	selection filter.Selection
+}
+
+func (r *taskReader) run(ctx context.Context, emit func(arrow.RecordBatch) bool) (err error) {
+	if format := r.task.File.FileFormat(); format != iceberg.ParquetFile {
+		return fmt.Errorf("format %s: firth reads Parquet alone", format)
+	}
+	source := &storeFile{ctx: ctx, store: r.store, object: objstore.Object{
+		Location: r.task.File.FilePath(), Size: r.task.File.FileSizeBytes(),
+	}}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	opened, err := openParquet(source, r.opts)
+	if err != nil {
+		return err
+	}
+	r.parquet = opened
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	start := int64(0)
+	for group := range opened.ParquetReader().NumRowGroups() {
+		rows := opened.ParquetReader().MetaData().RowGroup(group).NumRows()
+		if err := r.readGroup(ctx, group, start, emit); err != nil {
+			return err
+		}
+		start += rows
+	}
+	return nil
+}
+
+func openParquet(source parquet.ReaderAtSeeker, opts ReadOptions) (*pqarrow.FileReader, error) {
+	props := parquet.NewReaderProperties(opts.Allocator)
+	reader, err := file.NewParquetReader(source, file.WithReadProps(props))
+	if err != nil {
+		return nil, fmt.Errorf("parquet footer: %w", err)
+	}
+	opened, err := pqarrow.NewFileReader(reader,
+		pqarrow.ArrowReadProperties{BatchSize: int64(opts.BatchRows)}, opts.Allocator)
+	if err != nil {
+		return nil, fmt.Errorf("parquet schema: %w", err)
+	}
+	return opened, nil
+}
+
+// prepare finds the columns and loads the deletes.
+func (r *taskReader) prepare(ctx context.Context) error {
+	wide := r.task.Schema
+	if r.task.wide != nil {
+		wide = r.task.wide
+		r.evaluator = r.task.rows.Evaluator()
+	}
+	columns, err := resolveColumns(r.parquet.Manifest, wide, r.task.NameMapping)
+	if err != nil {
+		return err
+	}
+	r.leaves = columns.leaves
+	source := constants{
+		file: r.task.File.FilePath(), firstRowID: r.task.File.FirstRowID(),
+		sequence: r.task.SequenceNumber,
+	}
+	if r.widen, err = newConverter(columns.found, wide, source); err != nil {
+		return err
+	}
+	if wide != r.task.Schema {
+		form, err := ArrowSchema(wide)
+		if err != nil {
+			return err
+		}
+		if r.narrow, err = newConverter(form.Fields(), r.task.Schema, source); err != nil {
+			return err
+		}
+	}
+	if len(r.task.Deletes) > 0 {
+		r.deleted, err = loadDeletes(ctx, r.store, r.task, r.parquet.ParquetReader().NumRows())
+	}
+	return err
+}
+
+// readGroup reads one row group, whose first row is row start of the file.
+func (r *taskReader) readGroup(
+	ctx context.Context, group int, start int64, emit func(arrow.RecordBatch) bool,
+) error {
+	rows := r.parquet.ParquetReader().MetaData().RowGroup(group).NumRows()
+	if rows == 0 {
+		return nil
+	}
+	if len(r.leaves) == 0 { // nothing of the file is asked for but how many rows there are
+		for end := start + rows; start < end; {
+			n := min(end-start, int64(r.opts.BatchRows))
+			if err := r.emit(ctx, nil, start, int(n), emit); err != nil {
+				return err
+			}
+			start += n
+		}
+		return nil
+	}
+	batches, err := r.parquet.GetRecordReader(ctx, r.leaves, []int{group})
+	if err != nil {
+		return fmt.Errorf("row group %d: %w", group, err)
+	}
+	defer batches.Release()
+	for batches.Next() {
+		batch := batches.RecordBatch()
+		if err := r.emit(ctx, batch.Columns(), start, int(batch.NumRows()), emit); err != nil {
+			return err
+		}
+		start, rows = start+batch.NumRows(), rows-batch.NumRows()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if err := batches.Err(); err != nil {
+		return fmt.Errorf("row group %d: %w", group, err)
+	}
+	if rows != 0 {
+		return fmt.Errorf("row group %d: %d rows are missing", group, rows)
+	}
+	return nil
+}
+
+// emit turns columns of the file, from row start on, into a batch and hands out what is selected.
+func (r *taskReader) emit(
+	ctx context.Context, columns []arrow.Array, start int64, rows int,
+	emit func(arrow.RecordBatch) bool,
+) error {
+	wide, err := r.widen.batch(ctx, columns, start, rows)
+	if err != nil {
+		return err
+	}
+	defer wide.Release()
+	if err := r.selectRows(wide, start); err != nil {
+		return err
+	}
+	if r.selection.Count() == 0 {
+		return nil
+	}
+	kept, err := r.selection.Apply(ctx, r.opts.Allocator, wide)
+	if err != nil {
+		return err
+	}
+	defer kept.Release()
+	out := kept
+	if r.narrow != nil {
+		out, err = r.narrow.batch(ctx, kept.Columns(), start, int(kept.NumRows()))
+		if err != nil {
+			return err
+		}
+		defer out.Release()
+	}
+	if !emit(out) {
+		return errStopped
+	}
+	return nil
+}
+
+// selectRows leaves the rows of wide that are neither deleted nor filtered out in r.selection.
+func (r *taskReader) selectRows(wide arrow.RecordBatch, start int64) error {
+	r.selection.Reset(int(wide.NumRows()))
+	if r.deleted != nil {
+		r.selection.IntersectBitmap(r.deleted, int(start))
+	}
+	if r.evaluator == nil || r.selection.Count() == 0 {
+		return nil
+	}
+	matching, err := r.evaluator.Select(wide)
+	if err != nil {
+		return err
+	}
+	r.selection.Intersect(matching)
+	return nil
+}

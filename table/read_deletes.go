@@ -1,0 +1,73 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
+
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// loadDeletes returns a bit for each of the rows of the task's file, 1 for those that stay.
+func loadDeletes(
+	ctx context.Context, store objstore.Store, task Task, rows int64,
+) ([]byte, error) {
+	positions := dv.NewRoaringPositionBitmap()
+	for _, file := range task.Deletes {
+		var err error
+		switch {
+		case file.ContentType() == iceberg.EntryContentEqDeletes:
+			err = errors.New("equality deletes are not read yet")
+		case icetable.IsDeletionVector(file):
+			var vector *dv.RoaringPositionBitmap
+			if vector, err = dv.ReadDV(FileIO(ctx, store), file); err == nil {
+				positions.Or(vector)
+			}
+		default:
+			err = readPositionDeletes(ctx, store, file, func(path string, pos int64) {
+				if path == task.File.FilePath() && pos >= 0 {
+					positions.Set(uint64(pos))
+				}
+			})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("deletes %s: %w", file.FilePath(), err)
+		}
+	}
+	if positions.IsEmpty() {
+		return nil, nil
+	}
+	return positions.KeepMaskBytes(rows), nil
+}
+
+// readPositionDeletes calls each for every row of a position delete file. The path is valid during
+// the call.
+func readPositionDeletes(
+	ctx context.Context, store objstore.Store, file iceberg.DataFile, each func(path string, pos int64),
+) error {
+	deletes := Task{File: file, Schema: iceberg.PositionalDeleteSchema,
+		NameMapping: iceberg.PositionalDeleteSchema.NameMapping()}
+	for batch, err := range Read(ctx, store, deletes) {
+		if err != nil {
+			return err
+		}
+		paths, pathsOK := batch.Column(0).(*array.String)
+		positions, positionsOK := batch.Column(1).(*array.Int64)
+		if !pathsOK || !positionsOK {
+			return fmt.Errorf("columns are %s and %s", batch.Column(0).DataType(),
+				batch.Column(1).DataType())
+		}
+		for i := range paths.Len() {
+			if paths.IsNull(i) || positions.IsNull(i) {
+				return fmt.Errorf("row %d is null", i)
+			}
+			each(paths.Value(i), positions.Value(i))
+		}
+	}
+	return nil
+}
