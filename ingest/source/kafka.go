@@ -24,6 +24,8 @@ type Kafka struct {
 	nextCheck time.Time // of topics, by the goroutine that polls
 	warned    map[string]bool
 
+	// opened is closed when the fields above are set: the client calls back as soon as it is made.
+	opened  chan struct{}
 	closing chan struct{}
 
 	mu         sync.Mutex
@@ -62,6 +64,7 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	k := &Kafka{
 		opts:       opts,
 		warned:     map[string]bool{},
+		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),
 		partitions: map[topicPartition]*partition{},
 	}
@@ -81,6 +84,7 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	}
 	k.admin = kadm.NewClient(k.client)
 	k.nextCheck = opts.Now().Add(opts.MetadataInterval)
+	close(k.opened)
 	return k, nil
 }
 

@@ -21,6 +21,11 @@ import (
 func (k *Kafka) adjustOffsets(
 	ctx context.Context, offsets map[string]map[int32]kgo.Offset,
 ) (map[string]map[int32]kgo.Offset, error) {
+	select {
+	case <-k.opened:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	assigned, err := k.assign(ctx, offsets)
 	if err != nil {
 		return nil, err
