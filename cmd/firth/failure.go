@@ -36,14 +36,20 @@ func fallsShort(err error, remedy string) error {
 	return &failure{code: exitFallsShort, err: err, remedy: remedy}
 }
 
+// remedyFor is the remedy that the error carries, or that of its kind.
+func remedyFor(err error) string {
+	var f *failure
+	if errors.As(err, &f) && f.remedy != "" {
+		return f.remedy
+	}
+	return remedyOf(err)
+}
+
 // report prints an error where people and programs look for it and returns its exit code.
 func (p *program) report(err error) int {
 	f := &failure{code: exitCouldNot, err: err}
 	errors.As(err, &f)
-	remedy := f.remedy
-	if remedy == "" {
-		remedy = remedyOf(err)
-	}
+	remedy := remedyFor(err)
 	if errors.Is(err, context.Canceled) && remedy == "" {
 		remedy = "it was interrupted; start it again"
 	}

@@ -14,20 +14,16 @@ import (
 
 // commitOptions name this process as the writer of what it commits.
 func (p *program) commitOptions() commit.Options {
-	return commit.Options{Now: p.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep, Writer: writerName("")}
+	return commit.Options{Now: p.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep, Writer: writerName()}
 }
 
-// writerName is host, process and consumer group, for the message of whoever is fenced.
-func writerName(group string) string {
+// writerName is host and process, for the message of whoever is fenced.
+func writerName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown-host"
 	}
-	name := fmt.Sprintf("%s pid %d", host, os.Getpid())
-	if group != "" {
-		name += " group " + group
-	}
-	return name
+	return fmt.Sprintf("%s pid %d", host, os.Getpid())
 }
 
 // sleep waits, or returns early with the context's error.

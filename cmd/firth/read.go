@@ -1,9 +1,17 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"fmt"
+	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // readOptions are the flags of read.
@@ -19,14 +27,19 @@ func (p *program) readCommand() *cobra.Command {
 		Use:   "read TABLE",
 		Short: "Print rows of a table",
 		Long: "Prints rows of a table at its newest snapshot, or at an older one. --where takes a predicate in the\n" +
-			"language of filters (docs/operations.md); files and row groups that cannot match are not read." +
+			"language of filters (docs/operations.md); files that cannot match are not read. Rows come in no\n" +
+			"particular order." +
 			exitCodes("printed", "never", "no such table, or could not read"),
 		Example: example("firth read db.events --limit 10",
 			"firth read db.events --where \"country = 'DE' and amount > 100\" --columns ts,amount",
 			"firth read db.events --as-of 2026-01-31T12:00:00Z --output ndjson"),
 		Args: exactly("TABLE"),
-		RunE: func(*cobra.Command, []string) error {
-			return couldNot(errors.New("reading is not built into this binary"), "")
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.table = args[0]
+			if p.json {
+				o.output = "json"
+			}
+			return p.read(cmd.Context(), o)
 		},
 	}
 	flags := cmd.Flags()
@@ -38,4 +51,96 @@ func (p *program) readCommand() *cobra.Command {
 	flags.StringVar(&o.asOf, "as-of", "", "read what was committed at this time (RFC 3339)")
 	flags.StringVar(&o.output, "output", "table", "table, ndjson, json or csv; --json is json")
 	return cmd
+}
+
+// scan says what the flags ask for.
+func (o readOptions) scan() (table.Scan, error) {
+	scan := table.Scan{SnapshotID: o.snapshot, Columns: o.columns}
+	var err error
+	if o.where != "" {
+		if scan.Filter, err = filter.Parse(o.where); err != nil {
+			return scan, couldNot(fmt.Errorf("--where: %w", err), "docs/operations.md has the language")
+		}
+	}
+	if o.asOf != "" {
+		if scan.AsOf, err = time.Parse(time.RFC3339, o.asOf); err != nil {
+			return scan, couldNot(fmt.Errorf("--as-of %q is no time", o.asOf), "write it as 2026-01-31T12:00:00Z")
+		}
+	}
+	return scan, nil
+}
+
+func (p *program) read(ctx context.Context, o readOptions) error {
+	out := bufio.NewWriter(p.stdout)
+	writer := newRowWriter(o.output, out)
+	if writer == nil {
+		return couldNot(fmt.Errorf("there is no output %q", o.output), "write table, ndjson, json or csv")
+	}
+	scan, err := o.scan()
+	if err != nil {
+		return err
+	}
+	l, err := p.openLake(ctx, o.dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t, err := l.loadTable(ctx, o.table)
+	if err != nil {
+		return err
+	}
+	tasks, err := table.Plan(ctx, t, l.objects, scan)
+	if err != nil {
+		return couldNot(fmt.Errorf("read %s: %w", o.table, err), remedyOf(err))
+	}
+	_, schema, err := scan.Snapshot(t)
+	if err != nil {
+		return err
+	}
+	names := o.columns
+	if len(names) == 0 {
+		for _, f := range schema.Fields() {
+			names = append(names, f.Name)
+		}
+	}
+	if err := writer.begin(names); err != nil {
+		return err
+	}
+	if err := writeRows(ctx, l, tasks, o.limit, writer); err != nil {
+		return err
+	}
+	return errors.Join(writer.end(), out.Flush())
+}
+
+// writeRows reads the tasks one after the other until limit rows are written.
+func writeRows(ctx context.Context, l *lake, tasks []table.Task, limit int64, writer rowWriter) error {
+	left := limit
+	for _, task := range tasks {
+		for batch, err := range table.Read(ctx, l.objects, task) {
+			if err != nil {
+				return err
+			}
+			rows := batch.NumRows()
+			if limit > 0 {
+				rows = min(rows, left)
+			}
+			part := batch.NewSlice(0, rows)
+			err := writer.rows(part)
+			part.Release()
+			if err != nil {
+				return fmt.Errorf("print rows: %w", err)
+			}
+			if left -= rows; limit > 0 && left == 0 {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// rowWriter prints batches. begin is called once, before any rows.
+type rowWriter interface {
+	begin(columns []string) error
+	rows(batch arrow.RecordBatch) error
+	end() error
 }

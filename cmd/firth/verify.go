@@ -1,14 +1,28 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/verify"
+	"github.com/firthlake/firth/table"
 )
 
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	dir, table string
+	deep       bool
+	progress   func(done, total int)
+}
+
 func (p *program) verifyCommand() *cobra.Command {
-	var dir string
-	var deep bool
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify TABLE",
 		Short: "Prove that a table holds each record once",
@@ -19,11 +33,85 @@ func (p *program) verifyCommand() *cobra.Command {
 		Example: example("firth verify db.events", "firth verify db.events --deep",
 			"firth verify db.events --dir firth-demo --json | jq .proven"),
 		Args: exactly("TABLE"),
-		RunE: func(*cobra.Command, []string) error {
-			return couldNot(errors.New("verifying is not built into this binary"), "")
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.table = args[0]
+			return p.verify(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder that a demo made, instead of a configuration")
-	cmd.Flags().BoolVar(&deep, "deep", false, "recount from the files and from Kafka")
+	cmd.Flags().StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
+	cmd.Flags().BoolVar(&o.deep, "deep", false, "recount from the files and from Kafka")
 	return cmd
+}
+
+func (p *program) verify(ctx context.Context, o verifyOptions) error {
+	l, err := p.openLake(ctx, o.dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t, err := l.loadTable(ctx, o.table)
+	if err != nil {
+		return err
+	}
+	bar := p.progress("files", 0)
+	defer bar.close()
+	o.progress = func(done, total int) {
+		bar.total = int64(total)
+		bar.at(int64(done), "")
+	}
+	report, err := verifyTable(ctx, l, t, o)
+	if err != nil {
+		return err
+	}
+	bar.close()
+	if err := p.print(report, func(w io.Writer) error { return writeProof(w, report) }); err != nil {
+		return err
+	}
+	if !report.Proven {
+		return fallsShort(fmt.Errorf("%s is not proven: %d faults", o.table, len(report.Faults)),
+			"the report names partition, offsets, snapshot and file of each")
+	}
+	return nil
+}
+
+// verifyTable checks a table together with its dead letters.
+func verifyTable(ctx context.Context, l *lake, t *table.Table, o verifyOptions) (*verify.Report, error) {
+	options := verify.Options{Deep: o.deep, Progress: o.progress}
+	letters, err := l.catalog.LoadTable(ctx, commit.DeadLettersIdent(t.Ident()))
+	switch {
+	case err == nil:
+		options.DeadLetters = letters
+	case !errors.Is(err, table.ErrNotFound):
+		return nil, err
+	}
+	return verify.Check(ctx, t, l.objects, options)
+}
+
+// writeProof prints a report for people.
+func writeProof(w io.Writer, r *verify.Report) error {
+	var rows [][]string
+	for _, t := range r.Partitions {
+		rows = append(rows, []string{t.Topic, strconv.Itoa(int(t.Partition)), count(int64(t.From)), count(int64(t.Next)),
+			count(t.Counts.Inserted), count(t.Counts.DeadLetters), count(t.Counts.Sum() - t.Counts.Inserted - t.Counts.DeadLetters)})
+	}
+	if err := grid(w, []string{"TOPIC", "PARTITION", "FROM", "NEXT", "ROWS", "DEAD LETTERS", "OTHER"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s rows in %s files, %d snapshots, %d gaps, %d overlaps\n", count(r.Files.Rows),
+		count(int64(r.Files.Data)), r.Snapshots, r.Gaps, r.Overlaps)
+	if r.Files.ForeignData > 0 {
+		fmt.Fprintf(w, "%s rows in %d files are others'\n", count(r.Files.ForeignRows), r.Files.ForeignData)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	for _, f := range r.Faults {
+		fmt.Fprintf(w, "FAULT %s\n", f)
+	}
+	if r.Proven {
+		_, err := fmt.Fprintf(w, "%s is proven\n", r.Table)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s is NOT PROVEN: %d faults\n", r.Table, len(r.Faults))
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,23 @@ type lake struct {
 	catalog  tableCatalog
 	embedded *catalog.Catalog // nil with an external catalog
 	close    func()
+}
+
+// externalCatalog is a catalog over HTTP. It lists all pages at once.
+type externalCatalog struct{ *catalog.Remote }
+
+// ListNamespaces lists the namespaces right below parent.
+func (c externalCatalog) ListNamespaces(
+	ctx context.Context, parent catalog.Namespace, _ catalog.Page,
+) ([]catalog.Namespace, error) {
+	return c.Remote.ListNamespaces(ctx, parent)
+}
+
+// ListTables lists the tables of a namespace.
+func (c externalCatalog) ListTables(
+	ctx context.Context, namespace catalog.Namespace, _ catalog.Page,
+) ([]table.Ident, error) {
+	return c.Remote.ListTables(ctx, namespace)
 }
 
 // openLake opens what --dir or --config names. The caller closes it.
@@ -73,8 +91,13 @@ func (p *program) open(ctx context.Context, c config) (*lake, error) {
 	}
 	l := &lake{config: c, objects: objects, close: func() {}}
 	if c.Catalog.URI != "" {
-		return l, couldNot(errors.New("external catalogs are not built into this binary"),
-			"leave out catalog.uri and set catalog.store")
+		remote, err := catalog.DialRemote(ctx, catalog.RemoteConfig{URI: c.Catalog.URI,
+			Warehouse: c.Catalog.Warehouse, Token: string(c.Catalog.Token)}, http.DefaultClient)
+		if err != nil {
+			return nil, fmt.Errorf("open catalog: %w", err)
+		}
+		l.catalog = externalCatalog{remote}
+		return l, nil
 	}
 	store, err := openCatalogStore(ctx, c.Catalog.Store)
 	if err != nil {

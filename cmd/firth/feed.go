@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest"
+	"github.com/firthlake/firth/ingest/registry"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
+)
+
+// feeder makes ingesters for specs, one after the other, over one lake. What outlives an ingester is
+// here: metrics, memory budget, registry client, the folder for spilled rows.
+type feeder struct {
+	program  *program
+	lake     *lake
+	registry *registry.Client // nil when none is configured
+	log      *slog.Logger
+	budget   *table.Budget
+	spillDir string
+
+	ingestMetrics *ingest.Metrics
+	commitMetrics *commit.Metrics
+	writerMetrics *table.Metrics
+}
+
+// bufferShare is the part of the process's memory that buffered rows may take. The rest is for
+// fetches, decoding, files that are open and the collector's slack; measured with events10.
+const bufferShare = 0.4
+
+// newFeeder prepares a feeder. The caller closes it.
+func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Registerer) (*feeder, error) {
+	client, err := p.openRegistry(l.config)
+	if err != nil {
+		return nil, err
+	}
+	spill, err := os.MkdirTemp("", "firth-spill-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder for spilled rows: %w", err)
+	}
+	return &feeder{
+		program: p, lake: l, registry: client, log: log, spillDir: spill,
+		budget:        table.NewBudget(int64(float64(l.config.Limits.Memory) * bufferShare)),
+		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
+		writerMetrics: table.NewMetrics(registerer),
+	}, nil
+}
+
+func (f *feeder) close() {
+	if f.registry != nil {
+		f.registry.Close()
+	}
+	if err := os.RemoveAll(f.spillDir); err != nil {
+		f.log.Warn("remove folder of spilled rows", "err", err)
+	}
+}
+
+// feed is one running generation: an ingester per cluster, and the committers that they share.
+type feed struct {
+	ingesters  []*ingest.Ingester
+	committers map[string]*commit.Committer // by table name
+}
+
+// open connects to every cluster that the specs read and makes its ingester. It starts nothing.
+func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
+	out := &feed{committers: map[string]*commit.Committer{}}
+	for _, cluster := range clustersOf(specs) {
+		options := ingest.Options{
+			Store: f.lake.objects, Budget: f.budget, Workers: f.workers(), SpillDir: f.spillDir,
+			Now: f.program.now, Log: f.log, Metrics: f.ingestMetrics, WriterMetrics: f.writerMetrics,
+		}
+		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: f.log, Now: f.program.now}
+		var err error
+		if kafka.Connection, err = f.lake.config.connection(cluster); err != nil {
+			return nil, err
+		}
+		for _, s := range specs {
+			for i, src := range s.Sources {
+				if src.Cluster != cluster {
+					continue
+				}
+				t, err := f.table(ctx, out, s, i)
+				if err != nil {
+					return nil, err
+				}
+				options.Tables = append(options.Tables, t)
+				kafka.Topics = append(kafka.Topics, src.Topics...)
+				if src.Pattern != "" {
+					kafka.Patterns = append(kafka.Patterns, src.Pattern)
+				}
+			}
+		}
+		slices.Sort(kafka.Topics)
+		kafka.Topics = slices.Compact(kafka.Topics)
+		if options.Source, err = source.OpenKafka(ctx, kafka); err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
+		}
+		ingester, err := ingest.New(ctx, options)
+		if err != nil {
+			return nil, errors.Join(err, options.Source.Close(ctx))
+		}
+		out.ingesters = append(out.ingesters, ingester)
+	}
+	return out, nil
+}
+
+func (f *feeder) workers() int {
+	if n := f.lake.config.Limits.DecodeWorkers; n > 0 {
+		return n
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func clustersOf(specs []*spec.Spec) []string {
+	var names []string
+	for _, s := range specs {
+		for _, src := range s.Sources {
+			names = append(names, src.Cluster)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// table makes the options of one source of a spec.
+func (f *feeder) table(ctx context.Context, out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
+	src := s.Sources[index]
+	committer, letters, err := f.committer(ctx, out, s)
+	if err != nil {
+		return ingest.TableOptions{}, err
+	}
+	options, writer, err := decoding(s, src, f.registry)
+	if err != nil {
+		return ingest.TableOptions{}, err
+	}
+	t := ingest.TableOptions{
+		Ident: s.Ident(), Topics: src.Topics, Decode: options, Writer: writer, DeadLetters: s.DeadLetters,
+		DeadLetterTable: letters, Evolver: evolver{committer: committer, policy: s.Evolution.Policy()},
+		Freshness: s.Freshness, Committer: committer, Group: f.lake.config.Group,
+	}
+	if src.Pattern != "" {
+		t.Patterns = []string{src.Pattern}
+	}
+	if t.Start, err = startOf(src); err != nil {
+		return t, fmt.Errorf("%s: %w", s.File(), err)
+	}
+	if src.Filter != "" {
+		if t.Filter, err = filter.Parse(src.Filter); err != nil {
+			return t, fmt.Errorf("%s: filter: %w", s.File(), err)
+		}
+	}
+	return t, nil
+}
+
+func startOf(src spec.Source) (source.Start, error) {
+	switch src.Start {
+	case "earliest":
+		return source.Start{Kind: source.StartEarliest}, nil
+	case "latest":
+		return source.Start{Kind: source.StartLatest}, nil
+	}
+	at, err := time.Parse(time.RFC3339, src.Start)
+	return source.Start{Kind: source.StartAtTime, Time: at}, err
+}
+
+// committer opens the one committer of a table in this process, and its dead-letter table.
+func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commit.Committer, *table.Table, error) {
+	letters, err := f.deadLetterTable(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, ok := out.committers[s.Name]; ok {
+		return c, letters, nil
+	}
+	c, err := commit.Open(ctx, f.lake.catalog, f.lake.objects, s.Ident(), commit.Options{
+		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
+		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
+		SnapshotsKeep: s.Retention.Snapshots, Log: f.log, Metrics: f.commitMetrics,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open table %s: %w", s.Name, err)
+	}
+	out.committers[s.Name] = c
+	return c, letters, nil
+}
+
+// deadLetterTable makes the table for bad records when it is not there, unless no policy uses it.
+func (f *feeder) deadLetterTable(ctx context.Context, s *spec.Spec) (*table.Table, error) {
+	if !quarantines(s.DeadLetters) {
+		return nil, nil
+	}
+	ident := commit.DeadLettersIdent(s.Ident())
+	t, err := f.lake.catalog.LoadTable(ctx, ident)
+	if !errors.Is(err, table.ErrNotFound) {
+		return t, err
+	}
+	t, err = f.lake.catalog.CreateTable(ctx, ident, catalog.TableSpec{Schema: ingest.DeadLetterSchema()})
+	if errors.Is(err, table.ErrExists) { // another process was faster
+		return f.lake.catalog.LoadTable(ctx, ident)
+	}
+	return t, err
+}
+
+func quarantines(d spec.DeadLetters) bool {
+	if d.Default == spec.Quarantine {
+		return true
+	}
+	for _, policy := range d.Classes {
+		if policy == spec.Quarantine {
+			return true
+		}
+	}
+	return false
+}
+
+// progress is what the generation's ingesters have done, by table.
+func (d *feed) progress() []ingest.TableProgress {
+	var out []ingest.TableProgress
+	for _, g := range d.ingesters {
+		out = append(out, g.Progress().Tables...)
+	}
+	return out
+}

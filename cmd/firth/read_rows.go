@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// newRowWriter returns the writer of an output format, or nil when there is none of the name.
+func newRowWriter(output string, out *bufio.Writer) rowWriter {
+	switch output {
+	case "table":
+		return &tableWriter{out: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	case "csv":
+		return &csvWriter{out: csv.NewWriter(out)}
+	case "ndjson":
+		return &jsonWriter{out: out}
+	case "json":
+		return &jsonWriter{out: out, list: true}
+	}
+	return nil
+}
+
+// tableWriter aligns columns. It holds all rows in memory, as only people read it.
+type tableWriter struct{ out *tabwriter.Writer }
+
+func (w *tableWriter) begin(columns []string) error {
+	_, err := fmt.Fprintln(w.out, strings.Join(columns, "\t"))
+	return err
+}
+
+func (w *tableWriter) rows(batch arrow.RecordBatch) error {
+	cells := make([]string, batch.NumCols())
+	for row := range int(batch.NumRows()) {
+		for i, column := range batch.Columns() {
+			cells[i] = strings.NewReplacer("\t", " ", "\n", " ").Replace(cellText(column, row))
+		}
+		if _, err := fmt.Fprintln(w.out, strings.Join(cells, "\t")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *tableWriter) end() error { return w.out.Flush() }
+
+// csvWriter writes null as nothing, as RFC 4180 knows no null.
+type csvWriter struct{ out *csv.Writer }
+
+func (w *csvWriter) begin(columns []string) error { return w.out.Write(columns) }
+
+func (w *csvWriter) rows(batch arrow.RecordBatch) error {
+	cells := make([]string, batch.NumCols())
+	for row := range int(batch.NumRows()) {
+		for i, column := range batch.Columns() {
+			cells[i] = cellText(column, row)
+		}
+		if err := w.out.Write(cells); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *csvWriter) end() error {
+	w.out.Flush()
+	return w.out.Error()
+}
+
+// jsonWriter writes an object a line, or all of them as one list.
+type jsonWriter struct {
+	out     *bufio.Writer
+	list    bool
+	written int64
+	keys    [][]byte
+}
+
+func (w *jsonWriter) begin(columns []string) error {
+	for _, name := range columns {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return err
+		}
+		w.keys = append(w.keys, append(key, ':'))
+	}
+	if w.list {
+		return w.out.WriteByte('[')
+	}
+	return nil
+}
+
+func (w *jsonWriter) rows(batch arrow.RecordBatch) error {
+	for row := range int(batch.NumRows()) {
+		if w.list && w.written > 0 {
+			if err := w.out.WriteByte(','); err != nil {
+				return err
+			}
+		}
+		if w.list {
+			if err := w.out.WriteByte('\n'); err != nil {
+				return err
+			}
+		}
+		if err := w.object(batch, row); err != nil {
+			return err
+		}
+		w.written++
+	}
+	return nil
+}
+
+func (w *jsonWriter) object(batch arrow.RecordBatch, row int) error {
+	line := []byte{'{'}
+	for i, column := range batch.Columns() {
+		if i > 0 {
+			line = append(line, ',')
+		}
+		value, err := json.Marshal(cell(column, row))
+		if err != nil {
+			return err
+		}
+		line = append(append(line, w.keys[i]...), value...)
+	}
+	line = append(line, '}')
+	if !w.list {
+		line = append(line, '\n')
+	}
+	_, err := w.out.Write(line)
+	return err
+}
+
+func (w *jsonWriter) end() error {
+	if !w.list {
+		return nil
+	}
+	_, err := w.out.WriteString("\n]\n")
+	return err
+}
+
+// cellText is a cell as people read it: null is empty, nested values are JSON.
+func cellText(column arrow.Array, row int) string {
+	switch v := cell(column, row).(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	}
+}
+
+// cell is a value as JSON takes it. Times are ISO 8601, decimals texts so that no digit is lost, bytes
+// base64.
+func cell(column arrow.Array, row int) any {
+	if column.IsNull(row) {
+		return nil
+	}
+	switch c := column.(type) {
+	case *array.Timestamp:
+		kind := c.DataType().(*arrow.TimestampType)
+		at := c.Value(row).ToTime(kind.Unit)
+		if kind.TimeZone == "" {
+			return at.UTC().Format("2006-01-02T15:04:05.999999999")
+		}
+		return at.UTC().Format("2006-01-02T15:04:05.999999999Z")
+	case *array.Binary:
+		return base64.StdEncoding.EncodeToString(c.Value(row))
+	case *array.FixedSizeBinary:
+		return base64.StdEncoding.EncodeToString(c.Value(row))
+	case *array.Decimal128:
+		return c.ValueStr(row)
+	case *array.Float64:
+		return float(c.Value(row))
+	case *array.Float32:
+		return float(float64(c.Value(row)))
+	case *array.Struct:
+		return structCell(c, row)
+	case *array.Map:
+		return mapCell(c, row)
+	case array.ListLike:
+		from, to := c.ValueOffsets(row)
+		list := make([]any, 0, to-from)
+		for i := from; i < to; i++ {
+			list = append(list, cell(c.ListValues(), int(i)))
+		}
+		return list
+	}
+	return column.GetOneForMarshal(row)
+}
+
+// float is a number, or its name where JSON has none.
+func float(v float64) any {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return v
+}
+
+func structCell(c *array.Struct, row int) any {
+	kind := c.DataType().(*arrow.StructType)
+	object := make(map[string]any, c.NumField())
+	for i := range c.NumField() {
+		object[kind.Field(i).Name] = cell(c.Field(i), row)
+	}
+	return object
+}
+
+func mapCell(c *array.Map, row int) any {
+	from, to := c.ValueOffsets(row)
+	object := make(map[string]any, to-from)
+	for i := from; i < to; i++ {
+		object[cellText(c.Keys(), int(i))] = cell(c.Items(), int(i))
+	}
+	return object
+}

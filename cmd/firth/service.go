@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/ingest"
+	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/table"
+)
+
+// service runs ingest in generations: one set of specs at a time. When specs change and match their
+// tables, the running generation commits what it holds and ends, and the next one goes on from where
+// the tables stand; so nothing is lost or repeated.
+type service struct {
+	feeder  *feeder
+	log     *slog.Logger
+	ingests bool
+	look    chan struct{} // somebody says that specs have changed
+
+	mu      sync.Mutex
+	feed    *feed // nil before the first generation
+	fault   error // why ingest ended
+	waiting error // why changed specs are not taken yet
+
+	specs  []*spec.Spec // of the generation; by start and run
+	seen   uint64       // fingerprint of the spec folder
+	halted map[string]string
+}
+
+// lookEvery is how often the folder of specs and stopped tables are looked at.
+const lookEvery = 2 * time.Second
+
+func newService(f *feeder, ingests bool) *service { //nolint:revive // the role, decided by a flag
+	return &service{feeder: f, log: f.log, ingests: ingests, look: make(chan struct{}, 1), halted: map[string]string{}}
+}
+
+// start opens the first generation. It fails on any spec that does not match its table.
+func (s *service) start(ctx context.Context) error {
+	seen, err := fingerprint(s.feeder.lake.config.Tables)
+	if err != nil {
+		return err
+	}
+	specs, err := s.matching(ctx)
+	if err != nil {
+		return err
+	}
+	opened, err := s.feeder.open(ctx, specs)
+	if err != nil {
+		return err
+	}
+	s.specs, s.seen = specs, seen
+	s.mu.Lock()
+	s.feed = opened
+	s.mu.Unlock()
+	return nil
+}
+
+// matching reads the specs and makes sure that every one is its table's.
+func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
+	l := s.feeder.lake
+	specs, err := readSpecs(l.config.Tables, nil)
+	if err != nil {
+		return nil, err
+	}
+	plans, err := planAll(ctx, s.feeder.program, l, specs)
+	if err != nil {
+		return nil, err
+	}
+	if err := refused(plans); err != nil {
+		f := &failure{}
+		errors.As(err, &f)
+		return nil, couldNot(err, f.remedy)
+	}
+	specs = specs[:0]
+	for _, each := range plans {
+		if len(each.plan.Steps) > 0 {
+			step := each.plan.Steps[0]
+			return nil, couldNot(fmt.Errorf("%s does not match table %s yet: %s %s: %s", each.spec.File(), each.spec.Name,
+				step.Kind, step.Object, step.Text), "'firth plan' shows all of it, 'firth apply' makes it so")
+		}
+		specs = append(specs, each.spec)
+	}
+	return specs, nil
+}
+
+// run runs generation after generation until ctx ends or a source is of no more use.
+func (s *service) run(ctx context.Context) error {
+	for {
+		next, err := s.generation(ctx)
+		if err != nil || ctx.Err() != nil {
+			s.mu.Lock()
+			s.fault = err
+			s.mu.Unlock()
+			return err
+		}
+		opened, err := s.feeder.open(ctx, next)
+		if err != nil {
+			return err
+		}
+		s.log.Info("taking changed specs", "tables", len(next))
+		s.specs = next
+		clear(s.halted)
+		s.mu.Lock()
+		s.feed, s.waiting = opened, nil
+		s.mu.Unlock()
+	}
+}
+
+// generation runs the open feed until specs change, and returns those of the next one.
+func (s *service) generation(ctx context.Context) ([]*spec.Spec, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, running := errgroup.WithContext(ctx)
+	for _, g := range s.feed.ingesters {
+		group.Go(func() error { return g.Run(running) })
+	}
+	next := s.watch(running)
+	cancel()
+	return next, group.Wait()
+}
+
+// watch waits until specs have changed and match their tables, or a stopped table has moved.
+func (s *service) watch(ctx context.Context) []*spec.Spec {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-s.look:
+		}
+		seen, err := fingerprint(s.feeder.lake.config.Tables)
+		if err != nil {
+			s.wait(err)
+			continue
+		}
+		if seen == s.seen && s.waiting == nil {
+			if s.moved(ctx) {
+				return s.specs
+			}
+			continue
+		}
+		specs, err := s.matching(ctx)
+		if err != nil {
+			s.seen = seen
+			s.wait(err)
+			continue
+		}
+		s.seen = seen
+		return specs
+	}
+}
+
+// wait notes why changed specs are not taken, and logs it once.
+func (s *service) wait(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == nil || s.waiting.Error() != err.Error() {
+		s.log.Warn("changed specs are not taken yet", "err", err, "remedy", remedyFor(err))
+	}
+	s.waiting = err
+}
+
+// moved says whether a stopped table was changed by somebody since it stopped: a loss was accepted,
+// a transition declared.
+func (s *service) moved(ctx context.Context) bool {
+	for _, t := range s.tables() {
+		if t.State != ingest.StateStopped {
+			continue
+		}
+		ident, err := table.ParseIdent(t.Table)
+		if err != nil {
+			continue
+		}
+		current, err := s.feeder.lake.catalog.LoadTable(ctx, ident)
+		if err != nil {
+			continue // the next look tells
+		}
+		before, known := s.halted[t.Table]
+		s.halted[t.Table] = current.MetadataLocation()
+		if known && before != current.MetadataLocation() {
+			s.log.Info("a stopped table was changed: starting again", "table", t.Table)
+			return true
+		}
+	}
+	return false
+}
+
+// tables is what the running generation has done.
+func (s *service) tables() []ingest.TableProgress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.feed == nil {
+		return []ingest.TableProgress{}
+	}
+	return s.feed.progress()
+}
+
+// healthy says why the process should be replaced.
+func (s *service) healthy() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// ready says why the process does not do all its work.
+func (s *service) ready() error {
+	if err := s.healthy(); err != nil {
+		return err
+	}
+	for _, t := range s.tables() {
+		if t.State == ingest.StateStopped {
+			return fmt.Errorf("table %s is stopped: %s", t.Table, t.Trouble)
+		}
+	}
+	return nil
+}
+
+// fingerprint changes when a spec file does.
+func fingerprint(folder string) (uint64, error) {
+	files, err := specFiles(folder)
+	if err != nil {
+		return 0, err
+	}
+	h := fnv.New64a()
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 0, fmt.Errorf("read spec: %w", err)
+		}
+		fmt.Fprintf(h, "%s %d\n", file, len(text))
+		_, _ = io.Writer(h).Write(text) // a hash takes everything
+	}
+	return h.Sum64(), nil
+}
