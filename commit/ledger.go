@@ -132,8 +132,8 @@ func ReadLedger(meta icetable.Metadata) (Ledger, error) {
 	}
 	if got, want := stateOf(props), newest.Summary.Properties[SummaryState]; got != want {
 		return ledger, damaged("the ledger's properties do not match snapshot %d (state %s, want %s):"+
-			" a %s property was changed or main was set back; restore the properties of that commit from an"+
-			" older metadata file", newest.SnapshotID, got, want, "firth.")
+			" a firth property was changed or main was set back; restore the properties as that commit left"+
+			" them, an older metadata file has them", newest.SnapshotID, got, want)
 	}
 	return ledger, nil
 }
