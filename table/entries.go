@@ -10,8 +10,8 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// Entry is one live file of a snapshot, as its manifest tells it. Sequence numbers and the snapshot
-// id that the manifest leaves out are filled in from the manifest list.
+// Entry is one live file of a snapshot, as its manifest tells it. Sequence numbers and the
+// snapshot id that the manifest leaves out are filled in from the manifest list.
 type Entry struct {
 	// File is a data file or a delete file (ContentType).
 	File iceberg.DataFile

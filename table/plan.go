@@ -90,8 +90,8 @@ func (p *planner) spec(id int32) (iceberg.PartitionSpec, error) {
 	return *spec, nil
 }
 
-// readManifests reads the manifests that can hold a match, several at a time, and returns their live
-// entries in order.
+// readManifests reads the manifests that can hold a match, several at a time, and returns their
+// live entries in order.
 func (p *planner) readManifests(
 	ctx context.Context, manifests []iceberg.ManifestFile,
 ) ([]iceberg.ManifestEntry, error) {

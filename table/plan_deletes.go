@@ -84,8 +84,8 @@ func (x *deleteIndex) find(file iceberg.DataFile, sequence int64) ([]iceberg.Dat
 	case 1:
 		return vectors, nil // it holds what position deletes say too
 	default:
-		return nil, fmt.Errorf("data file %s has %d deletion vectors (%s, %s, …): the table is damaged, "+
-			"the spec allows one", file.FilePath(), len(vectors), vectors[0].FilePath(),
+		return nil, fmt.Errorf("data file %s has %d deletion vectors (%s, %s, …): the table is "+
+			"damaged, the spec allows one", file.FilePath(), len(vectors), vectors[0].FilePath(),
 			vectors[1].FilePath())
 	}
 	var deletes []iceberg.DataFile

@@ -30,9 +30,9 @@ type ReadOptions struct {
 	BatchRows int
 }
 
-// Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns by
-// field id, whatever schema the file was written with; deleted rows and those the scan's filter does
-// not select left out. A batch is valid until the next; who keeps it retains it.
+// Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns
+// by field id, whatever schema the file was written with; deleted rows and those the scan's
+// filter does not select left out. A batch is valid until the next; who keeps it retains it.
 //
 // Memory is bounded by the compressed columns of one row group and one batch. An error ends the
 // iteration.
@@ -54,7 +54,8 @@ func ReadWith(
 	}
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		r := taskReader{task: task, store: store, opts: opts}
-		err := r.run(compute.WithAllocator(ctx, opts.Allocator), func(batch arrow.RecordBatch) bool { return yield(batch, nil) })
+		err := r.run(compute.WithAllocator(ctx, opts.Allocator),
+			func(batch arrow.RecordBatch) bool { return yield(batch, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(nil, fmt.Errorf("read %s: %w", task.File.FilePath(), err))
 		}

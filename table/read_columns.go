@@ -18,8 +18,8 @@ type fileColumns struct {
 	found []arrow.Field
 }
 
-// resolveColumns finds the columns of schema in a file by field id. Files written without ids get them
-// from the name mapping of the table.
+// resolveColumns finds the columns of schema in a file by field id. Files written without ids get
+// them from the name mapping of the table.
 func resolveColumns(
 	manifest *pqarrow.SchemaManifest, schema *iceberg.Schema, mapping iceberg.NameMapping,
 ) (fileColumns, error) {
@@ -114,8 +114,8 @@ func (f *fileField) applyMapping(mapping []iceberg.MappedField) {
 	}
 }
 
-// mapChildren maps fields of structs by name, and elements, keys and values by the names that the spec
-// gives them, whatever they are called in the file.
+// mapChildren maps fields of structs by name, and elements, keys and values by the names that the
+// spec gives them, whatever they are called in the file.
 func (f *fileField) mapChildren(mapping []iceberg.MappedField) {
 	children := f.children
 	var names []string
@@ -136,8 +136,9 @@ func (f *fileField) mapChildren(mapping []iceberg.MappedField) {
 	}
 }
 
-// prune appends the leaves of f that are wanted and returns f as a reader of them gives it. A struct
-// of which only fields unknown to the file are wanted keeps one leaf, to tell null structs.
+// prune appends the leaves of f that are wanted and returns f as a reader of them gives it. A
+// struct of which only fields unknown to the file are wanted keeps one leaf, to tell null
+// structs.
 func (f *fileField) prune(wanted map[int]bool, leaves *[]int) (arrow.Field, bool) {
 	out := f.withID()
 	if f.leaf >= 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/apache/iceberg-go"
 )
 
-// converter turns columns of one schema into a batch of another, matching them by field id: columns
-// are reordered, renamed and widened, missing ones filled.
+// converter turns columns of one schema into a batch of another, matching them by field id:
+// columns are reordered, renamed and widened, missing ones filled.
 type converter struct {
 	schema  *arrow.Schema
 	columns []columnConverter

@@ -48,7 +48,8 @@ func loadDeletes(
 // readPositionDeletes calls each for every row of a position delete file. The path is valid during
 // the call.
 func readPositionDeletes(
-	ctx context.Context, store objstore.Store, file iceberg.DataFile, each func(path string, pos int64),
+	ctx context.Context, store objstore.Store, file iceberg.DataFile,
+	each func(path string, pos int64),
 ) error {
 	deletes := Task{File: file, Schema: iceberg.PositionalDeleteSchema,
 		NameMapping: iceberg.PositionalDeleteSchema.NameMapping()}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// newFill makes the function that fills a column which the file lacks: with its initial default, else
-// with nulls.
+// newFill makes the function that fills a column which the file lacks: with its initial default,
+// else with nulls.
 func newFill(to arrow.Field, field iceberg.NestedField) (fillFunc, error) {
 	if field.InitialDefault == nil {
 		if field.Required {

@@ -7,13 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -44,41 +40,4 @@ func newStoreOf(t *testing.T, l *lake) objstore.Store {
 		require.NoError(t, err)
 	}
 	return fresh
-}
-
-// partitionOf is the partition value of an id.
-func partitionOf(transform iceberg.Transform, id int, promoted bool) any {
-	var source iceberg.Literal = iceberg.NewLiteral(int32(id))
-	if promoted {
-		source = iceberg.NewLiteral(int64(id))
-	}
-	applied := transform.Apply(iceberg.Optional[iceberg.Literal]{Val: source, Valid: true})
-	if !applied.Valid {
-		return nil
-	}
-	return applied.Val.Any()
-}
-
-// countMatches evaluates a filter over rows that read printed.
-func countMatches(t *testing.T, rows []string, text string) int {
-	t.Helper()
-	schema := iceberg.NewSchema(0,
-		optionalField(1, "number", iceberg.PrimitiveTypes.Int64),
-		optionalField(3, "price", iceberg.PrimitiveTypes.Float64))
-	form, err := table.ArrowSchema(schema)
-	require.NoError(t, err)
-	var json []string
-	for _, row := range rows {
-		row = strings.NewReplacer("number=", `"number": `, " price=", `, "price": `).Replace(row)
-		json = append(json, "{"+row+"}")
-	}
-	batch, _, err := array.RecordFromJSON(memory.DefaultAllocator, form,
-		strings.NewReader("["+strings.Join(json, ",")+"]"))
-	require.NoError(t, err)
-	defer batch.Release()
-	bound, err := filter.ParseAndBind(text, schema)
-	require.NoError(t, err)
-	selection, err := bound.Evaluator().Select(batch)
-	require.NoError(t, err)
-	return selection.Count()
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -59,7 +57,8 @@ func evolvedSchema() *iceberg.Schema {
 const twoEvents = `[
 	{"id": 1, "name": "a", "price": 0.5, "amount": "1.25", "place": {"x": 1, "y": 2}, "tags": [1, 2],
 	 "stock": [{"key": "k", "value": 7}]},
-	{"id": 2, "name": null, "price": null, "amount": null, "place": null, "tags": null, "stock": null}]`
+	{"id": 2, "name": null, "price": null, "amount": null, "place": null, "tags": null,
+	 "stock": null}]`
 
 func TestReadReturnsWhatWasWritten(t *testing.T) {
 	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
@@ -127,33 +126,6 @@ func TestReadProjects(t *testing.T) {
 	require.ErrorContains(t, err, "unknown column nope")
 }
 
-func TestScanFindsSnapshots(t *testing.T) {
-	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
-	var ids []int64
-	for i := range 3 {
-		ids = append(ids, l.commit(l.parquet(l.meta.CurrentSchema(), fmt.Sprintf(`[{"id": %d}]`, i))))
-	}
-	l.update(icetable.NewSetSnapshotRefUpdate("v1", ids[0], icetable.TagRef, 0, 0, 0),
-		icetable.NewSetSnapshotRefUpdate("dev", ids[1], icetable.BranchRef, 0, 0, 0))
-	middle := l.meta.SnapshotByID(ids[1]).TimestampMs
-	at := func(ms int64) table.Scan { return table.Scan{AsOf: timeAt(ms)} }
-	for want, scans := range map[int][]table.Scan{
-		1: {{Ref: "v1"}, {SnapshotID: ids[0]}, at(middle - 1)},
-		2: {{Ref: "dev"}, {SnapshotID: ids[1]}, at(middle), at(middle + 1)},
-		3: {{}, {Ref: "main"}, at(middle + 1000)},
-	} {
-		for _, scan := range scans {
-			require.Len(t, l.read(scan), want, "%+v", scan)
-		}
-	}
-	for _, scan := range []table.Scan{{Ref: "none"}, {SnapshotID: 5}, at(1)} {
-		_, err := l.tryRead(scan)
-		require.ErrorIs(t, err, table.ErrNotFound)
-	}
-	_, err := l.tryRead(table.Scan{Ref: "v1", SnapshotID: ids[0]})
-	require.ErrorContains(t, err, "give one of")
-}
-
 func TestReadAppliesPositionDeletes(t *testing.T) {
 	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
 	schema := l.meta.CurrentSchema()
@@ -202,18 +174,6 @@ func TestReadAppliesDeletionVectors(t *testing.T) {
 	require.Equal(t, "_pos=18 _row_id=18 _last_updated_sequence_number=1", rows[13])
 }
 
-func TestPlanRefusesWhatItCannotRead(t *testing.T) {
-	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
-	f := l.parquet(l.meta.CurrentSchema(), idRows(0, 2))
-	l.commit(f)
-	builder, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentEqDeletes,
-		lakeRoot+"/data/eq.parquet", iceberg.ParquetFile, nil, nil, nil, 1, 1)
-	require.NoError(t, err)
-	l.commit(builder.EqualityFieldIDs([]int{1}).Build())
-	_, err = l.tryRead(table.Scan{})
-	require.ErrorContains(t, err, "has equality deletes")
-}
-
 func TestInitialDefaultsFillOldFiles(t *testing.T) {
 	l := newLake(t, "3", iceberg.NewSchema(0, optionalField(1, "id", iceberg.PrimitiveTypes.Int32)),
 		*iceberg.UnpartitionedSpec)
@@ -246,13 +206,16 @@ func TestFilesWithoutFieldIDsNeedANameMapping(t *testing.T) {
 		{Name: "tags", Type: arrow.LargeListOf(arrow.PrimitiveTypes.Int32), Nullable: true},
 	}, nil)
 	l.commit(l.parquetOf(l.meta.CurrentSchema(), plain, nil,
-		`[{"id": 1, "place": {"y": 2}, "name": "a", "tags": [1]}, {"id": 2, "name": "b", "tags": [2, 3]}]`))
+		`[{"id": 1, "place": {"y": 2}, "name": "a", "tags": [1]},
+		{"id": 2, "name": "b", "tags": [2, 3]}]`))
 	_, err := l.tryRead(table.Scan{})
 	require.ErrorContains(t, err, "schema.name-mapping.default")
 	mapping := `[{"field-id": 1, "names": ["id"]}, {"field-id": 2, "names": ["name"]},
 		{"field-id": 5, "names": ["place"], "fields": [{"field-id": 7, "names": ["y"]}]},
 		{"field-id": 8, "names": ["tags"], "fields": [{"field-id": 9, "names": ["element"]}]}]`
-	l.update(icetable.NewSetPropertiesUpdate(iceberg.Properties{"schema.name-mapping.default": mapping}))
+	l.update(icetable.NewSetPropertiesUpdate(iceberg.Properties{
+		"schema.name-mapping.default": mapping,
+	}))
 	require.Equal(t, []string{`id=1 name=a place={"x":null,"y":2} tags=[1]`, "id=2 name=b tags=[2,3]"},
 		l.read(table.Scan{}))
 }
@@ -309,76 +272,4 @@ func TestReadStopsWhenTheConsumerDoes(t *testing.T) {
 	}
 	cancel()
 	require.Equal(t, 1, batches)
-}
-
-func TestEntriesListsLiveFiles(t *testing.T) {
-	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
-	a := l.parquet(l.meta.CurrentSchema(), idRows(0, 2))
-	first := l.commit(a)
-	second := l.commit(l.deletes(fmt.Sprintf(`[{"file_path": %q, "pos": 0}]`, a.FilePath())))
-	var got []string
-	for entry, err := range table.Entries(t.Context(), l.table(), l.store, second) {
-		require.NoError(t, err)
-		require.NotEmpty(t, entry.Manifest)
-		got = append(got, fmt.Sprint(entry.File.ContentType(), entry.SnapshotID == first,
-			entry.SequenceNumber, entry.FileSequenceNumber, entry.Status))
-	}
-	require.Len(t, got, 2)
-	require.Contains(t, strings.Join(got, "\n"), "true 1 1")
-	require.Contains(t, strings.Join(got, "\n"), "false 2 2")
-	for _, err := range table.Entries(t.Context(), l.table(), l.store, 12345) {
-		require.ErrorIs(t, err, table.ErrNotFound)
-	}
-}
-
-// TestPruningChangesNoResult compares scans with pruning against the same filter over all tasks, on
-// partitioned tables whose column was promoted half-way.
-func TestPruningChangesNoResult(t *testing.T) {
-	transforms := []iceberg.Transform{
-		iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 4},
-		iceberg.TruncateTransform{Width: 10}, iceberg.VoidTransform{},
-	}
-	pruned := 0
-	for seed := range uint64(12) {
-		dice := rand.New(rand.NewPCG(seed, 0))
-		transform := transforms[seed%4]
-		l := newLake(t, "2", eventsSchema(), iceberg.NewPartitionSpec(iceberg.PartitionField{
-			SourceIDs: []int{1}, FieldID: 1000, Name: "p", Transform: transform,
-		}))
-		for round := range 2 {
-			schema, id := l.meta.CurrentSchema(), "id"
-			if round == 1 {
-				l.evolve(evolvedSchema())
-				schema, id = l.meta.CurrentSchema(), "number"
-			}
-			form, err := table.ArrowSchema(schema)
-			require.NoError(t, err)
-			var files []iceberg.DataFile
-			for range 6 {
-				base := dice.IntN(50)
-				partition := map[int]any{1000: partitionOf(transform, base, round == 1)}
-				rows := fmt.Sprintf(`[{%q: %d, "price": %d}, {%q: %d}]`, id, base, dice.IntN(9), id, base)
-				files = append(files, l.parquetOf(schema, form, partition, rows))
-			}
-			l.commit(files...)
-		}
-		all, err := table.Plan(t.Context(), l.table(), l.store, table.Scan{})
-		require.NoError(t, err)
-		for range 20 {
-			text := fmt.Sprintf("number %s %d %s price %s %d",
-				[]string{"=", "<", ">", "!=", ">="}[dice.IntN(5)], dice.IntN(50),
-				[]string{"AND", "OR"}[dice.IntN(2)],
-				[]string{"=", "<", ">", "!=", "<="}[dice.IntN(5)], dice.IntN(9))
-			scan := table.Scan{Filter: where(t, text), Columns: []string{"number", "price"}}
-			tasks, err := table.Plan(t.Context(), l.table(), l.store, scan)
-			require.NoError(t, err)
-			pruned += len(all) - len(tasks)
-			got, err := l.readTasks(tasks)
-			require.NoError(t, err)
-			whole := l.read(table.Scan{Columns: []string{"number", "price"}})
-			require.Subset(t, whole, got)
-			require.Equal(t, countMatches(t, whole, text), len(got), "seed %d: %s", seed, text)
-		}
-	}
-	require.Greater(t, pruned, 100)
 }

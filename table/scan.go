@@ -13,8 +13,8 @@ import (
 	"github.com/firthlake/firth/table/filter"
 )
 
-// Scan says what to read. The zero value is all rows and columns of the newest snapshot of main. At
-// most one of Ref, SnapshotID and AsOf may be set.
+// Scan says what to read. The zero value is all rows and columns of the newest snapshot of main.
+// At most one of Ref, SnapshotID and AsOf may be set.
 type Scan struct {
 	// Ref is a branch or tag.
 	Ref string
@@ -51,8 +51,8 @@ type Task struct {
 	rows *filter.Bound
 }
 
-// The names and field ids of metadata columns (Iceberg spec, "Reserved Field IDs"). They can be read
-// from every table that has no column of the name.
+// The names and field ids of metadata columns (Iceberg spec, "Reserved Field IDs"). They can be
+// read from every table that has no column of the name.
 const (
 	ColumnFile             = "_file"
 	ColumnPos              = "_pos"
@@ -67,8 +67,8 @@ const (
 	columnNamesInErrorsMax = 20
 )
 
-// MetadataColumns are the columns that Read makes from what it knows about a file: its location, the
-// place of the row in it, and the row's lineage (v3).
+// MetadataColumns are the columns that Read makes from what it knows about a file: its location,
+// the place of the row in it, and the row's lineage (v3).
 func MetadataColumns() [metadataColumnsCount]iceberg.NestedField {
 	return [metadataColumnsCount]iceberg.NestedField{
 		{ID: fieldIDFile, Name: ColumnFile, Type: iceberg.PrimitiveTypes.String, Required: true},
@@ -78,8 +78,8 @@ func MetadataColumns() [metadataColumnsCount]iceberg.NestedField {
 	}
 }
 
-// Snapshot is the snapshot that the scan reads, and the schema to read it with. It is nil for a table
-// without snapshots.
+// Snapshot is the snapshot that the scan reads, and the schema to read it with. It is nil for a
+// table without snapshots.
 func (s Scan) Snapshot(t *Table) (*icetable.Snapshot, *iceberg.Schema, error) {
 	meta := t.Metadata()
 	schema := meta.CurrentSchema()
@@ -114,7 +114,9 @@ func snapshotByID(meta icetable.Metadata, id int64) (*icetable.Snapshot, *iceber
 	return snapshot, schemaOf(meta, snapshot), nil
 }
 
-func snapshotAsOf(meta icetable.Metadata, at time.Time) (*icetable.Snapshot, *iceberg.Schema, error) {
+func snapshotAsOf(
+	meta icetable.Metadata, at time.Time,
+) (*icetable.Snapshot, *iceberg.Schema, error) {
 	best := icetable.SnapshotLogEntry{TimestampMs: -1}
 	for entry := range meta.SnapshotLogs() {
 		if entry.TimestampMs <= at.UnixMilli() && entry.TimestampMs >= best.TimestampMs {
@@ -164,7 +166,9 @@ func project(schema *iceberg.Schema, names []string) (*iceberg.Schema, error) {
 		}
 	}
 	kept := pruneFields(fields, ids)
-	slices.SortStableFunc(kept, func(a, b iceberg.NestedField) int { return order[a.Name] - order[b.Name] })
+	slices.SortStableFunc(kept, func(a, b iceberg.NestedField) int {
+		return order[a.Name] - order[b.Name]
+	})
 	return iceberg.NewSchema(schema.ID, kept...), nil
 }
 
@@ -192,8 +196,8 @@ func resolveName(schema *iceberg.Schema, name string) (id int, head string, err 
 	return 0, "", fmt.Errorf("unknown column %s: there are %s", name, strings.Join(names, ", "))
 }
 
-// pruneFields keeps the fields with one of ids, and of structs the part that holds any. A list or map
-// is kept whole when anything in it is asked for.
+// pruneFields keeps the fields with one of ids, and of structs the part that holds any. A list or
+// map is kept whole when anything in it is asked for.
 func pruneFields(fields []iceberg.NestedField, ids map[int]bool) []iceberg.NestedField {
 	var kept []iceberg.NestedField
 	for _, field := range fields {

@@ -10,16 +10,17 @@ import (
 	"github.com/apache/iceberg-go"
 )
 
-// Bound is a filter whose columns and literals are resolved against a schema. It is immutable and may
-// be shared; batches are evaluated by an Evaluator, files are pruned by MayMatch.
+// Bound is a filter whose columns and literals are resolved against a schema. It is immutable and
+// may be shared; batches are evaluated by an Evaluator, files are pruned by MayMatch.
 type Bound struct {
 	root   *test
 	fields []int
 	depth  int
 }
 
-// test is a conjunction, a disjunction or, when leaf is set, one condition on one column. There is no
-// NOT: it was moved into the leaves, so a row for which a leaf is unknown can count as not matching.
+// test is a conjunction, a disjunction or, when leaf is set, one condition on one column. There
+// is no NOT: it was moved into the leaves, so a row for which a leaf is unknown can count as not
+// matching.
 type test struct {
 	or    bool
 	terms []*test
@@ -53,9 +54,9 @@ type leaf struct {
 	pattern  pattern
 }
 
-// Bind resolves expr against schema: columns by name, exactly as written, and literals by the type of
-// their column. Evaluation wants batches in the form that table.ArrowSchema gives the same schema.
-// Errors are *Error.
+// Bind resolves expr against schema: columns by name, exactly as written, and literals by the
+// type of their column. Evaluation wants batches in the form that table.ArrowSchema gives the
+// same schema. Errors are *Error.
 func Bind(expr *Expr, schema *iceberg.Schema) (*Bound, error) {
 	b := binder{schema: schema, text: expr.String()}
 	root, err := b.bind(expr.root, false)

@@ -148,8 +148,8 @@ func bitsAt(bitmap []byte, at int) uint64 {
 	return word>>shift | uint64(window[8])<<(64-shift)
 }
 
-// match sets the bits of the rows whose value is in the leaf's span, set or pattern; those of nulls
-// may be anything.
+// match sets the bits of the rows whose value is in the leaf's span, set or pattern; those of
+// nulls may be anything.
 func (l *leaf) match(column arrow.Array, words []uint64) error {
 	switch c := column.(type) {
 	case *array.Int32:
@@ -225,7 +225,9 @@ func matchWholes[T ~int32 | ~int64](l *leaf, values []T, words []uint64) {
 
 func matchFloats[T float32 | float64](l *leaf, values []T, words []uint64) {
 	if l.kind == leafSet {
-		matchRows(words, len(values), func(i int) bool { return l.matchWhole(floatKey(float64(values[i]))) })
+		matchRows(words, len(values), func(i int) bool {
+			return l.matchWhole(floatKey(float64(values[i])))
+		})
 		return
 	}
 	low, width := l.wholeRange()

@@ -81,7 +81,8 @@ func TestEachTypeIsCompared(t *testing.T) {
 		"s > ''": {0}, "s LIKE 'a%'": {0}, "s LIKE '%c'": {0}, "s NOT LIKE 'a%'": {1},
 		"s NOT LIKE '%c'": {1}, "s IN ('', 'x')": {1}, "s LIKE 'abc'": {0},
 		"b": {0}, "NOT b": {1}, "b = FALSE": {1}, "b != TRUE": {1}, "b IN (TRUE, FALSE)": {0, 1},
-		"u = '00000000-0000-0000-0000-000000000001'": {0}, "u > '10000000-0000-0000-0000-000000000001'": {1},
+		"u = '00000000-0000-0000-0000-000000000001'": {0},
+		"u > '10000000-0000-0000-0000-000000000001'": {1},
 		"bin = X'00ff'": {0}, "bin = X''": {1}, "fix = X'0001'": {0}, "fix > X'0001'": {1},
 		"t = '10:00'": {0}, "t > '23:59:59.9999985'": {1}, "t < '10:00:00.000001'": {0},
 		"st.x = 1": {0}, "st.x != 1": {}, "st.x IS NULL": {1, 2}, "st IS NULL": {2},
@@ -157,7 +158,9 @@ func (r reference) eval(n node) *bool {
 		if v == nil {
 			return nil
 		}
-		return yes(slices.ContainsFunc(n.literals, func(l literal) bool { return compareAny(v, l) == 0 }))
+		return yes(slices.ContainsFunc(n.literals, func(l literal) bool {
+			return compareAny(v, l) == 0
+		}))
 	case *like:
 		v := r[n.column.String()]
 		if v == nil {
@@ -341,7 +344,9 @@ func BenchmarkSelect(b *testing.B) {
 	r := randomCase{rand.New(rand.NewPCG(8, 8))}
 	json, _ := r.rows(64_000)
 	batch := batchOf(b, schema, json)
-	for _, text := range []string{"i > 1", "d > 1", "s = 'ab'", "s LIKE '%b'", "amount > 1", "s = 'ab' AND i > 1"} {
+	for _, text := range []string{
+		"i > 1", "d > 1", "s = 'ab'", "s LIKE '%b'", "amount > 1", "s = 'ab' AND i > 1",
+	} {
 		b.Run(fmt.Sprintf("%q", text), func(b *testing.B) {
 			bound, err := ParseAndBind(text, schema)
 			require.NoError(b, err)

@@ -104,7 +104,9 @@ func (l *lexer) next() (token, error) {
 		}
 		return token{tokenWord, l.text[start:l.pos], start}, nil
 	}
-	for _, symbol := range []string{"<=", ">=", "<>", "!=", "==", "<", ">", "=", "(", ")", ",", ".", "-", "+"} {
+	for _, symbol := range [...]string{
+		"<=", ">=", "<>", "!=", "==", "<", ">", "=", "(", ")", ",", ".", "-", "+",
+	} {
 		if strings.HasPrefix(l.text[start:], symbol) {
 			l.pos += len(symbol)
 			return token{tokenSymbol, symbol, start}, nil
@@ -131,7 +133,8 @@ func (l *lexer) quoted(kind tokenKind) (token, error) {
 		l.pos = i + 1
 		return token{kind, inside.String(), start}, nil
 	}
-	return token{}, l.fail(start, "the quote %c is never closed; a quote inside is written twice", quote)
+	return token{}, l.fail(start,
+		"the quote %c is never closed; a quote inside is written twice", quote)
 }
 
 func (l *lexer) binary() (token, error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// exponentMax bounds the exponent of a number: above it lies no value of any column, and the digits
-// would fill the memory.
+// exponentMax bounds the exponent of a number: above it lies no value of any column, and the
+// digits would fill the memory.
 const exponentMax = 400
 
 // number reads a literal of a number.
@@ -32,8 +32,8 @@ func number(text string) (*big.Rat, error) {
 	return r, nil
 }
 
-// ordered turns a literal into its place among the integers that stand for the column's values. The
-// place may lie between two of them (10.5 of an int column, a nanosecond of a timestamp in
+// ordered turns a literal into its place among the integers that stand for the column's values.
+// The place may lie between two of them (10.5 of an int column, a nanosecond of a timestamp in
 // microseconds), which decides what < and = mean.
 func ordered(typ iceberg.Type, l literal) (*big.Rat, error) {
 	switch t := typ.(type) {
@@ -136,8 +136,8 @@ func instantPlace(typ iceberg.Type, l literal) (*big.Rat, error) {
 	return new(big.Rat).SetFrac(nanos, big.NewInt(unit)), nil
 }
 
-// parseInstant reads "2024-05-31", optionally with a time of day after a blank or T, and a zone after
-// that. Without a zone it is UTC.
+// parseInstant reads "2024-05-31", optionally with a time of day after a blank or T, and a zone
+// after that. Without a zone it is UTC.
 func parseInstant(text string) (t time.Time, zoned bool, err error) {
 	normal := strings.Replace(text, " ", "T", 1)
 	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05"} {

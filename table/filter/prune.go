@@ -6,7 +6,8 @@ import (
 	"github.com/apache/iceberg-go"
 )
 
-// bucketSetMax is the largest IN list that is hashed for each file. Longer lists fill most buckets.
+// bucketSetMax is the largest IN list that is hashed for each file. Longer lists fill most
+// buckets.
 const bucketSetMax = 200
 
 // facts are what is known about the values of one column in some set of rows. The zero value is

@@ -61,7 +61,8 @@ func (l *leaf) mayMatchBuckets(bucket iceberg.BucketTransform, low, high int64) 
 	if l.kind == leafNull {
 		return l.negate
 	}
-	if l.negate || l.kind == leafPattern || len(l.wholes)+len(l.decimals)+len(l.texts) > bucketSetMax {
+	members := len(l.wholes) + len(l.decimals) + len(l.texts)
+	if l.negate || l.kind == leafPattern || members > bucketSetMax {
 		return true
 	}
 	hash := bucket.Transformer(l.typ)
@@ -130,8 +131,8 @@ func (l *leaf) truncatedTop(width int, high value) (value, bool) {
 	return value{}, false
 }
 
-// timeBounds is the first and last moment of the periods [low, high] in units of the column. Some old
-// writers rounded times before 1970 towards it, so periods up to 0 reach back one more.
+// timeBounds is the first and last moment of the periods [low, high] in units of the column. Some
+// old writers rounded times before 1970 towards it, so periods up to 0 reach back one more.
 func (l *leaf) timeBounds(transform iceberg.Transform, low, high int64) (from, to value, ok bool) {
 	if low <= 0 {
 		low--

@@ -84,7 +84,8 @@ func fileOf(
 			}
 		}
 		if low != nil && (r == nil || r.IntN(8) > 0) {
-			lower[id], upper[id] = marshal(t, literalOf(column, low, true)), marshal(t, literalOf(column, high, true))
+			lower[id] = marshal(t, literalOf(column, low, true))
+			upper[id] = marshal(t, literalOf(column, high, true))
 			if column == "s" && len(lower[id]) > 2 {
 				lower[id] = lower[id][:2]
 			}
@@ -105,17 +106,28 @@ func compareCells(a, b any) int {
 	return a.(*big.Rat).Cmp(b.(*big.Rat))
 }
 
-var prunedSpecs = map[string][]iceberg.Transform{
-	"i":      {iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 3}, iceberg.TruncateTransform{Width: 3}},
-	"l":      {iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 3}, iceberg.TruncateTransform{Width: 4}},
-	"amount": {iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 3}, iceberg.TruncateTransform{Width: 150}},
-	"day":    {iceberg.IdentityTransform{}, iceberg.YearTransform{}, iceberg.MonthTransform{}, iceberg.DayTransform{}, iceberg.VoidTransform{}},
-	"s":      {iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 3}, iceberg.TruncateTransform{Width: 2}},
+// prunedTransforms are the partition transforms to try, by source column.
+var prunedTransforms = map[string][]iceberg.Transform{
+	"i":      numberTransforms(3),
+	"l":      numberTransforms(4),
+	"amount": numberTransforms(150),
+	"s":      numberTransforms(2),
 	"d":      {iceberg.IdentityTransform{}},
+	"day": {
+		iceberg.IdentityTransform{}, iceberg.YearTransform{}, iceberg.MonthTransform{},
+		iceberg.DayTransform{}, iceberg.VoidTransform{},
+	},
 }
 
-// TestPruningKeepsEveryFileThatMatches compares pruning with the rows themselves, over random filters
-// and files, with and without partitions.
+func numberTransforms(width int) []iceberg.Transform {
+	return []iceberg.Transform{
+		iceberg.IdentityTransform{}, iceberg.BucketTransform{NumBuckets: 3},
+		iceberg.TruncateTransform{Width: width},
+	}
+}
+
+// TestPruningKeepsEveryFileThatMatches compares pruning with the rows themselves, over random
+// filters and files, with and without partitions.
 func TestPruningKeepsEveryFileThatMatches(t *testing.T) {
 	schema := testSchema()
 	pruned, files := 0, 0
@@ -123,7 +135,7 @@ func TestPruningKeepsEveryFileThatMatches(t *testing.T) {
 		r := randomCase{rand.New(rand.NewPCG(seed, 2))}
 		_, rows := r.rows(1 + r.IntN(6))
 		column := []string{"i", "l", "amount", "day", "s", "d"}[r.IntN(6)]
-		transform := prunedSpecs[column][r.IntN(len(prunedSpecs[column]))]
+		transform := prunedTransforms[column][r.IntN(len(prunedTransforms[column]))]
 		spec := iceberg.NewPartitionSpec(iceberg.PartitionField{
 			SourceIDs: []int{prunable[column]}, FieldID: 1000, Name: "p", Transform: transform,
 		})
@@ -158,11 +170,13 @@ func TestPruningKeepsEveryFileThatMatches(t *testing.T) {
 				files++
 				if !bound.MayMatchFile(file, spec) {
 					pruned++
-					require.False(t, matches, "seed %d: %s dropped a file of %s, rows %v", seed, text, transform, group)
+					require.False(t, matches, "seed %d: %s dropped a file of %s, rows %v",
+						seed, text, transform, group)
 				}
 				if !bound.MayMatchManifest(manifest, spec) {
 					pruned++
-					require.False(t, matches, "seed %d: %s dropped a manifest of %s, rows %v", seed, text, transform, group)
+					require.False(t, matches, "seed %d: %s dropped a manifest of %s, rows %v",
+						seed, text, transform, group)
 				}
 			}
 		}
@@ -210,7 +224,8 @@ func TestPruningReadsBoundsFromBeforeAPromotion(t *testing.T) {
 	require.Len(t, file.LowerBoundValues()[2], 4)
 	require.Len(t, file.LowerBoundValues()[4], 4)
 	for text, want := range map[string]bool{
-		"l = 9": true, "l = 10": false, "l < 5": false, "l <= 5": true, "d > 2.5": false, "d >= 2.5": true,
+		"l = 9": true, "l = 10": false, "l < 5": false, "l <= 5": true,
+		"d > 2.5": false, "d >= 2.5": true,
 		"l IS NULL": false, "i IS NOT NULL": false, "l != 5": true, "NOT l BETWEEN 5 AND 9": false,
 	} {
 		bound, err := ParseAndBind(text, schema)
@@ -247,6 +262,7 @@ func TestTimePartitionsArePruned(t *testing.T) {
 		require.NoError(t, err)
 		bound, err := ParseAndBind(tc.text, schema)
 		require.NoError(t, err)
-		require.Equal(t, tc.want, bound.MayMatchFile(builder.Build(), spec), "%s %s", tc.transform, tc.text)
+		require.Equal(t, tc.want, bound.MayMatchFile(builder.Build(), spec),
+			"%s %s", tc.transform, tc.text)
 	}
 }

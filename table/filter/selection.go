@@ -59,8 +59,8 @@ func (s *Selection) Intersect(other *Selection) {
 	}
 }
 
-// Apply returns the rows of batch that are in the set, in their order: batch itself, retained, when
-// all are. The caller releases it.
+// Apply returns the rows of batch that are in the set, in their order: batch itself, retained,
+// when all are. The caller releases it.
 func (s *Selection) Apply(
 	ctx context.Context, mem memory.Allocator, batch arrow.RecordBatch,
 ) (arrow.RecordBatch, error) {
@@ -107,7 +107,8 @@ func fillOnes(words []uint64, rows int) {
 	}
 }
 
-// IntersectBitmap keeps the rows whose bit is set in bitmap, where row 0 has the bit at position at.
+// IntersectBitmap keeps the rows whose bit is set in bitmap, where row 0 has the bit at position
+// at.
 func (s *Selection) IntersectBitmap(bitmap []byte, at int) {
 	for i := range s.words {
 		s.words[i] &= bitsAt(bitmap, at+i*64)

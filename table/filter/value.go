@@ -69,10 +69,10 @@ func floatKey(f float64) int64 {
 
 const nanKey = 0x7ff8 << 48
 
-// decodeBound reads a bound of column metrics or of a partition summary. Bounds may have been written
-// before the column was promoted, so int bounds of a long column, float bounds of a double column and
-// date bounds of a timestamp column are taken too. It returns false when data cannot be read: the
-// bound then says nothing.
+// decodeBound reads a bound of column metrics or of a partition summary. Bounds may have been
+// written before the column was promoted, so int bounds of a long column, float bounds of a
+// double column and date bounds of a timestamp column are taken too. It returns false when data
+// cannot be read: the bound then says nothing.
 func decodeBound(typ iceberg.Type, data []byte) (value, bool) {
 	switch t := typ.(type) {
 	case iceberg.BooleanType:
@@ -144,8 +144,8 @@ func decimalFromBytes(data []byte) decimal128.Num {
 		int64(binary.BigEndian.Uint64(full[:8])), binary.BigEndian.Uint64(full[8:]))
 }
 
-// nativeValue turns a partition value, as iceberg-go hands it out, into a value. false says that it
-// is of no known form.
+// nativeValue turns a partition value, as iceberg-go hands it out, into a value. false says that
+// it is of no known form.
 func nativeValue(native any) (value, bool) {
 	switch v := native.(type) {
 	case bool:

@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// ErrCrashed is what a Faulty store returns from the operation in which the process is said to have
-// died, and from all later ones.
+// ErrCrashed is what a Faulty store returns from the operation in which the process is said to
+// have died, and from all later ones.
 var ErrCrashed = errors.New("crashed by plan")
 
-// ErrInjected is the error of a fault whose plan names none. It wraps nothing, so it is the kind of
-// error whose outcome is unknown.
+// ErrInjected is the error of a fault whose plan names none. It wraps nothing, so it is the kind
+// of error whose outcome is unknown.
 var ErrInjected = errors.New("fault by plan")
 
 // OpKind is what an operation does.
@@ -61,8 +61,8 @@ type Fault struct {
 	Delay func(context.Context) error
 }
 
-// Plan says what happens to an operation. It is called once for each, under no lock; a deterministic
-// plan on a deterministic store makes a deterministic run.
+// Plan says what happens to an operation. It is called once for each, under no lock; a
+// deterministic plan on a deterministic store makes a deterministic run.
 type Plan func(Op) Fault
 
 // Faulty makes the operations of another store fail as planned, and counts them. It starts no
@@ -155,7 +155,9 @@ func (f *Faulty) crash(op Op) error {
 }
 
 // Get implements Store.
-func (f *Faulty) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+func (f *Faulty) Get(
+	ctx context.Context, location string, offset, length int64,
+) (io.ReadCloser, error) {
 	fault, err := f.begin(ctx, OpGet, location)
 	if err != nil {
 		return nil, err

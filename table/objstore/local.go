@@ -25,16 +25,16 @@ const (
 )
 
 // Local keeps objects as files, under locations "file:///folder/name", "file:/folder/name" or
-// "/folder/name". A file is written beside its place under a temporary name, flushed, and then linked
-// (when it must not replace) or renamed into place, so it appears whole or not at all, also after a
-// power cut. Locations are never unescaped.
+// "/folder/name". A file is written beside its place under a temporary name, flushed, and then
+// linked (when it must not replace) or renamed into place, so it appears whole or not at all,
+// also after a power cut. Locations are never unescaped.
 type Local struct {
 	files fileSystem
 	root  string // "/" or the folder all locations must lie in
 }
 
-// fileSystem is what Local needs of the operating system; *os.Root is one. Names are relative to the
-// root.
+// fileSystem is what Local needs of the operating system; *os.Root is one. Names are relative to
+// the root.
 type fileSystem interface {
 	Open(name string) (*os.File, error)
 	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
@@ -67,7 +67,9 @@ func NewLocal(root string) (*Local, error) {
 }
 
 // Get implements Store.
-func (l *Local) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+func (l *Local) Get(
+	ctx context.Context, location string, offset, length int64,
+) (io.ReadCloser, error) {
 	file, err := l.open(ctx, location)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", location, err)

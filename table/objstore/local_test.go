@@ -22,8 +22,6 @@ func newLocal(t *testing.T, root string) *objstore.Local {
 func TestLocalConforms(t *testing.T) {
 	for name, form := range map[string]func(folder string) (root, prefix string){
 		"path":          func(folder string) (string, string) { return "", folder },
-		"rooted path":   func(folder string) (string, string) { return folder, folder },
-		"URL":           func(folder string) (string, string) { return "", "file://" + folder },
 		"rooted URL":    func(folder string) (string, string) { return folder, "file://" + folder },
 		"URL, no slash": func(folder string) (string, string) { return "", "file:" + folder },
 	} {
@@ -45,7 +43,8 @@ func TestLocalRefusesToLeaveItsRoot(t *testing.T) {
 	store := newLocal(t, root)
 	for _, location := range []string{
 		outside + "/secret", root + "/../" + filepath.Base(outside) + "/secret",
-		root + "/./a", root + "//a", root + "/a/", root, "/", root + "x/a", "file://" + outside + "/secret",
+		root + "/./a", root + "//a", root + "/a/", root, "/", root + "x/a",
+		"file://" + outside + "/secret",
 		root + "/link/secret", root + "/a\x00b",
 	} {
 		_, err := store.Stat(t.Context(), location)

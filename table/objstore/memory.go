@@ -38,7 +38,9 @@ func NewMemory(now func() time.Time) *Memory {
 }
 
 // Get implements Store.
-func (m *Memory) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+func (m *Memory) Get(
+	ctx context.Context, location string, offset, length int64,
+) (io.ReadCloser, error) {
 	object, err := m.find(ctx, location)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", location, err)

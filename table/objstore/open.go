@@ -27,8 +27,8 @@ func DefaultConfig() Config { return Config{S3: DefaultS3Config()} }
 // Validate says what is wrong with the configuration.
 func (c Config) Validate() error { return c.S3.Validate() }
 
-// Open returns a Router over local files ("file", or no scheme), S3 ("s3", "s3a", "s3n") and memory
-// ("mem", for tests and trials). It makes no request.
+// Open returns a Router over local files ("file", or no scheme), S3 ("s3", "s3a", "s3n") and
+// memory ("mem", for tests and trials). It makes no request.
 func Open(cfg Config) (Store, error) {
 	local, err := NewLocal(cfg.Root)
 	if err != nil {
@@ -48,8 +48,8 @@ func Open(cfg Config) (Store, error) {
 	}, nil
 }
 
-// Router sends each location to the store of its scheme; a plain path has the scheme "". It must not
-// be changed once in use.
+// Router sends each location to the store of its scheme; a plain path has the scheme "". It must
+// not be changed once in use.
 type Router map[string]Store
 
 func (r Router) pick(location string) (Store, error) {
@@ -72,7 +72,9 @@ func Scheme(location string) string {
 }
 
 // Get implements Store.
-func (r Router) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+func (r Router) Get(
+	ctx context.Context, location string, offset, length int64,
+) (io.ReadCloser, error) {
 	store, err := r.pick(location)
 	if err != nil {
 		return nil, err

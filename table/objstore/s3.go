@@ -76,9 +76,11 @@ func parseObject(location string) (place, error) {
 	return at, err
 }
 
-// Get implements Store. When the connection breaks while the body is read, reading goes on where it
-// broke, on condition that the object is still the same.
-func (s *S3) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+// Get implements Store. When the connection breaks while the body is read, reading goes on where
+// it broke, on condition that the object is still the same.
+func (s *S3) Get(
+	ctx context.Context, location string, offset, length int64,
+) (io.ReadCloser, error) {
 	at, err := parseObject(location)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", location, err)

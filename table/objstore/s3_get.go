@@ -14,8 +14,8 @@ import (
 // stallTime is how long a body may stay silent before the connection counts as broken.
 const stallTime = 30 * time.Second
 
-// s3Body reads an object, over a new connection when one breaks. It implements io.ReadCloser, which
-// has no place for a context, so it keeps the one of its Get.
+// s3Body reads an object, over a new connection when one breaks. It implements io.ReadCloser,
+// which has no place for a context, so it keeps the one of its Get.
 type s3Body struct {
 	ctx    context.Context //nolint:containedctx // bounds the reads of one Get
 	store  *S3
@@ -93,8 +93,8 @@ func (b *s3Body) Read(p []byte) (int, error) {
 	}
 }
 
-// readOnce reads from the connection there is. When that broke, it drops it; done says that there is
-// no point in another one.
+// readOnce reads from the connection there is. When that broke, it drops it; done says that there
+// is no point in another one.
 func (b *s3Body) readOnce(p []byte) (n int, done bool) {
 	if b.left > 0 {
 		p = p[:min(int64(len(p)), b.left)]

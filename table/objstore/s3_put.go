@@ -198,8 +198,8 @@ func readPart(body io.Reader, free chan []byte) ([]byte, error) {
 	}
 }
 
-// abort frees the parts. They are invisible, so when this fails nothing but room is lost, which the
-// bucket's rule for incomplete uploads gives back.
+// abort frees the parts. They are invisible, so when this fails nothing but room is lost, which
+// the bucket's rule for incomplete uploads gives back.
 func (p *s3Put) abort(ctx context.Context, upload string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
 	defer cancel()

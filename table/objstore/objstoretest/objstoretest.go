@@ -1,4 +1,3 @@
-// Package objstoretest is the conformance suite of objstore.Store: every implementation runs it.
 package objstoretest
 
 import (
@@ -27,8 +26,8 @@ type Subject struct {
 	LargeBytes int
 }
 
-// Run runs the suite. open is called once for each test and returns a subject with nothing under its
-// root.
+// Run runs the suite. open is called once for each test and returns a subject with nothing under
+// its root.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	tests := map[string]func(*testing.T, Subject){
 		"GetReturnsWhatWasPut":          getReturnsWhatWasPut,
@@ -130,7 +129,9 @@ func getReadsRanges(t *testing.T, s Subject) {
 
 func missingObjectsAreNotFound(t *testing.T, s Subject) {
 	put(t, s, "/folder/file", "x")
-	for _, name := range []string{"/none", "/folder", "/folder/none", "/none/none", "/folder/file/x"} {
+	for _, name := range []string{
+		"/none", "/folder", "/folder/none", "/none/none", "/folder/file/x",
+	} {
 		_, err := s.Store.Get(t.Context(), s.Root+name, 0, -1)
 		require.ErrorIs(t, err, objstore.ErrNotFound, name)
 		_, err = s.Store.Get(t.Context(), s.Root+name, 0, 0)
@@ -312,7 +313,9 @@ func listStopsEarly(t *testing.T, s Subject) {
 }
 
 func locationsAreVerbatim(t *testing.T, s Subject) {
-	for _, name := range []string{"/k=a%2Fb/f", "/k=a b/f", "/k=%2e%2e/f", "/k=a+b/f", "/k=ü?x=1#y/f"} {
+	for _, name := range []string{
+		"/k=a%2Fb/f", "/k=a b/f", "/k=%2e%2e/f", "/k=a+b/f", "/k=ü?x=1#y/f",
+	} {
 		put(t, s, name, name)
 		require.Equal(t, name, get(t, s, name, 0, -1))
 		require.Equal(t, []string{name}, list(t, s, name))

@@ -22,8 +22,8 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// lake is a table that tests build by hand: files by pqarrow, manifests and metadata by iceberg-go, so
-// that what reads it meets files that firth's own writer did not make.
+// lake is a table that tests build by hand: files by pqarrow, manifests and metadata by
+// iceberg-go, so that what reads it meets files that firth's own writer did not make.
 type lake struct {
 	t         testing.TB
 	store     objstore.Store
@@ -34,7 +34,9 @@ type lake struct {
 
 const lakeRoot = "mem://lake/db/events"
 
-func newLake(t testing.TB, version string, schema *iceberg.Schema, spec iceberg.PartitionSpec) *lake {
+func newLake(
+	t testing.TB, version string, schema *iceberg.Schema, spec iceberg.PartitionSpec,
+) *lake {
 	t.Helper()
 	meta, err := icetable.NewMetadata(schema, &spec, icetable.UnsortedSortOrder, lakeRoot,
 		iceberg.Properties{"format-version": version})
@@ -124,9 +126,7 @@ func (l *lake) commit(files ...iceberg.DataFile) int64 {
 		firstRow, l.manifests))
 	location := fmt.Sprintf("%s/metadata/snap-%d.avro", lakeRoot, id)
 	require.NoError(l.t, table.FileIO(l.t.Context(), l.store).WriteFile(location, list.Bytes()))
-	for i, m := range l.manifests { // with the numbers that the list has given them
-		l.manifests[i] = m
-	}
+	// Read back, they carry the numbers that the list has given them.
 	read, err := iceberg.ReadManifestList(bytes.NewReader(list.Bytes()))
 	require.NoError(l.t, err)
 	l.manifests = read
@@ -173,7 +173,8 @@ func (l *lake) manifest(
 // deletes writes a position delete file.
 func (l *lake) deletes(rows string) iceberg.DataFile {
 	l.t.Helper()
-	return l.parquetOf(iceberg.PositionalDeleteSchema, icetable.PositionalDeleteArrowSchema, nil, rows)
+	return l.parquetOf(iceberg.PositionalDeleteSchema, icetable.PositionalDeleteArrowSchema, nil,
+		rows)
 }
 
 // read returns the rows of a scan as JSON objects, in order, without nulls at the top.
@@ -235,4 +236,31 @@ func where(t testing.TB, text string) *filter.Expr {
 
 func optionalField(id int, name string, typ iceberg.Type) iceberg.NestedField {
 	return iceberg.NestedField{ID: id, Name: name, Type: typ}
+}
+
+func TestScanFindsSnapshots(t *testing.T) {
+	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
+	var ids []int64
+	for i := range 3 {
+		ids = append(ids, l.commit(l.parquet(l.meta.CurrentSchema(), fmt.Sprintf(`[{"id": %d}]`, i))))
+	}
+	l.update(icetable.NewSetSnapshotRefUpdate("v1", ids[0], icetable.TagRef, 0, 0, 0),
+		icetable.NewSetSnapshotRefUpdate("dev", ids[1], icetable.BranchRef, 0, 0, 0))
+	middle := l.meta.SnapshotByID(ids[1]).TimestampMs
+	at := func(ms int64) table.Scan { return table.Scan{AsOf: timeAt(ms)} }
+	for want, scans := range map[int][]table.Scan{
+		1: {{Ref: "v1"}, {SnapshotID: ids[0]}, at(middle - 1)},
+		2: {{Ref: "dev"}, {SnapshotID: ids[1]}, at(middle), at(middle + 1)},
+		3: {{}, {Ref: "main"}, at(middle + 1000)},
+	} {
+		for _, scan := range scans {
+			require.Len(t, l.read(scan), want, "%+v", scan)
+		}
+	}
+	for _, scan := range []table.Scan{{Ref: "none"}, {SnapshotID: 5}, at(1)} {
+		_, err := l.tryRead(scan)
+		require.ErrorIs(t, err, table.ErrNotFound)
+	}
+	_, err := l.tryRead(table.Scan{Ref: "v1", SnapshotID: ids[0]})
+	require.ErrorContains(t, err, "give one of")
 }
