@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/ingest/source"
 )
@@ -260,4 +261,21 @@ func (w *world) plan(t testing.TB) *Plan {
 	plan, err := NewPlan(iceberg.NewSchema(0, fields...), w.options(fields))
 	require.NoError(t, err)
 	return plan
+}
+
+func TestJSONDecodersShareAPlan(t *testing.T) {
+	w := &world{random: rand.New(rand.NewPCG(5, 5))}
+	plan := w.plan(t)
+	var documents [][]byte
+	for range 50 {
+		documents = append(documents, w.document(plan))
+	}
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error {
+			checkJSON(t, plan, documents)
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
 }

@@ -4,4 +4,28 @@
 // worker makes its own Decoder from it. Decoders write straight into Arrow buffers: no map, no
 // reflection and no allocation per record. Bad input is never an error of the call but a Failure of
 // its row, so that counts always add up.
+//
+//	chunk ─► chunkDecoder ─► valueDecoder (one a format) ─► rows of Columns ─► batch, failures
+//	              └─ metadata columns (_kafka_*) come from the chunk itself
+//
+// Invariants:
+//   - a batch has one row per record. A column that could not be decoded is null in its row and has one
+//     Failure with the id of the top-level column; the other columns keep their values, so that a table
+//     without the bad column is not touched. A record that is no document of its format, too deep or
+//     too large is null in all columns but the metadata and has one Failure with field id 0.
+//   - a required column that failed is null in the batch too: who takes the batch leaves out the rows
+//     with failures before writing it.
+//   - a record without a value (a tombstone) is a row of nulls without a Failure: what it means is the
+//     caller's to say.
+//
+// What JSON becomes. A document is accepted exactly if encoding/json accepts it, within the limit of
+// depth. Numbers are exact: integers may be written 1.0 or 1e3, decimals go from their digits to the
+// unscaled value, and what a type cannot hold is ClassRange, never rounded, but for floating-point
+// columns, which take the nearest value. Numbers and booleans may be written as strings unless
+// Options.StrictNumbers. Binary and fixed are base64, uuid is hexadecimal with or without dashes.
+// Dates and times are ISO 8601, or numbers as ColumnOptions.Time says; dates count in days. Text
+// without zone is UTC, fractions finer than the column are cut off towards the past. Strings that are
+// not UTF-8, or hold half of a surrogate pair, are ClassUTF8. Keys are told apart by case.
+//
+// CSV is one line of RFC 4180 a record, with the same conversions.
 package decode
