@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -328,8 +330,23 @@ func BenchmarkCommitAt100Snapshots(b *testing.B) {
 	for range 100 {
 		commit()
 	}
-	b.ResetTimer()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var took []time.Duration
 	for b.Loop() {
+		start := time.Now()
 		commit()
+		took = append(took, time.Since(start))
 	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	median := func(part []time.Duration) float64 {
+		part = slices.Sorted(slices.Values(part))
+		return float64(part[len(part)/2].Microseconds()) / 1000
+	}
+	tenth := max(1, len(took)/10)
+	b.ReportMetric(median(took[:tenth]), "ms/first-tenth")
+	b.ReportMetric(median(took[len(took)-tenth:]), "ms/last-tenth")
+	b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/(1<<20), "MB-heap-growth")
 }

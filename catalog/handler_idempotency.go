@@ -40,7 +40,7 @@ func (h *Handler) run(found route, x *exchange) (reply, error) {
 	case errors.Is(err, ErrAnswered):
 		return h.replay(found, x, pending)
 	case err != nil:
-		return h.recordFailure(x, store, pending, err)
+		return h.recordFailure(found, x, pending, err)
 	}
 	return answer, nil
 }
@@ -73,7 +73,8 @@ func (h *Handler) replay(found route, x *exchange, pending Answer) (reply, error
 }
 
 // recordFailure keeps an answer that every repetition would get too.
-func (h *Handler) recordFailure(x *exchange, store Store, pending Answer, err error) (reply, error) {
+func (h *Handler) recordFailure(found route, x *exchange, pending Answer, err error) (reply, error) {
+	store := x.warehouse.Writes.store
 	status, errorType := classify(err)
 	switch status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity:
@@ -81,7 +82,12 @@ func (h *Handler) recordFailure(x *exchange, store Store, pending Answer, err er
 		return reply{}, err
 	}
 	pending.Status, pending.ErrorType, pending.Message = status, errorType, message(err)
-	if keptErr := store.Apply(x.ctx(), RecordAnswer{pending, x.now}); keptErr != nil {
+	keptErr := store.Apply(x.ctx(), RecordAnswer{pending, x.now})
+	if errors.Is(keptErr, ErrAnswered) {
+		// The same request ran at the same time and was first: this one failed because of it.
+		return h.replay(found, x, pending)
+	}
+	if keptErr != nil {
 		// The request is answered all the same: a repetition finds out for itself.
 		h.opts.Logger.WarnContext(x.ctx(), "answer not kept", "err", keptErr)
 	}

@@ -409,7 +409,7 @@ func FuzzHandlerNeverBreaks(f *testing.F) {
 		require.NoError(t, err)
 		h, err := catalog.NewHandler(catalog.HandlerOptions{
 			Warehouses: []catalog.Warehouse{{Name: "main", Reads: c.Catalog, Writes: c.Catalog}},
-			Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Now:        time.Now, Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
 		for _, path := range []string{
