@@ -22,8 +22,10 @@ func TestCSVReadsFields(t *testing.T) {
 	plan := csvPlan(t, CSVOptions{}, iceberg.NestedField{Name: "id", Type: prim.Int64, Required: true},
 		iceberg.NestedField{Name: "name", Type: prim.String}, iceberg.NestedField{Name: "at", Type: prim.TimestampTz},
 		iceberg.NestedField{Name: "price", Type: iceberg.DecimalTypeOf(6, 2)})
-	rows, failures := decodeValues(t, plan, `1,plain,2026-11-21T05:00:00Z,9.90`, "2,\"a \"\"b\"\", c\r\nd\",1790000000,\r\n",
-		`3,"",,`, `x,é,y,1.234`, `,,,`, `1,2,3`, `1,2,3,4,5`, `1,"2,3,4`, `1,"2"x,3,4`, `1,2"3,4,5`, "1,2\n3,4,5", ``, "4,\xff,,")
+	rows, failures := decodeValues(t, plan, `1,plain,2026-11-21T05:00:00Z,9.90`,
+		"2,\"a \"\"b\"\", c\r\nd\",1790000000,\r\n",
+		`3,"",,`, `x,é,y,1.234`, `,,,`, `1,2,3`, `1,2,3,4,5`, `1,"2,3,4`, `1,"2"x,3,4`, `1,2"3,4,5`,
+		"1,2\n3,4,5", ``, "4,\xff,,")
 	require.JSONEq(t, `[{"id":1,"name":"plain","at":"2026-11-21T05:00:00Z","price":"9.9"},
 	 {"id":2,"name":"a \"b\", c\r\nd","at":"2026-09-21T14:13:20Z","price":null},
 	 {"id":3,"name":"","at":null,"price":null}, {"id":null,"name":"é","at":null,"price":null},
@@ -44,7 +46,8 @@ func TestCSVFollowsOptions(t *testing.T) {
 }
 
 func TestCSVRefusesColumnsItCannotFill(t *testing.T) {
-	list := iceberg.NestedField{ID: 1, Name: "l", Type: &iceberg.ListType{ElementID: 2, Element: iceberg.PrimitiveTypes.Int32}}
+	list := iceberg.NestedField{ID: 1, Name: "l", Type: &iceberg.ListType{ElementID: 2,
+		Element: iceberg.PrimitiveTypes.Int32}}
 	_, err := NewPlan(testSchema(list), Options{Format: FormatCSV})
 	require.ErrorContains(t, err, "column l: csv has no values for list")
 	name := iceberg.NestedField{Name: "a", Type: iceberg.PrimitiveTypes.Int32}
@@ -59,7 +62,8 @@ func TestCSVRefusesColumnsItCannotFill(t *testing.T) {
 // FuzzCSV compares what is accepted with encoding/csv, which normalises carriage returns and skips
 // empty lines; records with either are only decoded.
 func FuzzCSV(f *testing.F) {
-	for _, line := range []string{`a,b,c`, `"a","b ""c""",`, `,,`, "\"x\ny\",1,2", `"`, `"a"b,c,d`, `a"b,c,d`, "\xff,\x00,é", "", "\n",
+	for _, line := range []string{`a,b,c`, `"a","b ""c""",`, `,,`, "\"x\ny\",1,2", `"`, `"a"b,c,d`,
+		`a"b,c,d`, "\xff,\x00,é", "", "\n",
 		"a,b,c\r\n", `"",,""`} {
 		f.Add([]byte(line))
 	}
@@ -67,7 +71,8 @@ func FuzzCSV(f *testing.F) {
 	texts := csvPlan(f, CSVOptions{Null: "\x00"}, iceberg.NestedField{Name: "a", Type: prim.String},
 		iceberg.NestedField{Name: "b", Type: prim.String}, iceberg.NestedField{Name: "c", Type: prim.String})
 	typed := csvPlan(f, CSVOptions{}, iceberg.NestedField{Name: "a", Type: prim.TimestampTz},
-		iceberg.NestedField{Name: "b", Type: iceberg.DecimalTypeOf(38, 10)}, iceberg.NestedField{Name: "c", Type: prim.UUID})
+		iceberg.NestedField{Name: "b", Type: iceberg.DecimalTypeOf(38, 10)},
+		iceberg.NestedField{Name: "c", Type: prim.UUID})
 	f.Fuzz(func(t *testing.T, line []byte) {
 		decodeValues(t, typed, string(line))
 		_, failures := decodeValues(t, texts, string(line))

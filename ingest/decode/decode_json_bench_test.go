@@ -62,7 +62,8 @@ func events10(b *testing.B) ([]iceberg.NestedField, *source.Chunk) {
 	prim := iceberg.PrimitiveTypes
 	fields := []iceberg.NestedField{{Name: "event_id", Type: prim.String}, {Name: "user_id", Type: prim.Int64},
 		{Name: "event_type", Type: prim.String}, {Name: "ts", Type: prim.TimestampTz}, {Name: "url", Type: prim.String},
-		{Name: "amount", Type: prim.Float64}, {Name: "quantity", Type: prim.Int32}, {Name: "country", Type: prim.String},
+		{Name: "amount", Type: prim.Float64}, {Name: "quantity", Type: prim.Int32},
+		{Name: "country", Type: prim.String},
 		{Name: "is_mobile", Type: prim.Bool}, {Name: "session", Type: prim.String}}
 	random := rand.New(rand.NewPCG(1, 2))
 	chunk := &source.Chunk{TopicPartition: commit.TopicPartition{Topic: "events"}}
@@ -71,12 +72,15 @@ func events10(b *testing.B) ([]iceberg.NestedField, *source.Chunk) {
 		for k := range id {
 			id[k] = byte(random.Uint32())
 		}
-		value := fmt.Appendf(nil, `{"event_id":"%s","user_id":%d,"event_type":"%s","ts":%d,"url":"/catalog/item/%d?ref=%d",`+
-			`"amount":%.2f,"quantity":%d,"country":"%s","is_mobile":%t,"session":"%016x%016x"}`, id, random.IntN(1_000_000),
+		value := fmt.Appendf(nil,
+			`{"event_id":"%s","user_id":%d,"event_type":"%s","ts":%d,"url":"/catalog/item/%d?ref=%d",`+
+				`"amount":%.2f,"quantity":%d,"country":"%s","is_mobile":%t,"session":"%016x%016x"}`, id,
+			random.IntN(1_000_000),
 			[]string{"view", "click", "purchase", "search"}[i%4], 1_790_000_000_000+int64(i)*7, random.IntN(100000),
 			random.IntN(100), random.Float64()*500, random.IntN(9)+1, []string{"DE", "FR", "US"}[i%3], i%2 == 0,
 			random.Uint64(), random.Uint64())
-		chunk.Records = append(chunk.Records, source.Record{Value: value, Offset: commit.Offset(i), Timestamp: 1_790_000_000_000})
+		chunk.Records = append(chunk.Records, source.Record{Value: value, Offset: commit.Offset(i),
+			Timestamp: 1_790_000_000_000})
 	}
 	return fields, chunk
 }
@@ -128,7 +132,8 @@ func BenchmarkJSONNested(b *testing.B) {
 func BenchmarkCSVEvents(b *testing.B) {
 	prim := iceberg.PrimitiveTypes
 	plan, err := NewPlan(testSchema(withMetadata([]iceberg.NestedField{{Name: "id", Type: prim.Int64},
-		{Name: "at", Type: prim.TimestampTz}, {Name: "url", Type: prim.String}, {Name: "amount", Type: prim.Float64}})...),
+		{Name: "at", Type: prim.TimestampTz}, {Name: "url", Type: prim.String},
+		{Name: "amount", Type: prim.Float64}})...),
 		Options{Format: FormatCSV})
 	require.NoError(b, err)
 	chunk := &source.Chunk{}

@@ -56,7 +56,8 @@ func arrowValue(a arrow.Array, i int, n *node) any {
 	case *array.Map:
 		pairs := []any{}
 		for k := int(a.Offsets()[i]); k < int(a.Offsets()[i+1]); k++ {
-			pairs = append(pairs, []any{arrowValue(a.Keys(), k, n.children[0]), arrowValue(a.Items(), k, n.children[1])})
+			pairs = append(pairs, []any{arrowValue(a.Keys(), k, n.children[0]), arrowValue(a.Items(), k,
+				n.children[1])})
 		}
 		return pairs
 	case *array.List:
@@ -154,7 +155,8 @@ func (w *world) fieldList(depth int) []iceberg.NestedField {
 	var fields []iceberg.NestedField
 	for i := range 1 + w.random.IntN(6) {
 		name := []string{"a", "b", "ts", "käse", `q"x`, "a_rather_long_name_of_a_field", "z"}[i]
-		fields = append(fields, iceberg.NestedField{ID: w.id(), Name: name, Type: w.fieldType(depth), Required: w.chance(5)})
+		fields = append(fields, iceberg.NestedField{ID: w.id(), Name: name, Type: w.fieldType(depth),
+			Required: w.chance(5)})
 	}
 	return fields
 }
@@ -254,13 +256,15 @@ func (w *world) writeString(b *strings.Builder, text string) {
 		}
 	}
 	if w.chance(60) {
-		b.WriteString([]string{`\ud800`, `\udc00\ud800`, "\xff", `\ud83d\ude00`, `\/`, "\u2028", "\x7f"}[w.random.IntN(7)])
+		b.WriteString([]string{`\ud800`, `\udc00\ud800`, "\xff", `\ud83d\ude00`, `\/`, "\u2028",
+			"\x7f"}[w.random.IntN(7)])
 	}
 	b.WriteByte('"')
 }
 
 func (w *world) numberText() string {
-	texts := []string{"0", "-0", "1", "-1", "1.5", "-0.0", "1e400", "1e-400", "1e5", "12E+3", "2147483647", "2147483648",
+	texts := []string{"0", "-0", "1", "-1", "1.5", "-0.0", "1e400", "1e-400", "1e5", "12E+3",
+		"2147483647", "2147483648",
 		"-2147483648", "-2147483649", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
 		"-9223372036854775809", "1.0000000000000000000000000", "0.1", "123456789012345678901234567890",
 		"99999999999", "100000000000", "99999999999999", "1e14", "1e17", "1700000000.123456789", "-1.5", "1e-9",
@@ -285,7 +289,8 @@ func (w *world) timeText() string {
 		return texts[w.random.IntN(len(texts))]
 	}
 	text := fmt.Sprintf("%04d-%02d-%02d", 1600+w.random.IntN(700), 1+w.random.IntN(12), 1+w.random.IntN(30))
-	text += []string{"T", " ", "t", "x"}[w.random.IntN(20)%4] + fmt.Sprintf("%02d:%02d", w.random.IntN(24), w.random.IntN(60))
+	text += []string{"T", " ", "t", "x"}[w.random.IntN(20)%4] + fmt.Sprintf("%02d:%02d",
+		w.random.IntN(24), w.random.IntN(60))
 	if !w.chance(4) {
 		text += fmt.Sprintf(":%02d", w.random.IntN(60))
 	}
@@ -298,7 +303,8 @@ func (w *world) timeText() string {
 func (w *world) word() string {
 	return []string{"", "a", "true", "false", "NaN", "Infinity", "hello wörld", "Zürich 😀 long text that is no word",
 		"tab\tnew\nline", "AAECAw==", "AAECAw", "_-8=", "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-		"6ba7b8109dad11d180b400c04fd430c8", "6ba7b810-9dad-11d1-80b4-00c04fd430cg", "01", "1.", "\"\\/"}[w.random.IntN(18)]
+		"6ba7b8109dad11d180b400c04fd430c8", "6ba7b810-9dad-11d1-80b4-00c04fd430cg", "01", "1.",
+		"\"\\/"}[w.random.IntN(18)]
 }
 
 func (w *world) writeValue(b *strings.Builder, n *node) {

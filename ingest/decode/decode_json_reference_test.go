@@ -291,7 +291,8 @@ var (
 	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
 	dateForm   = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)$`)
 	timeForm   = regexp.MustCompile(`^(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?$`)
-	stampForm  = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)([zZ]|[+-]\d\d(?::?\d\d)?)?)?$`)
+	stampForm  = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ]` +
+		`(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)([zZ]|[+-]\d\d(?::?\d\d)?)?)?$`)
 )
 
 func (r *reference) text(n *node, text string, strict bool) any {

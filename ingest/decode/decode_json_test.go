@@ -88,7 +88,8 @@ func TestJSONKeepsGoodColumnsOfBadRows(t *testing.T) {
 		iceberg.NestedField{Name: "b", Type: iceberg.PrimitiveTypes.Int32, Required: true},
 		iceberg.NestedField{Name: "c", Type: iceberg.PrimitiveTypes.String})
 	rows, failures := decodeValues(t, plan, `{"a":"x","b":2,"c":"z"}`, `{"a":3000000000,"c":1}`,
-		`{"c":"c","b":null,"a":1}`, `{"a":[{"b":1}],"b":1e0,"c":"\ud83d\ude00\/"}`, `{"a":1,"a":2,"b":-0,"c":"`+"\xff"+`"}`)
+		`{"c":"c","b":null,"a":1}`, `{"a":[{"b":1}],"b":1e0,"c":"\ud83d\ude00\/"}`,
+		`{"a":1,"a":2,"b":-0,"c":"`+"\xff"+`"}`)
 	require.JSONEq(t, `[{"a":null,"b":2,"c":"z"},{"a":null,"b":null,"c":null},{"a":1,"b":null,"c":"c"},
 		{"a":null,"b":1,"c":"😀/"},{"a":null,"b":0,"c":null}]`, rows)
 	require.Equal(t, []string{"0 1 type", "1 1 range", "1 3 type", "1 2 required", "2 2 required", "3 1 type",
@@ -100,7 +101,8 @@ func TestJSONTakesLastOfDuplicateKeysByOption(t *testing.T) {
 	plan := jsonPlan(t, Options{DuplicateKeys: DuplicateLast, Columns: map[string]ColumnOptions{
 		"deep": {Path: []string{"o", "deep"}}}}, iceberg.NestedField{Name: "a", Type: prim.Int32},
 		iceberg.NestedField{Name: "s", Type: structOf(iceberg.NestedField{ID: 10, Name: "x", Type: prim.Int32})},
-		iceberg.NestedField{Name: "m", Type: &iceberg.MapType{KeyID: 11, KeyType: prim.String, ValueID: 12, ValueType: prim.Int32}},
+		iceberg.NestedField{Name: "m", Type: &iceberg.MapType{KeyID: 11, KeyType: prim.String,
+			ValueID: 12, ValueType: prim.Int32}},
 		iceberg.NestedField{Name: "deep", Type: prim.Int32})
 	rows, failures := decodeValues(t, plan,
 		`{"a":"bad","a":1,"s":{"x":"bad","x":2},"m":{"k":"bad","l":3,"k":4},"o":{"deep":1},"o":{"deep":"bad"},"o":{}}`)
@@ -118,7 +120,8 @@ func TestJSONReadsNestedPaths(t *testing.T) {
 		iceberg.NestedField{Name: "s", Type: structOf(iceberg.NestedField{ID: 10, Name: "first", Type: prim.String})})
 	rows, failures := decodeValues(t, plan, `{"payload":{"x":1,"user":{"id": 7}},"op":"c","s":{"First Name":"A"}}`,
 		`{"payload":{"user":5},"op":"u"}`, `{"payload":null,"op":"d"}`, `{"payload":{"user":{}},"payload":{},"op":"r"}`)
-	require.JSONEq(t, `[{"id":7,"user":"{\"id\": 7}","op":"c","s":{"first":"A"}},{"id":null,"user":"5","op":"u","s":null},
+	require.JSONEq(t,
+		`[{"id":7,"user":"{\"id\": 7}","op":"c","s":{"first":"A"}},{"id":null,"user":"5","op":"u","s":null},
 		{"id":null,"user":null,"op":"d","s":null},{"id":null,"user":null,"op":"r","s":null}]`, rows)
 	require.Equal(t, []string{"1 1 type", "3 2 duplicate_key", "3 1 duplicate_key"}, failures)
 }
@@ -157,27 +160,34 @@ func TestJSONReadsTimes(t *testing.T) {
 	prim := iceberg.PrimitiveTypes
 	plan := jsonPlan(t, Options{Columns: map[string]ColumnOptions{"s": {Time: TimeSeconds}, "iso": {Time: TimeISO},
 		"time": {Time: TimeMillis}, "us": {Time: TimeMicros}, "ns": {Time: TimeNanos}}},
-		iceberg.NestedField{Name: "auto", Type: prim.TimestampTz}, iceberg.NestedField{Name: "s", Type: prim.TimestampTz},
+		iceberg.NestedField{Name: "auto", Type: prim.TimestampTz},
+		iceberg.NestedField{Name: "s", Type: prim.TimestampTz},
 		iceberg.NestedField{Name: "iso", Type: prim.Timestamp}, iceberg.NestedField{Name: "time", Type: prim.Time},
-		iceberg.NestedField{Name: "us", Type: prim.TimestampTz}, iceberg.NestedField{Name: "ns", Type: prim.TimestampTzNs})
+		iceberg.NestedField{Name: "us", Type: prim.TimestampTz},
+		iceberg.NestedField{Name: "ns", Type: prim.TimestampTzNs})
 	rows, failures := decodeValues(t, plan,
 		`{"auto":1790000000,"s":1790000000.123456789,"iso":"2026-11-21 06:00:00.5+01:00","time":1500,"us":1,"ns":1}`,
-		`{"auto":1790000000123,"s":-0.0000001,"iso":"2026-11-21","time":"23:59:59.999999","us":"1790000000123456","ns":-1}`,
+		`{"auto":1790000000123,"s":-0.0000001,"iso":"2026-11-21","time":"23:59:59.999999",`+
+			`"us":"1790000000123456","ns":-1}`,
 		`{"auto":1790000000123456,"s":9223372036855,"iso":5,"time":86400000,"us":1e400,"ns":9223372036854775808}`,
-		`{"auto":1790000000123456789,"s":"2026-11-21T05:00:00z","iso":"2026-02-30","time":true,"us":"now","ns":"2500-01-01"}`)
+		`{"auto":1790000000123456789,"s":"2026-11-21T05:00:00z","iso":"2026-02-30","time":true,`+
+			`"us":"now","ns":"2500-01-01"}`)
 	require.JSONEq(t, `[
 	 {"auto":"2026-09-21T14:13:20Z","s":"2026-09-21T14:13:20.123456Z","iso":"2026-11-21T05:00:00.5","time":"00:00:01.5",
 	  "us":"1970-01-01T00:00:00.000001Z","ns":"1970-01-01T00:00:00.000000001Z"},
-	 {"auto":"2026-09-21T14:13:20.123Z","s":"1969-12-31T23:59:59.999999Z","iso":"2026-11-21T00:00:00","time":"23:59:59.999999",
+	 {"auto":"2026-09-21T14:13:20.123Z","s":"1969-12-31T23:59:59.999999Z",
+	  "iso":"2026-11-21T00:00:00","time":"23:59:59.999999",
 	  "us":"2026-09-21T14:13:20.123456Z","ns":"1969-12-31T23:59:59.999999999Z"},
 	 {"auto":"2026-09-21T14:13:20.123456Z","s":null,"iso":null,"time":null,"us":null,"ns":null},
-	 {"auto":"2026-09-21T14:13:20.123456Z","s":"2026-11-21T05:00:00Z","iso":null,"time":null,"us":null,"ns":null}]`, rows)
+	 {"auto":"2026-09-21T14:13:20.123456Z","s":"2026-11-21T05:00:00Z","iso":null,"time":null,
+	  "us":null,"ns":null}]`, rows)
 	require.Equal(t, []string{"2 2 range", "2 3 type", "2 4 range", "2 5 range", "2 6 range",
 		"3 3 range", "3 4 type", "3 5 type", "3 6 range"}, failures)
 }
 
 func TestJSONRefusesRecordsBeyondTheSizeLimit(t *testing.T) {
-	plan := jsonPlan(t, Options{RecordBytesMax: 100}, iceberg.NestedField{Name: "s", Type: iceberg.PrimitiveTypes.String})
+	plan := jsonPlan(t, Options{RecordBytesMax: 100},
+		iceberg.NestedField{Name: "s", Type: iceberg.PrimitiveTypes.String})
 	_, failures := decodeValues(t, plan, `{"s":"`+strings.Repeat("x", 200)+`"}`, `{"s":"y"}`)
 	require.Equal(t, []string{"0 0 size"}, failures)
 }
@@ -185,7 +195,8 @@ func TestJSONRefusesRecordsBeyondTheSizeLimit(t *testing.T) {
 func TestJSONReadsLargeRecords(t *testing.T) {
 	plan := jsonPlan(t, Options{}, iceberg.NestedField{Name: "s", Type: iceberg.PrimitiveTypes.String})
 	large := bytes.Repeat([]byte("0123456789"), 5<<20)
-	chunk := &source.Chunk{Records: []source.Record{{Value: append(append([]byte(`{"x":[1],"s":"`), large...), `"}`...)}}}
+	chunk := &source.Chunk{Records: []source.Record{{Value: append(append([]byte(`{"x":[1],"s":"`),
+		large...), `"}`...)}}}
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
 	decoder := plan.NewDecoder(mem)
