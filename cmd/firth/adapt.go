@@ -9,17 +9,16 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/evolve"
-	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/spec"
 )
 
-// decoding is how the records of a source become rows. client may be nil where the format needs none.
-func decoding(s *spec.Spec, src spec.Source, client *registry.Client) (decode.Options, decode.WriterOptions, error) {
+// decoding is how the records of a source become rows. schemas may be nil where the format needs none.
+func decoding(s *spec.Spec, src spec.Source, schemas decode.Schemas) (decode.Options, decode.WriterOptions, error) {
 	options, err := s.DecodeOptions(src)
 	if err != nil || !registered(options.Format) {
 		return options, decode.WriterOptions{}, err
 	}
-	if client == nil {
+	if schemas == nil {
 		return options, decode.WriterOptions{}, couldNot(
 			fmt.Errorf("%s: format %s needs a schema registry", s.File(), options.Format), "set registry.urls in firth.yaml")
 	}
@@ -28,7 +27,7 @@ func decoding(s *spec.Spec, src spec.Source, client *registry.Client) (decode.Op
 		options.UnknownFields = decode.UnknownEvolve // the table follows its subject
 	}
 	return options, decode.WriterOptions{
-		Schemas: client, Nanoseconds: s.Version() == 3, Former: former(s),
+		Schemas: schemas, Nanoseconds: s.Version() == 3, Former: former(s),
 		Evolve: decode.Evolve{Widen: policy.Widen, MakeOptional: policy.MakeOptional, Rename: policy.Rename},
 	}, nil
 }

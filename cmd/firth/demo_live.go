@@ -28,10 +28,10 @@ func (d *demo) welcome(url string) string {
 	return fmt.Sprintf(`firth demo: broker %s, table %s, catalog %s, all data in %s
 
 Look at it from another terminal:
-  firth tables -c %[5]s
-  firth read %[2]s -c %[5]s --limit 5
-  firth verify %[2]s -c %[5]s --deep
-  firth topics -c %[5]s
+  %[6]s tables -c %[5]s
+  %[6]s read %[2]s -c %[5]s --limit 5
+  %[6]s verify %[2]s -c %[5]s --deep
+  %[6]s topics -c %[5]s
 
 Read it with
   DuckDB     INSTALL iceberg; LOAD iceberg;
@@ -46,7 +46,7 @@ Read it with
 
 Stop it with Ctrl-C; the next start goes on where it stopped.
 
-`, d.broker.Connection().Brokers[0], demoTable, url, dir, c)
+`, d.broker.Connection().Brokers[0], demoTable, url, dir, c, d.program.self)
 }
 
 // generateAndShow runs the generator until ctx ends, and shows progress until it has. It returns once
@@ -157,7 +157,7 @@ func (d *demo) farewell(ctx context.Context) error {
 		return err
 	}
 	s := summarize(t)
-	fmt.Fprintf(d.program.stderr, "stopped: %s holds %s rows in %s files; 'firth demo --dir %s' goes on\n",
-		demoTable, count(s.Rows), count(s.DataFiles), d.options.dir)
+	fmt.Fprintf(d.program.stderr, "stopped: %s holds %s rows in %s files; '%s demo --dir %s' goes on\n",
+		demoTable, count(s.Rows), count(s.DataFiles), d.program.self, d.options.dir)
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest"
+	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
@@ -30,6 +31,7 @@ type feeder struct {
 	program  *program
 	lake     *lake
 	registry *registry.Client // nil when none is configured
+	schemas  decode.Schemas   // the same, for decoding
 	log      *slog.Logger
 	budget   *table.Budget
 	spillDir string
@@ -53,12 +55,16 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	if err != nil {
 		return nil, fmt.Errorf("make folder for spilled rows: %w", err)
 	}
-	return &feeder{
+	f := &feeder{
 		program: p, lake: l, registry: client, log: log, spillDir: spill,
 		budget:        table.NewBudget(int64(float64(l.config.Limits.Memory) * bufferShare)),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer),
-	}, nil
+	}
+	if client != nil {
+		f.schemas = client
+	}
+	return f, nil
 }
 
 func (f *feeder) close() {
@@ -144,7 +150,7 @@ func (f *feeder) table(ctx context.Context, out *feed, s *spec.Spec, index int) 
 	if err != nil {
 		return ingest.TableOptions{}, err
 	}
-	options, writer, err := decoding(s, src, f.registry)
+	options, writer, err := decoding(s, src, f.schemas)
 	if err != nil {
 		return ingest.TableOptions{}, err
 	}

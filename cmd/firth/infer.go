@@ -69,8 +69,7 @@ func (p *program) infer(ctx context.Context, o inferOptions) error {
 	if err != nil {
 		return err
 	}
-	s := spec.Default()
-	s.Name = o.table
+	s := spec.Spec{Name: o.table} // what is left zero is left out, so that the file shows what matters
 	if s.Name == "" {
 		s.Name = "db." + regexp.MustCompile(`[^A-Za-z0-9_]+`).ReplaceAllString(strings.ToLower(o.topic), "_")
 	}
@@ -88,12 +87,12 @@ func (p *program) infer(ctx context.Context, o inferOptions) error {
 		}
 	}
 	report.Format = s.Sources[0].Format
-	if err := s.Validate(); err != nil {
-		report.Notes = append(report.Notes, "the spec needs a hand: "+err.Error())
-	}
 	text, err := spec.Marshal(&s)
 	if err != nil {
 		return err
+	}
+	if _, err := spec.Parse(o.topic+".yaml", text); err != nil {
+		report.Notes = append(report.Notes, "the spec needs a hand: "+err.Error())
 	}
 	report.Spec = string(text)
 	return p.print(report, func(w io.Writer) error {

@@ -14,6 +14,7 @@ import (
 
 // program is what all commands share: streams, clock, environment, and the flags of every command.
 type program struct {
+	self           string // how this program was called, for hints
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one, so progress may overwrite its line

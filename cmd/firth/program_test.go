@@ -28,7 +28,7 @@ func firth(t *testing.T, args ...string) outcome {
 
 func firthWith(ctx context.Context, stdin *strings.Reader, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
-	p := &program{stdin: stdin, stdout: &stdout, stderr: &stderr, getenv: os.LookupEnv, now: time.Now}
+	p := &program{self: "firth", stdin: stdin, stdout: &stdout, stderr: &stderr, getenv: os.LookupEnv, now: time.Now}
 	code := p.run(ctx, args)
 	return outcome{code, stdout.String(), stderr.String()}
 }
