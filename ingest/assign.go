@@ -132,6 +132,7 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 		t.log.Warn("load the table's position", "err", err)
 		return
 	}
+	t.followTable(ctx)
 	starts, err := g.starts(ctx, t, ids)
 	var identity *commit.IdentityError
 	if errors.As(err, &identity) {

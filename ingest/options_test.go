@@ -32,20 +32,23 @@ import (
 
 // world is a log, a store and a catalog in memory, and a clock that only the test moves.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	log     *sourcetest.Log
 	objects *objstore.Memory
 	catalog *committest.Catalog
 	mem     *memory.CheckedAllocator
 	clock   time.Time
-	seed    uint64
-	logs    bytes.Buffer
+	// interval is how often tables commit in Run.
+	interval time.Duration
+	seed     uint64
+	logs     bytes.Buffer
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{
 		t: t, log: sourcetest.NewLog("cluster-1"), catalog: committest.NewCatalog(),
 		mem: memory.NewCheckedAllocator(memory.DefaultAllocator), clock: time.Unix(1_700_000_000, 0),
+		interval: 100 * time.Millisecond,
 	}
 	w.objects = objstore.NewMemory(w.now)
 	t.Cleanup(func() {

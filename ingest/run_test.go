@@ -22,7 +22,7 @@ import (
 
 // broker starts an embedded broker with topic "events" of partitions partitions and rows rows of
 // events10 in it.
-func broker(t *testing.T, partitions int32, rows int64) (*source.Embedded, *gen.Totals) {
+func broker(t testing.TB, partitions int32, rows int64) (*source.Embedded, *gen.Totals) {
 	t.Helper()
 	b, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": partitions}})
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func broker(t *testing.T, partitions int32, rows int64) (*source.Embedded, *gen.
 }
 
 // genFields are the columns of a workload and where its records stand.
-func genFields(t *testing.T, workload string) []iceberg.NestedField {
+func genFields(t testing.TB, workload string) []iceberg.NestedField {
 	g, err := gen.New(gen.Options{Workload: workload, Format: gen.JSON})
 	require.NoError(t, err)
 	fields := g.Schema().Fields()
@@ -64,10 +64,10 @@ func (w *world) run(b *source.Embedded, ident table.Ident, group string, stop ti
 	})
 	require.NoError(w.t, err)
 	opts := w.options(ident, group)
-	opts.Freshness = spec.Freshness{Interval: spec.Duration(100 * time.Millisecond)}
+	opts.Freshness = spec.Freshness{Interval: spec.Duration(w.interval)}
 	var mem memory.Allocator = w.mem
-	if stop < 0 {
-		mem = memory.DefaultAllocator // who crashes frees nothing
+	if _, benchmark := w.t.(*testing.B); stop < 0 || benchmark {
+		mem = memory.DefaultAllocator // who crashes frees nothing, and checking costs time
 	}
 	g, err := New(w.t.Context(), Options{
 		Source: kafka, Store: w.objects, Tables: []TableOptions{opts}, Workers: runtime.NumCPU(),
@@ -145,11 +145,20 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 	b, totals := broker(t, 4, 100_000)
 	ident := w.create("db.events", genFields(t, "events10")...)
 	random := rand.New(rand.NewPCG(1, 2))
-	for committed := int64(0); committed < totals.Rows; committed = w.check(ident).Rows {
+	for round := range 8 {
+		left := totals.Rows - w.check(ident).Rows
+		if left == 0 {
+			break
+		}
 		r := w.run(b, ident, "g", -1)
-		want := min(totals.Rows-committed, 1+random.Int64N(30_000))
-		require.Eventually(t, func() bool { return r.ingester.Progress().Tables[0].Read.Inserted >= want },
-			20*time.Second, time.Millisecond)
+		wanted := 1 + random.Int64N(min(left, 20_000))
+		require.Eventually(t, func() bool {
+			p := r.ingester.Progress().Tables[0]
+			if round%2 == 0 {
+				return p.Read.Inserted >= wanted
+			}
+			return p.Commits > 0
+		}, 20*time.Second, time.Millisecond)
 		_ = r.stop() // a crash has no good outcome
 	}
 	r := w.run(b, ident, "g", 10*time.Second)
@@ -168,4 +177,20 @@ func TestTwoDeploymentsRunningAtOnceDoubleNothing(t *testing.T) {
 	require.NoError(t, blue.stop())
 	require.NoError(t, green.stop())
 	w.requireTotals(ident, totals)
+}
+
+// BenchmarkRun reads a million records of events10 from an embedded broker into a table in memory.
+func BenchmarkRun(b *testing.B) {
+	for b.Loop() {
+		const rows = 1_000_000
+		b.StopTimer()
+		w := newWorld(b)
+		embedded, totals := broker(b, 8, rows)
+		ident := w.create("db.events", genFields(b, "events10")...)
+		b.StartTimer()
+		r := w.run(embedded, ident, "g", 10*time.Second)
+		w.await(r, ident, totals.Rows)
+		require.NoError(b, r.stop())
+		b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	}
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"time"
@@ -227,6 +228,7 @@ func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 	switch {
 	case o.err == nil:
 		t.landed(b, o)
+		t.followTable(ctx)
 	case errors.Is(o.err, commit.ErrStateUnknown):
 		b.unknown = true
 		t.commitAt = t.backoff(o.err)
@@ -254,6 +256,19 @@ func (t *tableState) landed(b *buffer, o outcome) {
 	t.ingester.opts.Metrics.committed(t.name, b)
 	t.log.Info("committed", "snapshot_id", o.committed.SnapshotID, "rows", b.counts.Inserted,
 		"files", len(b.files), "dead_letters", b.counts.DeadLetters, "elapsed", o.elapsed)
+}
+
+// followTable takes over a schema that somebody else has given the table.
+func (t *tableState) followTable(ctx context.Context) {
+	if t.schema().ID == t.shape.schema.ID {
+		return
+	}
+	t.version++
+	if err := t.ingester.regroup(ctx); err != nil {
+		t.stop(ctx, fmt.Errorf("table %s has a schema that its spec does not fit: %w: `firth plan` says what to do", t, err))
+		return
+	}
+	t.log.Info("table has a new schema", "schema_id", t.shape.schema.ID)
 }
 
 // drop gives up all that is buffered, and reads nothing until the position is known again.
