@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// seedsInTest is how many seeds every test run covers; docs/testing.md has the figures of long runs.
+const seedsInTest = 2000
+
+func TestInvariantsHoldOnEverySeed(t *testing.T) {
+	seeds := uint64(seedsInTest)
+	if raceEnabled {
+		seeds = 50 // nothing runs beside anything here, so the detector only slows it down
+	}
+	steps, failed := runSeeds(t.Context(), run{first: 1, seeds: seeds, failuresMax: 10})
+	t.Logf("%d seeds, %d steps", seeds, steps)
+	for _, f := range failed {
+		t.Errorf("seed %d: %v", f.seed, f.err)
+	}
+}
+
+// TestOldFailuresStayMended runs the seeds that failed once.
+func TestOldFailuresStayMended(t *testing.T) {
+	files, err := filepath.Glob("testdata/seeds/*")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for field := range strings.FieldsSeq(string(text)) {
+			seed, err := strconv.ParseUint(field, 10, 64)
+			require.NoError(t, err, "%s", file)
+			_, err = runSeed(t.Context(), seed, nil)
+			require.NoError(t, err, "seed %d of %s", seed, file)
+		}
+	}
+}
+
+func TestASeedIsReplayedExactly(t *testing.T) {
+	for seed := uint64(1); seed <= 8; seed++ {
+		var first, second bytes.Buffer
+		_, err := runSeed(t.Context(), seed, &first)
+		require.NoError(t, err)
+		_, err = runSeed(t.Context(), seed, &second)
+		require.NoError(t, err)
+		require.Equal(t, first.String(), second.String(), "seed %d", seed)
+	}
+}
+
+func BenchmarkSeed(b *testing.B) {
+	for i := range b.N {
+		if _, err := runSeed(b.Context(), uint64(i+1), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/ingest/source/sourcetest"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// world is everything outside the firth processes, and the scheduler.
+type world struct {
+	seed  uint64
+	rng   *rand.Rand
+	now   time.Time
+	trace io.Writer // nil for none
+
+	log     *sourcetest.Log
+	objects *objstore.Memory
+	store   *catalog.MemoryStore
+	load    workload
+	rates   faultRates
+	healed  bool
+
+	processes []*process
+	started   int
+	// travelling are requests whose senders gave up and that will land some time.
+	travelling []func(context.Context) error
+	steps      int
+	// seen are the metadata locations of the two tables when caughtUp looked last.
+	seen [2]string
+}
+
+var ident = table.Ident{"db", "events"}
+
+// stepsMax bounds a run; the slowest of 100,000 seeds took a third of it.
+const stepsMax = 60_000
+
+func newWorld(seed uint64, trace io.Writer) *world {
+	w := &world{
+		seed: seed, trace: trace,
+		rng:   rand.New(rand.NewPCG(seed, 0x66697274682d7369)),
+		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		log:   sourcetest.NewLog("cluster-" + fmt.Sprint(seed)),
+		store: catalog.NewMemoryStore(),
+	}
+	w.objects = objstore.NewMemory(w.clock)
+	w.rates = w.drawRates()
+	w.load = w.drawWorkload()
+	return w
+}
+
+func (w *world) tracef(format string, args ...any) {
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%6d "+format+"\n", append([]any{w.steps}, args...)...)
+	}
+}
+
+func (w *world) clock() time.Time { return w.now }
+
+func (w *world) random() uint64 { return w.rng.Uint64() }
+
+func (w *world) newID() uuid.UUID {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], w.rng.Uint64())
+	binary.BigEndian.PutUint64(id[8:], w.rng.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+// catalogOf is the catalog as a process of its own sees it; nil is the healthy view.
+func (w *world) catalogOf(p *process) *catalog.Catalog {
+	var store catalog.Store = w.store
+	var objects objstore.Store = w.objects
+	if p != nil {
+		store, objects = catalogStore{Store: w.store, process: p}, w.objectsOf(p)
+	}
+	return catalog.New(store, objects, catalog.Options{
+		Warehouse: "mem://warehouse", MakeNamespaces: true, Now: w.clock, NewID: w.newID,
+		TableProperties: catalog.DefaultTableProperties(),
+	})
+}
+
+// run lets the processes work under faults until the log is written and nothing more happens for the
+// time being, then lets one healthy process finish.
+func (w *world) run(ctx context.Context) error {
+	if err := w.create(ctx); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	for range w.load.processes {
+		w.spawn(ctx)
+	}
+	for w.load.left > 0 || w.rng.IntN(40) > 0 {
+		if w.steps++; w.steps > stepsMax {
+			return fmt.Errorf("no end after %d steps", stepsMax)
+		}
+		w.happen(ctx)
+	}
+	return w.finish(ctx)
+}
+
+// happen is one step of the world: time passes, something may befall, one process goes on.
+func (w *world) happen(ctx context.Context) {
+	w.now = w.now.Add(time.Duration(w.rng.Int64N(int64(w.load.pace))))
+	w.produce()
+	w.land(ctx, 20)
+	for _, p := range w.living() {
+		switch {
+		case w.rng.IntN(1000) < w.rates.killed:
+			p.kill()
+		case w.rng.IntN(1000) < w.rates.stopped:
+			p.paused = w.rng.IntN(400)
+			w.tracef("%s is stopped for %d steps", p.name, p.paused)
+		}
+	}
+	if len(w.living()) < w.load.processes && w.rng.IntN(10) == 0 {
+		w.spawn(ctx)
+	}
+	if p := w.pick(); p != nil {
+		p.step()
+	}
+}
+
+// land lets each request that is under way arrive with one chance in odds.
+func (w *world) land(ctx context.Context, odds int) {
+	for i := 0; i < len(w.travelling); i++ {
+		if w.rng.IntN(odds) > 0 {
+			continue
+		}
+		request := w.travelling[i]
+		w.travelling = append(w.travelling[:i], w.travelling[i+1:]...)
+		w.tracef("a late request lands: %v", request(ctx))
+		i--
+	}
+}
+
+func (w *world) living() []*process {
+	var living []*process
+	for _, p := range w.processes {
+		if !p.ended {
+			living = append(living, p)
+		}
+	}
+	w.processes = append(w.processes[:0], living...)
+	return living
+}
+
+// pick draws one of the processes that are not stopped.
+func (w *world) pick() *process {
+	var ready []*process
+	for _, p := range w.processes {
+		if p.ended {
+			continue
+		}
+		if p.paused > 0 {
+			p.paused--
+			continue
+		}
+		ready = append(ready, p)
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	return ready[w.rng.IntN(len(ready))]
+}
+
+// finish ends the faults. What still travels lands now or in the midst of the last process's work.
+func (w *world) finish(ctx context.Context) error {
+	w.tracef("the faults end")
+	w.healed = true
+	for _, p := range w.processes {
+		p.kill()
+	}
+	w.spawn(ctx)
+	for !w.caughtUp(ctx) {
+		if w.steps++; w.steps > stepsMax {
+			return fmt.Errorf("the table has not caught up after %d steps: %v", stepsMax, w.processes[len(w.processes)-1].err)
+		}
+		w.now = w.now.Add(time.Second)
+		w.land(ctx, 5)
+		if len(w.living()) == 0 {
+			w.spawn(ctx)
+		}
+		w.processes[0].step()
+	}
+	for len(w.travelling) > 0 {
+		w.land(ctx, 1)
+	}
+	for _, p := range w.processes {
+		p.kill()
+	}
+	return nil
+}
