@@ -24,6 +24,9 @@ type Committer struct {
 	deadLetters *trunk
 	// applied is the newest sequence number of main whose dead letters are known to be published.
 	applied int64
+	// unresolved are changes whose outcome was told as unknown. They may have landed and left the
+	// history since, so the fence alone must not call them fenced.
+	unresolved map[uuid.UUID]bool
 	// current is main's head for those who only look.
 	current atomic.Pointer[head]
 }
@@ -44,7 +47,7 @@ func Open(ctx context.Context, catalog Catalog, store objstore.Store, ident tabl
 	if err != nil {
 		return nil, err
 	}
-	c := &Committer{opts: opts, turn: make(chan struct{}, 1)}
+	c := &Committer{opts: opts, turn: make(chan struct{}, 1), unresolved: map[uuid.UUID]bool{}}
 	c.main = c.newTrunk(ident, catalog, store)
 	c.deadLetters = c.newTrunk(opts.DeadLetters, catalog, store)
 	if err := c.main.reload(ctx); err != nil {
@@ -80,8 +83,9 @@ func (c *Committer) Refresh(ctx context.Context) error {
 	})
 }
 
-// Commit publishes a change. After ErrStateUnknown the same change may be committed again, by this
-// or a later committer: it lands at most once. A change that landed earlier is found, not repeated.
+// Commit publishes a change. After ErrStateUnknown the same change may be committed again: it lands at
+// most once, and one that landed earlier is found, not repeated. When it stays unknown, keep its files
+// and go on at Position after Refresh.
 func (c *Committer) Commit(ctx context.Context, change Change) (Committed, error) {
 	return c.append(ctx, &appendIntent{change: change})
 }
@@ -116,8 +120,10 @@ func (c *Committer) append(ctx context.Context, in *appendIntent) (out Committed
 			return err
 		}
 		if err := c.main.land(ctx, in); err != nil {
+			c.remember(in.change.ID, err)
 			return fmt.Errorf("change %s: %w", in.change.ID, err)
 		}
+		delete(c.unresolved, in.change.ID)
 		if out, err = c.committed(in); err != nil {
 			return err
 		}
@@ -126,6 +132,20 @@ func (c *Committer) append(ctx context.Context, in *appendIntent) (out Committed
 		return nil
 	})
 	return out, err
+}
+
+// unresolvedMax bounds the changes remembered as unresolved. Each is an outage of the catalog that
+// outlasted all tries; a caller has one or two at a time.
+const unresolvedMax = 1024
+
+func (c *Committer) remember(id uuid.UUID, err error) {
+	if !errors.Is(err, ErrStateUnknown) {
+		return
+	}
+	if len(c.unresolved) >= unresolvedMax {
+		clear(c.unresolved)
+	}
+	c.unresolved[id] = true
 }
 
 // prepare looks at the newest version before snapshots expire, since a tag made meanwhile would go with
@@ -206,6 +226,10 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
 	}
 	if err := fence(h.ledger.Position, in.change.Ranges, in.declared); err != nil {
+		if c.unresolved[in.change.ID] {
+			return nil, fmt.Errorf("commit %s: an earlier try may have landed and left the history;"+
+				" keep its files and go on where the table stands: %v: %w", c.main.name(), err, ErrStateUnknown)
+		}
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), h.fenced(err))
 	}
 	ledger := h.ledger

@@ -60,11 +60,11 @@ type IdentityError struct {
 func (e *IdentityError) Error() string {
 	const remedy = "; if that is meant, declare a transition of the source, else point the source back"
 	if e.Known.Cluster != e.Offered.Cluster {
-		return fmt.Sprintf("cluster changed: the table knows %s on cluster %q, offered is cluster %q%s",
-			e.Offered, e.Known.Cluster, e.Offered.Cluster, remedy)
+		return fmt.Sprintf("cluster changed: the table knows topic %s on cluster %q, offered is %s on %q%s",
+			e.Known.Topic, e.Known.Cluster, e.Offered, e.Offered.Cluster, remedy)
 	}
-	return fmt.Sprintf("topic was re-created: the table knows %s under topic id %s, offered is %s%s",
-		e.Offered, e.Known.TopicID, e.Offered.TopicID, remedy)
+	return fmt.Sprintf("topic was re-created: the table knows topic %s under id %s, offered is %s under id %s%s",
+		e.Known.Topic, e.Known.TopicID, e.Offered, e.Offered.TopicID, remedy)
 }
 
 // Is tells ErrClusterChanged and ErrTopicRecreated apart.

@@ -41,7 +41,7 @@ func (h *head) summary() iceberg.Properties {
 	if h.snapshot == nil {
 		return nil
 	}
-	if h.snapshot.Summary == nil {
+	if h.snapshot.Summary == nil || h.snapshot.Summary.Properties == nil {
 		return iceberg.Properties{}
 	}
 	return h.snapshot.Summary.Properties
