@@ -23,5 +23,8 @@
 //     warehouse and the locations allowed in Options;
 //   - names never become paths as they are: see defaultLocation.
 //
+// Tokens separate reading from writing. With none configured everything is allowed: that is for
+// listeners on loopback addresses only, and who makes the listener sees to it.
+//
 // SQL drivers are imported here and in no other package.
 package catalog

@@ -100,7 +100,9 @@ func TestConfigNamesPrefixAndEndpoints(t *testing.T) {
 		Endpoints []string
 		Lifetime  string `json:"idempotency-key-lifetime"`
 	}
-	for query, want := range map[string]string{"": "main", "?warehouse=live": "live", "?warehouse=" + warehouse: "main"} {
+	for query, want := range map[string]string{
+		"": "main", "?warehouse=live": "live", "?warehouse=" + warehouse: "main",
+	} {
 		got := s.do(t, "GET", "/v1/config"+query, "")
 		require.NoError(t, json.Unmarshal(got.body, &config))
 		require.Equal(t, want, config.Overrides["prefix"])

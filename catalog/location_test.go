@@ -30,7 +30,9 @@ func TestLocationsStayInside(t *testing.T) {
 			require.ErrorIs(t, err, table.ErrRefused, "%q", location)
 		}
 	}
-	for _, same := range []string{"/tmp/extra/t", "file:///tmp/extra/t", "file:/tmp/extra/t/", "s3a://bucket/shared/t"} {
+	for _, same := range []string{
+		"/tmp/extra/t", "file:///tmp/extra/t", "file:/tmp/extra/t/", "s3a://bucket/shared/t",
+	} {
 		_, err := c.StageTable(ctx, events, catalog.TableSpec{Schema: schema, Location: same})
 		require.NoError(t, err, same)
 	}

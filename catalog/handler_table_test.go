@@ -21,8 +21,10 @@ var everyUpdate = []string{
 	`{"action":"add-schema","schema":{"type":"struct","schema-id":1,"identifier-field-ids":[1],"fields":[
 		{"id":1,"name":"id","required":true,"type":"long"},
 		{"id":3,"name":"s","required":false,"type":{"type":"struct","fields":[
-			{"id":4,"name":"l","required":false,"type":{"type":"list","element-id":5,"element":"int","element-required":true}},
-			{"id":6,"name":"m","required":false,"type":{"type":"map","key-id":7,"key":"string","value-id":8,"value":"date","value-required":false}}]}}]},
+			{"id":4,"name":"l","required":false,"type":{"type":"list","element-id":5,"element":"int",
+				"element-required":true}},
+			{"id":6,"name":"m","required":false,"type":{"type":"map","key-id":7,"key":"string",
+				"value-id":8,"value":"date","value-required":false}}]}}]},
 		"last-column-id":8}`,
 	`{"action":"set-current-schema","schema-id":0}`,
 	`{"action":"add-spec","spec":{"spec-id":1,"fields":[
@@ -101,7 +103,8 @@ func TestMutilatedUpdatesNeverBreakATable(t *testing.T) {
 			raw, err := json.Marshal(map[string]any{"updates": []any{spoiled}})
 			require.NoError(t, err)
 			recorder := httptest.NewRecorder()
-			request := httptest.NewRequest("POST", "/v1/main/namespaces/db/tables/events", strings.NewReader(string(raw)))
+			request := httptest.NewRequest("POST", "/v1/main/namespaces/db/tables/events",
+				strings.NewReader(string(raw)))
 			h.ServeHTTP(recorder, request)
 			requests++
 			require.Less(t, recorder.Code, 500, "%s: %s", raw, recorder.Body)
