@@ -170,9 +170,12 @@ func TestPartitionOfThreeFields(t *testing.T) {
 	schema := iceberg.NewSchema(0, optional(1, "a", types.Int32), optional(2, "b", types.String),
 		optional(3, "c", types.Timestamp))
 	spec := iceberg.NewPartitionSpec(
-		iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1000, Name: "a", Transform: iceberg.IdentityTransform{}},
-		iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1001, Name: "b", Transform: iceberg.TruncateTransform{Width: 1}},
-		iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1002, Name: "c", Transform: iceberg.YearTransform{}})
+		iceberg.PartitionField{SourceIDs: []int{1}, FieldID: 1000, Name: "a",
+			Transform: iceberg.IdentityTransform{}},
+		iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1001, Name: "b",
+			Transform: iceberg.TruncateTransform{Width: 1}},
+		iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1002, Name: "c",
+			Transform: iceberg.YearTransform{}})
 	p, err := newPartitioner(schema, &spec)
 	require.NoError(t, err)
 	d := newDice(4, memory.DefaultAllocator)

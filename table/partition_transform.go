@@ -68,7 +68,8 @@ func compileTransform(
 			t, field.Name)
 	}
 	if !t.CanTransform(field.Type) {
-		return nil, fmt.Errorf("transform %s does not take column %s of type %s", t, field.Name, field.Type)
+		return nil, fmt.Errorf("transform %s does not take column %s of type %s",
+			t, field.Name, field.Type)
 	}
 	c := &transform{name: field.Name, path: path, result: t.ResultType(field.Type)}
 	if err := c.compile(t, field.Type); err != nil {

@@ -24,7 +24,7 @@ const (
 
 // sorter is the half of a Writer that puts rows in order: by partition, then by sort order.
 //
-//	batches ─► groups of rows, one per partition ─► files            at Close, or when a group fills one
+//	batches ─► groups of rows, one per partition ─► files    at Close, or when a group fills one
 //	                                             └► runs on disk ─► merge ─► files
 //
 // A run has its rows in order of partition ordinal and sort key, so merging runs yields each

@@ -45,7 +45,9 @@ func (p *piecer) addRefs(from *gatherer, refs []rowRef) error {
 		if err := p.gather(from); err != nil {
 			return err
 		}
-		if err := p.slice(from.sources[refs[start].batch], int64(refs[start].row), int64(end-start)); err != nil {
+		first := refs[start]
+		err := p.slice(from.sources[first.batch], int64(first.row), int64(end-start))
+		if err != nil {
 			return err
 		}
 		start = end

@@ -28,6 +28,15 @@ func sortBy(t testing.TB, fields ...icetable.SortField) icetable.SortOrder {
 	return order
 }
 
+// byColumn is an order by one column as it is.
+func byColumn(
+	t testing.TB, id int, direction icetable.SortDirection, nulls icetable.NullOrder,
+) icetable.SortOrder {
+	t.Helper()
+	return sortBy(t, icetable.SortField{SourceIDs: []int{id},
+		Transform: iceberg.IdentityTransform{}, Direction: direction, NullOrder: nulls})
+}
+
 // starve takes all memory that w may have, so that the next batch finds none and becomes a run.
 func starve(w *Writer) { w.charge(max(floorBytes, w.opts.Memory.Limit())) }
 
@@ -40,8 +49,8 @@ func TestWriterKeepsEveryRowInItsPartition(t *testing.T) {
 		"parallel":           {Parallel: 3},
 		"parallel, spilled":  {Parallel: 2},
 		"files by size":      {Parquet: ParquetOptions{FileBytesTarget: 30_000}},
-		"sorted":             {Sort: sortBy(t, icetable.SortField{SourceIDs: []int{12}, Transform: iceberg.IdentityTransform{}, Direction: icetable.SortASC, NullOrder: icetable.NullsFirst})},
-		"sorted and spilled": {Sort: sortBy(t, icetable.SortField{SourceIDs: []int{18}, Transform: iceberg.IdentityTransform{}, Direction: icetable.SortDESC, NullOrder: icetable.NullsLast})},
+		"sorted":             {Sort: byColumn(t, 12, icetable.SortASC, icetable.NullsFirst)},
+		"sorted and spilled": {Sort: byColumn(t, 18, icetable.SortDESC, icetable.NullsLast)},
 	} {
 		specs := []iceberg.PartitionSpec{partitionBy(1, iceberg.BucketTransform{NumBuckets: 7})}
 		if name == "in memory" || name == "spilled" {
@@ -103,7 +112,6 @@ func TestWriterKeepsEveryRowInItsPartition(t *testing.T) {
 
 // TestWriterSortsFiles checks the order of rows against a stable sort by Iceberg's rules.
 func TestWriterSortsFiles(t *testing.T) {
-	identity := iceberg.Transform(iceberg.IdentityTransform{})
 	for _, spilled := range []bool{false, true} {
 		for i, field := range everyType().Fields()[:18] {
 			for _, direction := range []icetable.SortDirection{icetable.SortASC, icetable.SortDESC} {
@@ -112,8 +120,7 @@ func TestWriterSortsFiles(t *testing.T) {
 					schema := iceberg.NewSchema(0, optional(1, "v", field.Type),
 						optional(2, "n", iceberg.PrimitiveTypes.Int64))
 					w := testWriter(t, store, WriterOptions{Schema: schema,
-						SpillDir: t.TempDir(), Sort: sortBy(t, icetable.SortField{SourceIDs: []int{1},
-							Transform: identity, Direction: direction, NullOrder: nulls})})
+						SpillDir: t.TempDir(), Sort: byColumn(t, 1, direction, nulls)})
 					var rows []sortedRow
 					for range 3 {
 						batch := d.batch(t, schema, 100)

@@ -107,7 +107,9 @@ type leaf struct {
 // own default (write.metadata.metrics.max-inferred-column-defaults).
 const boundColumnsMax = 100
 
-func newLayout(source *iceberg.Schema, options ParquetOptions, mem memory.Allocator) (*layout, error) {
+func newLayout(
+	source *iceberg.Schema, options ParquetOptions, mem memory.Allocator,
+) (*layout, error) {
 	schema, err := ArrowSchema(source)
 	if err != nil {
 		return nil, err
