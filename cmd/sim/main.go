@@ -29,7 +29,8 @@ func main() {
 	}
 	debug.SetGCPercent(400) // worlds are small and many: collect less often
 	began := time.Now()
-	steps, failed := runSeeds(context.Background(), run{first: *first, seeds: *seeds, failuresMax: *failures, trace: out})
+	r := run{first: *first, seeds: *seeds, failuresMax: *failures, trace: out}
+	steps, failed := runSeeds(context.Background(), r)
 	fmt.Printf("sim: %d seeds from %d, %d steps, %.1f s, %d failed\n",
 		*seeds, *first, steps, time.Since(began).Seconds(), len(failed))
 	for _, f := range failed {

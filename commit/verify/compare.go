@@ -38,7 +38,8 @@ func (c *check) comparePlaces(found *tallied) {
 				Text: fmt.Sprintf("%d rows of offsets that no range covers", s.astray)})
 		}
 		for _, seg := range s.whole() {
-			f := Fault{Topic: key.topic, Partition: key.partition, From: seg.from, Next: seg.next, SnapshotID: seg.snapshotID}
+			f := Fault{Topic: key.topic, Partition: key.partition, From: seg.from, Next: seg.next,
+				SnapshotID: seg.snapshotID}
 			want := seg.want.Counts.Inserted + seg.want.Counts.Updated
 			switch {
 			case seg.rows < want:
@@ -80,7 +81,9 @@ func (c *check) tellRows(found *tallied) {
 }
 
 // compareLog decodes what the log still has and compares it with the rows in files.
-func (c *check) compareLog(ctx context.Context, found *tallied, earliest map[commit.TopicPartition]commit.Offset) error {
+func (c *check) compareLog(
+	ctx context.Context, found *tallied, earliest map[commit.TopicPartition]commit.Offset,
+) error {
 	for _, tp := range sorted(earliest) {
 		first, next := earliest[tp], c.laid[tp].Next
 		again, err := c.opts.Log.Recount(ctx, tp, first, next)

@@ -195,10 +195,9 @@ func (t *tallied) count(batch arrow.RecordBatch, sums []uint64) {
 	for _, sum := range sums {
 		t.checksum += sum
 	}
-	topics, partitions, offsets := column(batch, topicColumn), column(batch, partitionColumn), column(batch, offsetColumn)
-	topic, ok1 := topics.(*array.String)
-	partition, ok2 := partitions.(*array.Int32)
-	offset, ok3 := offsets.(*array.Int64)
+	topic, ok1 := column(batch, topicColumn).(*array.String)
+	partition, ok2 := column(batch, partitionColumn).(*array.Int32)
+	offset, ok3 := column(batch, offsetColumn).(*array.Int64)
 	if !ok1 || !ok2 || !ok3 {
 		t.unplaced += batch.NumRows()
 		return
