@@ -1,9 +1,7 @@
 package decode
 
 import (
-	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -12,34 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 	"github.com/hamba/avro/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/ingest/messageschema"
-	"github.com/firthlake/firth/ingest/registry"
-	"github.com/firthlake/firth/ingest/source"
 )
-
-// schemaMap is a registry in memory.
-type schemaMap map[int32]*registry.Schema
-
-func (m schemaMap) ByID(_ context.Context, id int32) (*registry.Schema, error) {
-	if schema, ok := m[id]; ok {
-		return schema, nil
-	}
-	return nil, fmt.Errorf("read schema %d: %w", id, registry.ErrUnknownID)
-}
-
-func avroSchemas(texts ...string) schemaMap {
-	m := schemaMap{}
-	for i, text := range texts {
-		m[int32(i+1)] = &registry.Schema{ID: int32(i + 1), Format: registry.Avro, Text: text}
-	}
-	return m
-}
 
 // avroRecord is a record of fields, each "name type".
 func avroRecordText(fields ...string) string {
@@ -53,65 +30,12 @@ func avroRecordText(fields ...string) string {
 	return `{"type":"record","name":"R","fields":[` + strings.Join(fields, ",") + `]}`
 }
 
-// framed is a value of schema id.
-func framed(id int32, payload ...byte) []byte {
-	return append(registry.AppendHeader(nil, id), payload...)
-}
-
-func chunkOf(values ...[]byte) *source.Chunk {
-	chunk := &source.Chunk{Next: 1000}
-	for i, value := range values {
-		chunk.Records = append(chunk.Records, source.Record{Value: value, Offset: 0, Timestamp: int64(i)})
-	}
-	return chunk
-}
-
-// writerFixture decodes with a plan whose columns are those of a schema.
-type writerFixture struct {
-	columns *iceberg.Schema
-	options Options
-	writer  WriterOptions
-}
-
 // columnsOf is a table schema made from an Avro schema.
 func columnsOf(t testing.TB, text string) *iceberg.Schema {
 	t.Helper()
 	parsed, err := messageschema.ParseAvro(text)
 	require.NoError(t, err)
 	return parsed.Columns(messageschema.Options{}).Schema()
-}
-
-// decode returns the rows as JSON, one a line, with the failures of each behind it.
-func (f writerFixture) decode(t testing.TB, values ...[]byte) (string, error) {
-	t.Helper()
-	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer mem.AssertSize(t.(testing.TB), 0)
-	plan, err := NewWriterPlan(t.Context(), f.columns, f.options, f.writer)
-	if err != nil {
-		return "", err
-	}
-	decoder := plan.NewDecoder(mem)
-	defer decoder.Close()
-	decoded, err := decoder.Decode(t.Context(), chunkOf(values...))
-	if err != nil {
-		return "", err
-	}
-	defer decoded.Batch.Release()
-	var out strings.Builder
-	for i := range int(decoded.Batch.NumRows()) {
-		row := decoded.Batch.NewSlice(int64(i), int64(i+1))
-		text, err := row.MarshalJSON()
-		row.Release()
-		require.NoError(t, err)
-		out.WriteString(strings.TrimSpace(strings.Trim(strings.TrimSpace(string(text)), "[]")))
-		for _, failure := range decoded.Failures {
-			if failure.Row == i {
-				fmt.Fprintf(&out, " !%d %s %s", failure.FieldID, failure.Class, failure.Message)
-			}
-		}
-		out.WriteString("\n")
-	}
-	return out.String(), nil
 }
 
 func avroFixture(t testing.TB, table string, writers ...string) writerFixture {
@@ -131,48 +55,68 @@ func TestAvroResolvesWriterToColumns(t *testing.T) {
 			[]byte{4, 'h', 'i', 3}, `{"a":-2,"b":"hi"}`},
 		{"promotion", avroRecordText("a double", "b bytes"), avroRecordText("a int", "b string"),
 			[]byte{3, 2, 'x'}, `{"a":-2,"b":"eA=="}`},
-		{"bytes to string", avroRecordText("a string"), avroRecordText("a bytes"), []byte{2, 'x'}, `{"a":"x"}`},
-		{"unknown field", avroRecordText("b int"), avroRecordText(`a {"type":"array","items":"string"}`, "b int"),
+		{"bytes to string", avroRecordText("a string"), avroRecordText("a bytes"), []byte{2, 'x'},
+			`{"a":"x"}`},
+		{"unknown field", avroRecordText("b int"),
+			avroRecordText(`a {"type":"array","items":"string"}`, "b int"),
 			[]byte{4, 2, 'x', 0, 0, 6}, `{"b":3}`},
-		{"unknown blocks with sizes", avroRecordText("b int"), avroRecordText(`a {"type":"map","values":"int"}`, "b int"),
+		{"unknown blocks with sizes", avroRecordText("b int"),
+			avroRecordText(`a {"type":"map","values":"int"}`, "b int"),
 			[]byte{3, 8, 2, 'x', 2, 'y', 0, 6}, `{"b":3}`},
 		{"missing optional", avroRecordText(`a ["null","int"]`, "b int"), avroRecordText("b int"),
 			[]byte{6}, `{"a":null,"b":3}`},
 		{"missing required", avroRecordText("a int", "b int"), avroRecordText("b int"),
 			[]byte{6}, `{"a":null,"b":3} !1 required a: required and missing`},
-		{"null in required", avroRecordText("a int", "b int"), avroRecordText(`a ["null","int"]`, "b int"),
+		{"null in required", avroRecordText("a int", "b int"), avroRecordText(`a ["null","int"]`,
+			"b int"),
 			[]byte{0, 6}, `{"a":null,"b":3} !1 required a: required and null`},
-		{"narrowing that fits", avroRecordText("a int"), avroRecordText("a long"), []byte{6}, `{"a":3}`},
+		{"narrowing that fits", avroRecordText("a int"), avroRecordText("a long"), []byte{6},
+			`{"a":3}`},
 		{"narrowing that does not", avroRecordText("a int"), avroRecordText("a long"),
-			[]byte{0x80, 0x80, 0x80, 0x80, 0x10}, `{"a":null} !1 range a: 2147483648 is out of range`},
-		{"type change", avroRecordText("a int", "b int"), avroRecordText("a string", "b int"), []byte{2, 'x', 2},
+			[]byte{0x80, 0x80, 0x80, 0x80, 0x10},
+			`{"a":null} !1 range a: 2147483648 is out of range`},
+		{"type change", avroRecordText("a int", "b int"), avroRecordText("a string", "b int"),
+			[]byte{2, 'x', 2},
 			`{"a":null,"b":1} !1 schema_changed a: the writer's string cannot go into a column of int32`},
 		{"invalid UTF-8", avroRecordText("a string", "b int"), avroRecordText("a string", "b int"),
 			[]byte{2, 0xff, 2}, `{"a":null,"b":1} !1 utf8 a: not UTF-8: "\xff"`},
-		{"list and map", avroRecordText(`a {"type":"array","items":"int"}`, `m {"type":"map","values":"int"}`),
+		{"list and map", avroRecordText(`a {"type":"array","items":"int"}`,
+			`m {"type":"map","values":"int"}`),
 			avroRecordText(`a {"type":"array","items":"int"}`, `m {"type":"map","values":"int"}`),
-			[]byte{4, 2, 4, 1, 2, 6, 0, 2, 2, 'k', 8, 0}, `{"a":[1,2,3],"m":[{"key":"k","value":4}]}`},
-		{"duplicate key", avroRecordText(`m {"type":"map","values":"int"}`), avroRecordText(`m {"type":"map","values":"int"}`),
-			[]byte{4, 2, 'k', 8, 2, 'k', 8, 0}, `{"m":null} !1 duplicate_key m: a map with one key twice`},
-		{"general union", avroRecordText(`u ["null","int","string"]`), avroRecordText(`u ["null","int","string"]`),
+			[]byte{4, 2, 4, 1, 2, 6, 0, 2, 2, 'k', 8, 0},
+			`{"a":[1,2,3],"m":[{"key":"k","value":4}]}`},
+		{"duplicate key", avroRecordText(`m {"type":"map","values":"int"}`),
+			avroRecordText(`m {"type":"map","values":"int"}`),
+			[]byte{4, 2, 'k', 8, 2, 'k', 8, 0},
+			`{"m":null} !1 duplicate_key m: a map with one key twice`},
+		{"general union", avroRecordText(`u ["null","int","string"]`),
+			avroRecordText(`u ["null","int","string"]`),
 			[]byte{4, 2, 'x'}, `{"u":{"int":null,"string":"x"}}`},
-		{"general union null", avroRecordText(`u ["null","int","string"]`), avroRecordText(`u ["null","int","string"]`),
+		{"general union null", avroRecordText(`u ["null","int","string"]`),
+			avroRecordText(`u ["null","int","string"]`),
 			[]byte{0}, `{"u":null}`},
-		{"union of numbers into one column", avroRecordText("u double"), avroRecordText(`u ["int","string","double"]`),
+		{"union of numbers into one column", avroRecordText("u double"),
+			avroRecordText(`u ["int","string","double"]`),
 			[]byte{0, 4}, `{"u":2}`},
 		{"bare value", `"long"`, `"int"`, []byte{4}, `{"value":2}`},
-		{"optional record", avroRecordText(`a ["null","int"]`), `["null",` + avroRecordText("a int") + `]`, []byte{0}, `{"a":null}`},
-		{"nested null", avroRecordText(`s {"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}`),
-			avroRecordText(`s {"type":"record","name":"S","fields":[{"name":"x","type":["null","int"]}]}`),
+		{"optional record", avroRecordText(`a ["null","int"]`),
+			`["null",` + avroRecordText("a int") + `]`, []byte{0}, `{"a":null}`},
+		{"nested null",
+			avroRecordText(`s {"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}`),
+			avroRecordText(`s ` +
+				`{"type":"record","name":"S","fields":[{"name":"x","type":["null","int"]}]}`),
 			[]byte{0}, `{"s":null} !1 required s.x: required and null`},
-		{"enum", avroRecordText("e string"), avroRecordText(`e {"type":"enum","name":"E","symbols":["A","B"]}`),
+		{"enum", avroRecordText("e string"),
+			avroRecordText(`e {"type":"enum","name":"E","symbols":["A","B"]}`),
 			[]byte{2}, `{"e":"B"}`},
 		{"recursive field skipped", avroRecordText("b int"),
-			`{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]},{"name":"b","type":"int"}]}`,
+			`{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]},
+				{"name":"b","type":"int"}]}`,
 			[]byte{2, 2, 0, 2, 4, 6}, `{"b":3}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := avroFixture(t, test.table, test.writer).decode(t, framed(1, test.payload...))
+			got, err := avroFixture(t, test.table, test.writer).decode(t, framed(1,
+				test.payload...))
 			require.NoError(t, err)
 			require.Equal(t, test.want+"\n", got)
 		})
@@ -212,27 +156,31 @@ func TestAvroBrokenValuesFailTheirRow(t *testing.T) {
 		value []byte
 		class Class
 	}{
-		"no frame":              {[]byte("{}"), ClassSyntax},
-		"empty":                 {[]byte{}, ClassSyntax},
-		"unknown id":            {framed(9, 0), ClassSchemaID},
-		"no payload":            {framed(1), ClassSyntax},
-		"truncated":             {good[:8], ClassSyntax},
-		"trailing bytes":        {append(append([]byte{}, good...), 0), ClassSyntax},
-		"negative length":       {framed(1, 0, 1), ClassSyntax},
-		"giant string":          {framed(1, 0, 0xfe, 0xff, 0xff, 0xff, 0xf), ClassSyntax},
-		"giant block":           {framed(1, 0xfe, 0xff, 0xff, 0xff, 0xf), ClassSyntax},
-		"lowest block count":    {framed(1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0), ClassSyntax},
-		"varint too long":       {framed(1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), ClassSyntax},
-		"enum index":            {framed(1, 0, 0, 2, 0, 0), ClassRange},
-		"negative enum index":   {framed(1, 0, 0, 1, 0, 0), ClassRange},
-		"many elements of null": {framed(1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xe, 0, 0), ClassTooLarge},
+		"no frame":        {[]byte("{}"), ClassSyntax},
+		"empty":           {[]byte{}, ClassSyntax},
+		"unknown id":      {framed(9, 0), ClassSchemaID},
+		"no payload":      {framed(1), ClassSyntax},
+		"truncated":       {good[:8], ClassSyntax},
+		"trailing bytes":  {append(append([]byte{}, good...), 0), ClassSyntax},
+		"negative length": {framed(1, 0, 1), ClassSyntax},
+		"giant string":    {framed(1, 0, 0xfe, 0xff, 0xff, 0xff, 0xf), ClassSyntax},
+		"giant block":     {framed(1, 0xfe, 0xff, 0xff, 0xff, 0xf), ClassSyntax},
+		"lowest block count": {framed(1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			1, 0), ClassSyntax},
+		"varint too long": {framed(1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			0xff, 1), ClassSyntax},
+		"enum index":          {framed(1, 0, 0, 2, 0, 0), ClassRange},
+		"negative enum index": {framed(1, 0, 0, 1, 0, 0), ClassRange},
+		"many elements of null": {framed(1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xe, 0, 0),
+			ClassTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := avroFixture(t, table, writer).decode(t, good, test.value, good)
 			require.NoError(t, err)
 			lines := strings.Split(got, "\n")
 			require.Equal(t, `{"a":[1],"b":"x","e":"A","n":[]}`, lines[0])
-			require.Contains(t, lines[1], `{"a":null,"b":null,"e":null,"n":null} !0 `+string(test.class))
+			require.Contains(t, lines[1],
+				`{"a":null,"b":null,"e":null,"n":null} !0 `+string(test.class))
 			require.Equal(t, lines[0], lines[2])
 		})
 	}
@@ -246,103 +194,17 @@ func TestSkippedNullsTakeNoTime(t *testing.T) {
 	require.Equal(t, `{"a":2}`+"\n", got)
 }
 
-func TestSeveralWritersInOneChunk(t *testing.T) {
-	f := avroFixture(t, avroRecordText("a long", `b ["null","string"]`),
-		avroRecordText("a int"), avroRecordText(`b ["null","string"]`, "a long"))
-	got, err := f.decode(t, framed(1, 2), framed(2, 2, 2, 'x', 4), framed(1, 6))
-	require.NoError(t, err)
-	require.Equal(t, `{"a":1,"b":null}`+"\n"+`{"a":2,"b":"x"}`+"\n"+`{"a":3,"b":null}`+"\n", got)
-}
-
 func TestAvroPathOptionLeadsThroughRecords(t *testing.T) {
 	writer := avroRecordText(`after ["null",{"type":"record","name":"P","fields":[
 		{"name":"id","type":"long"},{"name":"user","type":{"type":"record","name":"U","fields":[
 		{"name":"name","type":"string"}]}}]}]`, "ts long")
-	f := avroFixture(t, avroRecordText(`id ["null","long"]`, `who ["null","string"]`, "ts long"), writer)
+	f := avroFixture(t, avroRecordText(`id ["null","long"]`, `who ["null","string"]`, "ts long"),
+		writer)
 	f.options.Columns = map[string]ColumnOptions{
 		"id": {Path: []string{"after", "id"}}, "who": {Path: []string{"after", "user", "name"}}}
 	got, err := f.decode(t, framed(1, 2, 2, 2, 'x', 4), framed(1, 0, 4))
 	require.NoError(t, err)
 	require.Equal(t, `{"id":1,"ts":2,"who":"x"}`+"\n"+`{"id":null,"ts":2,"who":null}`+"\n", got)
-}
-
-func TestRegistryDownEndsTheCall(t *testing.T) {
-	f := avroFixture(t, avroRecordText("a int"))
-	f.writer.Schemas = schemasFunc(func() (*registry.Schema, error) {
-		return nil, fmt.Errorf("read schema 1: %w", registry.ErrUnavailable)
-	})
-	_, err := f.decode(t, framed(1, 2))
-	require.ErrorIs(t, err, ErrRegistry)
-}
-
-type schemasFunc func() (*registry.Schema, error)
-
-func (f schemasFunc) ByID(context.Context, int32) (*registry.Schema, error) { return f() }
-
-func TestUnusableSchemaFailsItsRecords(t *testing.T) {
-	f := avroFixture(t, avroRecordText("a int"), `{"type":`)
-	f.writer.Schemas.(schemaMap)[2] = &registry.Schema{ID: 2, Format: registry.Protobuf}
-	got, err := f.decode(t, framed(1, 2), framed(2, 2))
-	require.NoError(t, err)
-	require.Equal(t, 2, strings.Count(got, "!0 schema_id"), got)
-}
-
-func TestFixedSchemaNeedsNoFrame(t *testing.T) {
-	f := avroFixture(t, avroRecordText("a int"))
-	f.writer = WriterOptions{Fixed: &registry.Schema{Format: registry.Avro, Text: avroRecordText("a int")}}
-	got, err := f.decode(t, []byte{4})
-	require.NoError(t, err)
-	require.Equal(t, `{"a":2}`+"\n", got)
-	f.writer.Fixed.Text = "{"
-	_, err = f.decode(t, []byte{4})
-	require.ErrorContains(t, err, "parse Avro schema")
-}
-
-func TestWriterAheadOfTheTableIsProposed(t *testing.T) {
-	table := avroRecordText("a int", "f float", `d {"type":"bytes","logicalType":"decimal","precision":5,"scale":2}`,
-		"gone string", "old string",
-		`s {"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}`,
-		`l {"type":"array","items":{"type":"record","name":"L","fields":[{"name":"x","type":"int"}]}}`)
-	writer := `{"type":"record","name":"R","fields":[
-		{"name":"a","type":"long"},{"name":"f","type":"double"},
-		{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
-		{"name":"new","type":"string","aliases":["old"]},
-		{"name":"s","type":["null",{"type":"record","name":"S","fields":[{"name":"x","type":"long"},{"name":"y","type":"int","doc":"why"}]}]},
-		{"name":"l","type":{"type":"array","items":{"type":"record","name":"L","fields":[{"name":"x","type":"int"},{"name":"z","type":"string"}]}}},
-		{"name":"r","type":["null","R"]}]}`
-	f := avroFixture(t, table, writer)
-	f.options.UnknownFields = UnknownEvolve
-	f.writer.Evolve = Evolve{Widen: true, MakeOptional: true, Rename: true}
-	_, err := f.decode(t, framed(1, 0))
-	var ahead *EvolutionError
-	require.True(t, errors.As(err, &ahead), "%v", err)
-	require.EqualValues(t, 1, ahead.SchemaID)
-	var got []string
-	for _, p := range ahead.Proposals {
-		got = append(got, fmt.Sprintf("%d%v%v%s%s", p.Kind, p.Path, p.Type, p.Doc, p.To))
-	}
-	require.Equal(t, []string{
-		"1[a]long", "1[f]double", "1[d]decimal(9, 2)", "3[old]<nil>new",
-		"2[s]<nil>", "1[s x]long", "0[s y]intwhy", "0[l element z]string", "2[gone]<nil>",
-	}, got)
-
-	f.writer.Refused = map[int32]string{1: "column a is a partition source"}
-	rows, err := f.decode(t, framed(1, 0))
-	require.NoError(t, err)
-	require.Contains(t, rows, "!0 schema_changed column a is a partition source")
-
-	f.writer.Refused, f.options.UnknownFields, f.writer.Evolve = nil, UnknownDeadLetter, Evolve{}
-	rows, err = f.decode(t, framed(1, 0))
-	require.NoError(t, err)
-	require.Contains(t, rows, "!0 unknown_field s.y: no column takes this field")
-}
-
-func TestFormerNamesFindTheColumn(t *testing.T) {
-	f := avroFixture(t, avroRecordText("b int"), avroRecordText("a int"))
-	f.writer.Former = map[string][]string{"b": {"a"}}
-	got, err := f.decode(t, framed(1, 4))
-	require.NoError(t, err)
-	require.Equal(t, `{"b":2}`+"\n", got)
 }
 
 // randomAvro makes schemas and values that hamba/avro can encode.
@@ -366,15 +228,31 @@ func (r *randomAvro) pick(depth int) (string, func() (any, string)) {
 	quoted := func(s string) string { return fmt.Sprintf("%q", s) }
 	switch r.IntN(kinds) {
 	case 0:
-		return `"int"`, func() (any, string) { v := int32(r.Uint32()); return int(v), fmt.Sprint(v) }
+		return `"int"`, func() (any, string) {
+			v := int32(r.Uint32())
+			return int(v),
+				fmt.Sprint(v)
+		}
 	case 1:
-		return `"long"`, func() (any, string) { v := int64(r.Uint64()) >> r.IntN(64); return v, fmt.Sprint(v) }
+		return `"long"`, func() (any, string) {
+			v := int64(r.Uint64()) >> r.IntN(64)
+			return v,
+				fmt.Sprint(v)
+		}
 	case 2:
 		return `"boolean"`, func() (any, string) { v := r.IntN(2) == 0; return v, fmt.Sprint(v) }
 	case 3:
-		return `"float"`, func() (any, string) { v := float32(r.IntN(1000)) / 8; return v, fmt.Sprint(v) }
+		return `"float"`, func() (any, string) {
+			v := float32(r.IntN(1000)) / 8
+			return v,
+				fmt.Sprint(v)
+		}
 	case 4:
-		return `"double"`, func() (any, string) { v := float64(r.IntN(100000)) / 64; return v, fmt.Sprint(v) }
+		return `"double"`, func() (any, string) {
+			v := float64(r.IntN(100000)) / 64
+			return v,
+				fmt.Sprint(v)
+		}
 	case 5:
 		return `"string"`, func() (any, string) {
 			v := strings.Repeat("ä€x", r.IntN(30))
@@ -382,7 +260,8 @@ func (r *randomAvro) pick(depth int) (string, func() (any, string)) {
 		}
 	case 6:
 		name := r.name("E")
-		return `{"type":"enum","name":"` + name + `","symbols":["A","B","C"]}`, func() (any, string) {
+		return `{"type":"enum","name":"` + name + `","symbols":["A","B","C"]}`, func() (any,
+			string) {
 			v := string(rune('A' + r.IntN(3)))
 			return v, quoted(v)
 		}
@@ -392,7 +271,8 @@ func (r *randomAvro) pick(depth int) (string, func() (any, string)) {
 			return v, quoted(v.Format("2006-01-02T15:04:05Z"))
 		}
 	case 8:
-		return `{"type":"bytes","logicalType":"decimal","precision":18,"scale":2}`, func() (any, string) {
+		return `{"type":"bytes","logicalType":"decimal","precision":18,"scale":2}`, func() (any,
+			string) {
 			v := big.NewRat(int64(r.IntN(2_000_000))-1_000_000, 100)
 			return v, quoted(strings.TrimSuffix(strings.TrimRight(v.FloatString(2), "0"), "."))
 		}
@@ -447,7 +327,8 @@ func (r *randomAvro) record(depth int) (string, func() (any, string)) {
 		fields = append(fields, fmt.Sprintf(`{"name":%q,"type":%s}`, name, of))
 		names, makes = append(names, name), append(makes, make1)
 	}
-	text := `{"type":"record","name":"` + r.name("R") + `","fields":[` + strings.Join(fields, ",") + `]}`
+	text := `{"type":"record","name":"` + r.name("R") + `","fields":[` + strings.Join(fields,
+		",") + `]}`
 	return text, func() (any, string) {
 		value, texts := map[string]any{}, []string{}
 		for i, name := range names {
@@ -505,31 +386,4 @@ func FuzzAvro(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		decodeTwice(t, twice, framed(1, payload...))
 	})
-}
-
-// decoder returns a decoder that ends with the test.
-func (f writerFixture) decoder(t testing.TB) Decoder {
-	plan, err := NewWriterPlan(t.Context(), f.columns, f.options, f.writer)
-	require.NoError(t, err)
-	decoder := plan.NewDecoder(memory.DefaultAllocator)
-	t.Cleanup(decoder.Close)
-	return decoder
-}
-
-// decodeTwice returns the row of a value, which must be the same behind itself, and its failures.
-func decodeTwice(t *testing.T, decoder Decoder, value []byte) (string, []Failure) {
-	t.Helper()
-	decoded, err := decoder.Decode(t.Context(), chunkOf(value, value))
-	require.NoError(t, err)
-	defer decoded.Batch.Release()
-	var rows [2]string
-	for i := range rows {
-		row := decoded.Batch.NewSlice(int64(i), int64(i+1))
-		text, err := row.MarshalJSON()
-		row.Release()
-		require.NoError(t, err)
-		rows[i] = strings.Trim(strings.TrimSpace(string(text)), "[]")
-	}
-	require.Equal(t, rows[0], rows[1])
-	return rows[0], decoded.Failures
 }

@@ -429,7 +429,8 @@ func (r *protoRun) enum(f *protoField, number int32) bool {
 	symbol, ok := f.symbols.find(number)
 	switch {
 	case !ok:
-		f.put.fail(&r.fault, ClassRange, fmt.Sprintf("enum value %d has no name in the writer's schema", number))
+		f.put.fail(&r.fault, ClassRange,
+			fmt.Sprintf("enum value %d has no name in the writer's schema", number))
 	case len(symbol) > 64 && !r.cells.take(len(symbol), 1):
 		return r.stop(ClassTooLarge, "too many long enum symbols in one chunk")
 	default:

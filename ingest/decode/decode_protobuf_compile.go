@@ -145,7 +145,8 @@ func mismatched(f protoField, name string) protoField {
 }
 
 // mapField compiles a map: each entry is a message of key and value.
-func (c *protoCompiler) mapField(t *destination, of protoreflect.FieldDescriptor, f protoField) protoField {
+func (c *protoCompiler) mapField(t *destination, of protoreflect.FieldDescriptor,
+	f protoField) protoField {
 	if t.node.kind != kindMap {
 		return mismatched(f, "map")
 	}
@@ -155,7 +156,8 @@ func (c *protoCompiler) mapField(t *destination, of protoreflect.FieldDescriptor
 	}
 	key.absent, value.absent = absentZero, absentZero
 	f.code, f.repeated, f.isMap, f.column = protoSubmessage, true, true, t.column
-	f.message = &protoMessage{fields: []protoField{key, value}, numbers: newProtoNumbers([]uint32{1, 2})}
+	f.message = &protoMessage{fields: []protoField{key, value},
+		numbers: newProtoNumbers([]uint32{1, 2})}
 	f.width = t.node.children[0].cells() + t.node.children[1].cells()
 	return f
 }
@@ -185,7 +187,8 @@ func (c *protoCompiler) single(t *destination, of protoreflect.FieldDescriptor) 
 	return f
 }
 
-func (c *protoCompiler) submessage(t *destination, of protoreflect.FieldDescriptor, f protoField) protoField {
+func (c *protoCompiler) submessage(t *destination, of protoreflect.FieldDescriptor,
+	f protoField) protoField {
 	m := of.Message()
 	known := messageschema.KnownProtobuf(m)
 	isTime := t.node.kind == kindTimestamp || t.node.kind == kindTimestampNs
@@ -200,7 +203,8 @@ func (c *protoCompiler) submessage(t *destination, of protoreflect.FieldDescript
 			return mismatched(f, string(m.Name()))
 		}
 		f.code = protoSubmessage
-		f.message = &protoMessage{fields: []protoField{value}, numbers: newProtoNumbers([]uint32{1})}
+		f.message = &protoMessage{fields: []protoField{value},
+			numbers: newProtoNumbers([]uint32{1})}
 	default:
 		return mismatched(f, "message "+string(m.Name()))
 	}

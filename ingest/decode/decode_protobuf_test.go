@@ -61,7 +61,8 @@ func protoFile(t testing.TB, text string) protoreflect.FileDescriptor {
 
 func protoTable(t testing.TB, text string) *iceberg.Schema {
 	t.Helper()
-	return messageschema.ProtobufColumns(protoFile(t, text).Messages().Get(0), messageschema.Options{}).Schema()
+	return messageschema.ProtobufColumns(protoFile(t, text).Messages().Get(0),
+		messageschema.Options{}).Schema()
 }
 
 func protoFixture(t testing.TB, table *iceberg.Schema, writers ...string) writerFixture {
@@ -96,37 +97,52 @@ func TestProtobufReadsMessages(t *testing.T) {
 		payload       []byte
 		want          string
 	}{
-		{"absent", `message M { int32 a = 1; optional int32 b = 2; string c = 3; repeated int32 d = 4; Item e = 5; }`,
+		{"absent", `message M { int32 a = 1; optional int32 b = 2; string c = 3; repeated int32
+			d = 4; Item e = 5; }`,
 			nil, `{"a":0,"b":null,"c":"","d":[],"e":null}`},
-		{"last one wins", `message M { int32 a = 1; }`, protoJoin(protoNum(1, 5), protoNum(1, 7)), `{"a":7}`},
+		{"last one wins", `message M { int32 a = 1; }`, protoJoin(protoNum(1, 5), protoNum(1, 7)),
+			`{"a":7}`},
 		{"negative int32", `message M { int32 a = 1; }`, protoNum(1, math.MaxUint64), `{"a":-1}`},
 		{"packed and not", `message M { repeated int32 a = 1; }`,
 			protoJoin(protoNum(1, 5), protoLen(1, "\x06\x07"), protoNum(1, 8)), `{"a":[5,6,7,8]}`},
 		{"oneof", `message M { oneof o { int32 a = 1; string b = 2; } }`,
 			protoJoin(protoNum(1, 5), protoLen(2, "x")), `{"a":null,"b":"x"}`},
 		{"merged parts", `message M { Item i = 1; }`,
-			protoJoin(protoLen(1, string(protoJoin(protoNum(1, 5), protoNum(4, 1)))), protoLen(1, string(protoJoin(protoLen(2, "x"), protoNum(4, 2))))),
+			protoJoin(protoLen(1, string(protoJoin(protoNum(1, 5), protoNum(4, 1)))), protoLen(1,
+				string(protoJoin(protoLen(2, "x"), protoNum(4, 2))))),
 			`{"i":{"more":[1,2],"n":5,"s":"x"}}`},
-		{"unknown fields", `message M { int32 a = 1; }`, protoJoin(protoNum(9, 5), protoLen(10, "xx"),
-			protoTag(11, protowire.Fixed32Type), []byte{1, 2, 3, 4}, protoTag(12, protowire.Fixed64Type), make([]byte, 8),
-			protoTag(13, protowire.StartGroupType), protoNum(1, 3), protoTag(13, protowire.EndGroupType), protoNum(1, 4)), `{"a":4}`},
+		{"unknown fields", `message M { int32 a = 1; }`, protoJoin(protoNum(9, 5), protoLen(10,
+			"xx"),
+			protoTag(11, protowire.Fixed32Type), []byte{1, 2, 3, 4}, protoTag(12,
+				protowire.Fixed64Type), make([]byte, 8),
+			protoTag(13, protowire.StartGroupType), protoNum(1, 3), protoTag(13,
+				protowire.EndGroupType), protoNum(1, 4)), `{"a":4}`},
 		{"map", `message M { map<string, Item> m = 1; }`,
-			protoJoin(protoLen(1, string(protoJoin(protoLen(1, "k"), protoLen(2, string(protoNum(1, 3)))))), protoLen(1, "")),
+			protoJoin(protoLen(1, string(protoJoin(protoLen(1, "k"), protoLen(2,
+				string(protoNum(1, 3)))))), protoLen(1, "")),
 			`{"m":[{"key":"k","value":{"more":[],"n":3,"s":""}},{"key":"","value":{"more":[],"n":0,"s":""}}]}`},
-		{"map key twice", `message M { map<int32, int32> m = 1; }`, protoJoin(protoLen(1, string(protoNum(1, 3))), protoLen(1, string(protoNum(1, 3)))),
+		{"map key twice", `message M { map<int32, int32> m = 1; }`, protoJoin(protoLen(1,
+			string(protoNum(1, 3))), protoLen(1, string(protoNum(1, 3)))),
 			`{"m":null} !1 duplicate_key m: a map with one key twice`},
-		{"uint64", `message M { uint64 a = 1; }`, protoNum(1, math.MaxUint64), `{"a":"18446744073709551615"}`},
+		{"uint64", `message M { uint64 a = 1; }`, protoNum(1, math.MaxUint64),
+			`{"a":"18446744073709551615"}`},
 		{"timestamp", `message M { google.protobuf.Timestamp t = 1; }`,
-			protoLen(1, string(protoJoin(protoNum(1, math.MaxUint64), protoNum(2, 999_999_999)))), `{"t":"1969-12-31T23:59:59.999999Z"}`},
-		{"timestamp out of range", `message M { google.protobuf.Timestamp t = 1; }`, protoLen(1, string(protoNum(1, 1<<40))),
+			protoLen(1, string(protoJoin(protoNum(1, math.MaxUint64), protoNum(2, 999_999_999)))),
+			`{"t":"1969-12-31T23:59:59.999999Z"}`},
+		{"timestamp out of range", `message M { google.protobuf.Timestamp t = 1; }`, protoLen(1,
+			string(protoNum(1, 1<<40))),
 			`{"t":null} !1 range t: a timestamp outside the years 1 to 9999`},
-		{"wrapper", `message M { google.protobuf.Int64Value a = 1; google.protobuf.Int64Value b = 2; }`, protoLen(1, ""), `{"a":0,"b":null}`},
-		{"enum", `enum E { Z = 0; A = 5; } message M { E a = 1; repeated E b = 2; }`, protoJoin(protoNum(1, 5), protoLen(2, "\x00\x05")),
+		{"wrapper", `message M { google.protobuf.Int64Value a = 1; google.protobuf.Int64Value b
+			= 2; }`, protoLen(1, ""), `{"a":0,"b":null}`},
+		{"enum", `enum E { Z = 0; A = 5; } message M { E a = 1; repeated E b = 2; }`,
+			protoJoin(protoNum(1, 5), protoLen(2, "\x00\x05")),
 			`{"a":"A","b":["Z","A"]}`},
-		{"unknown enum value", `enum E { Z = 0; } message M { E a = 1; int32 b = 2; }`, protoJoin(protoNum(1, 5), protoNum(2, 1)),
+		{"unknown enum value", `enum E { Z = 0; } message M { E a = 1; int32 b = 2; }`,
+			protoJoin(protoNum(1, 5), protoNum(2, 1)),
 			`{"a":null,"b":1} !1 range a: enum value 5 has no name in the writer's schema`},
 		{"UTF-8 in a list", `message M { repeated string a = 1; repeated string b = 2; }`,
-			protoJoin(protoLen(1, "\xff"), protoLen(2, "x"), protoLen(1, "y")), `{"a":null,"b":["x"]} !1 utf8 a.element: not UTF-8: "\xff"`},
+			protoJoin(protoLen(1, "\xff"), protoLen(2, "x"), protoLen(1, "y")),
+			`{"a":null,"b":["x"]} !1 utf8 a.element: not UTF-8: "\xff"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			text := head + test.message + item
@@ -138,12 +154,14 @@ func TestProtobufReadsMessages(t *testing.T) {
 			if index > 0 {
 				path = []byte{2, index}
 			}
-			got, err := protoFixture(t, table, text).decode(t, framed(1, append(path, test.payload...)...))
+			got, err := protoFixture(t, table, text).decode(t, framed(1, append(path,
+				test.payload...)...))
 			require.NoError(t, err)
 			require.Equal(t, test.want+"\n", got)
 
 			fixed := protoFixture(t, table)
-			fixed.writer = WriterOptions{Message: "M", Fixed: &registry.Schema{Format: registry.Protobuf, Text: text}}
+			fixed.writer = WriterOptions{Message: "M",
+				Fixed: &registry.Schema{Format: registry.Protobuf, Text: text}}
 			payload := test.payload
 			if payload == nil {
 				payload = []byte{}
@@ -156,7 +174,8 @@ func TestProtobufReadsMessages(t *testing.T) {
 }
 
 func TestProtobufBrokenMessagesFailTheirRow(t *testing.T) {
-	text := `syntax = "proto3"; message M { int32 a = 1; string s = 2; repeated int64 l = 3; M2 m = 4; }
+	text := `syntax = "proto3"; message M { int32 a = 1; string s = 2; repeated int64 l = 3; M2
+		m = 4; }
 		message M2 { int32 x = 1; }`
 	good := framed(1, 0, 8, 5)
 	deep := []byte{0}
@@ -174,7 +193,8 @@ func TestProtobufBrokenMessagesFailTheirRow(t *testing.T) {
 		"field number 0":   {framed(1, 0, 0, 1), ClassSyntax},
 		"truncated varint": {framed(1, 0, 8, 0x80), ClassSyntax},
 		"truncated string": {framed(1, 0, 18, 5, 'x'), ClassSyntax},
-		"giant length":     {framed(1, 0, 18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), ClassSyntax},
+		"giant length": {framed(1, 0, 18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			0xff, 1), ClassSyntax},
 		"wrong wire type":  {framed(1, 0, 10, 1, 'x'), ClassSyntax},
 		"bad wire type":    {framed(1, 0, 0x4f), ClassSyntax},
 		"end of no group":  {framed(1, 0, 0x4c), ClassSyntax},
@@ -188,15 +208,20 @@ func TestProtobufBrokenMessagesFailTheirRow(t *testing.T) {
 			require.NoError(t, err)
 			lines := strings.Split(got, "\n")
 			require.Equal(t, `{"a":5,"l":[],"m":null,"s":""}`, lines[0])
-			require.Contains(t, lines[1], `{"a":null,"l":null,"m":null,"s":null} !0 `+string(test.class))
+			require.Contains(t, lines[1],
+				`{"a":null,"l":null,"m":null,"s":null} !0 `+string(test.class))
 			require.Equal(t, lines[0], lines[2])
 		})
 	}
 }
 
 func TestProtobufWriterAheadOfTheTableIsProposed(t *testing.T) {
-	table := protoTable(t, `syntax = "proto3"; message M { int32 a = 1; float f = 2; I i = 3; } message I { int32 n = 1; }`)
-	f := protoFixture(t, table, `syntax = "proto3"; message M { int64 a = 1; double f = 2; I i = 3; repeated string l = 4; M r = 5; }
+	table := protoTable(t,
+		`syntax = "proto3"; message M { int32 a = 1; float f = 2; I i = 3; } message I { int32 n
+			= 1; }`)
+	f := protoFixture(t, table,
+		`syntax = "proto3"; message M { int64 a = 1; double f = 2; I i = 3; repeated string l =
+			4; M r = 5; }
 		message I { int32 n = 1; map<string, I> more = 2; uint64 u = 3; }`)
 	f.options.UnknownFields, f.writer.Evolve = UnknownEvolve, Evolve{Widen: true}
 	_, err := f.decode(t, framed(1, 0))
@@ -206,12 +231,15 @@ func TestProtobufWriterAheadOfTheTableIsProposed(t *testing.T) {
 	for _, p := range ahead.Proposals {
 		got = append(got, fmt.Sprintf("%d%v%v", p.Kind, p.Path, p.Type))
 	}
-	require.Equal(t, []string{"1[a]long", "1[f]double", "0[i u]decimal(20, 0)", "0[l]list<string>"}, got)
+	require.Equal(t, []string{"1[a]long", "1[f]double", "0[i u]decimal(20, 0)",
+		"0[l]list<string>"}, got)
 
 	f.options.UnknownFields, f.writer.Evolve = UnknownIgnore, Evolve{}
-	rows, err := f.decode(t, framed(1, protoJoin([]byte{0}, protoNum(1, 1<<40), protoLen(4, "x"), protoLen(5, string(protoNum(1, 1))))...))
+	rows, err := f.decode(t, framed(1, protoJoin([]byte{0}, protoNum(1, 1<<40), protoLen(4, "x"),
+		protoLen(5, string(protoNum(1, 1))))...))
 	require.NoError(t, err)
-	require.Equal(t, `{"a":null,"f":0,"i":null} !1 range a: 1099511627776 is out of range`+"\n", rows)
+	require.Equal(t, `{"a":null,"f":0,"i":null} !1 range a: 1099511627776 is out of range`+"\n",
+		rows)
 }
 
 func TestManyEmptyElementsAreRefused(t *testing.T) {
@@ -221,18 +249,22 @@ func TestManyEmptyElementsAreRefused(t *testing.T) {
 	}
 	text := `syntax = "proto3"; message M { repeated W w = 1; } message W {` + wide.String() + `}`
 	payload := slices.Repeat([]byte{10, 0}, 200_000)
-	got, err := protoFixture(t, protoTable(t, text), text).decode(t, framed(1, append([]byte{0}, payload...)...))
+	got, err := protoFixture(t, protoTable(t, text), text).decode(t, framed(1, append([]byte{0},
+		payload...)...))
 	require.NoError(t, err)
 	require.Contains(t, got, "!0 size")
 }
 
 func TestProto2GroupsAndRequired(t *testing.T) {
-	text := `syntax = "proto2"; message M { required int32 a = 1; optional group G = 2 { optional int32 x = 1; } repeated group L = 3 { optional int32 y = 1; } }`
+	text := `syntax = "proto2"; message M { required int32 a = 1; optional group G = 2 {
+		optional int32 x = 1; } repeated group L = 3 { optional int32 y = 1; } }`
 	group := func(n int, content []byte) []byte {
-		return protoJoin(protoTag(n, protowire.StartGroupType), content, protoTag(n, protowire.EndGroupType))
+		return protoJoin(protoTag(n, protowire.StartGroupType), content, protoTag(n,
+			protowire.EndGroupType))
 	}
 	got, err := protoFixture(t, protoTable(t, text), text).decode(t,
-		framed(1, protoJoin([]byte{0}, protoNum(1, 4), group(2, protoNum(1, 5)), group(3, protoNum(1, 6)), group(3, nil))...), framed(1, 0))
+		framed(1, protoJoin([]byte{0}, protoNum(1, 4), group(2, protoNum(1, 5)), group(3,
+			protoNum(1, 6)), group(3, nil))...), framed(1, 0))
 	require.NoError(t, err)
 	require.Equal(t, `{"a":4,"g":{"x":5},"l":[{"y":6},{"y":null}]}`+"\n"+
 		`{"a":null,"g":null,"l":[]} !1 required a: required and null`+"\n", got)
@@ -329,7 +361,8 @@ func fieldOf(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
 	case f.IsMap():
 		text := "[]" // at most one entry: the order of more is not told
 		v.Map().Range(func(k protoreflect.MapKey, value protoreflect.Value) bool {
-			text = fmt.Sprintf(`[{"key":%s,"value":%s}]`, valueOf(k.Value(), f.MapKey()), valueOf(value, f.MapValue()))
+			text = fmt.Sprintf(`[{"key":%s,"value":%s}]`, valueOf(k.Value(), f.MapKey()),
+				valueOf(value, f.MapValue()))
 			return true
 		})
 		return text
@@ -385,7 +418,8 @@ func TestProtobufAgreesWithAnotherEncoder(t *testing.T) {
 
 func FuzzProtobuf(f *testing.F) {
 	f.Add([]byte{8, 5, 18, 1, 'x', 34, 2, 1, 2, 50, 4, 10, 0, 18, 0})
-	f.Add(protoJoin(protoLen(8, string(protoLen(2, "x"))), protoLen(8, string(protoNum(4, 1))), protoLen(9, string(protoNum(1, 5)))))
+	f.Add(protoJoin(protoLen(8, string(protoLen(2, "x"))), protoLen(8, string(protoNum(4, 1))),
+		protoLen(9, string(protoNum(1, 5)))))
 	descriptor := protoFile(f, protoText).Messages().Get(0)
 	decoder := protoFixture(f, protoTable(f, protoText), protoText).decoder(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {

@@ -24,7 +24,8 @@ const (
 	eventsAvro = `{"type":"record","name":"Event","fields":[
 		{"name":"id","type":"long"},
 		{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}},
-		{"name":"user","type":"int"},{"name":"kind","type":"string"},{"name":"country","type":"string"},
+		{"name":"user","type":"int"},{"name":"kind","type":"string"},
+			{"name":"country","type":"string"},
 		{"name":"url","type":"string"},{"name":"score","type":"double"},
 		{"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}},
 		{"name":"ok","type":"boolean"},{"name":"token","type":"string"}]}`
@@ -39,7 +40,8 @@ const eventRows = 10_000
 // eventStrings are kind, country, url and token of a random event.
 func eventStrings(r *rand.Rand) [4]string {
 	return [4]string{
-		[]string{"view", "click", "purchase"}[r.IntN(3)], []string{"DE", "FR", "US", "JP"}[r.IntN(4)],
+		[]string{"view", "click", "purchase"}[r.IntN(3)], []string{"DE", "FR", "US",
+			"JP"}[r.IntN(4)],
 		fmt.Sprintf("https://shop.example/item/%d", r.IntN(10_000_000)),
 		fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()),
 	}
@@ -112,7 +114,8 @@ func protoEvents(tb testing.TB) ([][]byte, *iceberg.Schema) {
 	for i := range eventRows {
 		texts := eventStrings(r)
 		m := dynamicpb.NewMessage(descriptor)
-		for n, v := range []any{int64(i), int64(1_700_000_000_000_000 + i), int32(r.IntN(1_000_000)),
+		for n, v := range []any{int64(i), int64(1_700_000_000_000_000 + i),
+			int32(r.IntN(1_000_000)),
 			texts[0], texts[1], texts[2], r.Float64(), int64(r.IntN(1_000_000)), true, texts[3]} {
 			m.Set(descriptor.Fields().Get(n), protoreflect.ValueOf(v))
 		}
@@ -144,7 +147,8 @@ func TestDecodingAllocatesNothingPerRecord(t *testing.T) {
 		"avro":     {avroTable, avroValues},
 		"protobuf": {protoFixture(t, table, eventsProto), protoValues},
 	} {
-		plan, err := NewWriterPlan(t.Context(), test.fixture.columns, test.fixture.options, test.fixture.writer)
+		plan, err := NewWriterPlan(t.Context(), test.fixture.columns, test.fixture.options,
+			test.fixture.writer)
 		if err != nil {
 			t.Fatal(err)
 		}

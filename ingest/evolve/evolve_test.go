@@ -38,8 +38,9 @@ func newFixture(t testing.TB, text string, version, partition, identifier string
 	}
 	spec := *iceberg.UnpartitionedSpec
 	if field, ok := schema.FindFieldByName(partition); ok {
-		spec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{field.ID}, FieldID: 1000,
-			Name: partition, Transform: iceberg.IdentityTransform{}})
+		spec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{field.ID},
+			FieldID: 1000,
+			Name:    partition, Transform: iceberg.IdentityTransform{}})
 	}
 	metadata, err := icetable.NewMetadata(schema, &spec, icetable.UnsortedSortOrder, "/table",
 		iceberg.Properties{icetable.PropertyFormatVersion: version})
@@ -202,12 +203,14 @@ func TestConcurrentEvolutionsConverge(t *testing.T) {
 	require.Empty(t, other.Refused)
 	require.Len(t, other.Applied, 2)
 	require.NoError(t, f.commit(other))
-	require.Equal(t, "table {\n\t1: a: required long\n\t2: c: optional int\n\t3: x: optional long\n}",
+	require.Equal(t,
+		"table {\n\t1: a: required long\n\t2: c: optional int\n\t3: x: optional long\n}",
 		f.metadata.CurrentSchema().String())
 }
 
 func TestReturningToAnEarlierSchemaReusesIt(t *testing.T) {
-	f := newFixture(t, `{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}`, "2", "", "")
+	f := newFixture(t, `{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}`, "2",
+		"", "")
 	first := f.metadata.CurrentSchema()
 	result, err := Plan(StateOf(f.metadata), parseProposals(t, "rename a b"), everything)
 	require.NoError(t, err)
@@ -227,15 +230,18 @@ func TestOldRowsStayReadable(t *testing.T) {
 		`{"type":"array","items":"int"}`, `{"type":"map","values":"float"}`,
 		`{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}`,
 		`{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`,
-		`{"type":"record","name":"S","fields":[{"name":"c0","type":"int"},{"name":"c1","type":"float"}]}`,
+		`{"type":"record","name":"S","fields":[{"name":"c0","type":"int"},` +
+			`{"name":"c1","type":"float"}]}`,
 		`{"type":"array","items":{"type":"record","name":"S","fields":[{"name":"c2","type":"int"}]}}`}
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		f := newFixture(t, `{"type":"record","name":"R","fields":[{"name":"c0","type":"int"}]}`, "2", "", "")
+		f := newFixture(t, `{"type":"record","name":"R","fields":[{"name":"c0","type":"int"}]}`,
+			"2", "", "")
 		path := func() string {
 			parts := []string{fmt.Sprintf("c%d", r.IntN(5))}
 			for r.IntN(3) == 0 {
-				parts = append(parts, []string{"c0", "c1", "c2", "element", "value", "key"}[r.IntN(6)])
+				parts = append(parts, []string{"c0", "c1", "c2", "element", "value",
+					"key"}[r.IntN(6)])
 			}
 			return strings.Join(parts, ".")
 		}
@@ -270,7 +276,8 @@ func readable(t *testing.T, before, after *iceberg.Schema, text string) {
 		seen[id] = true
 		if _, old := before.FindFieldByID(id); !old {
 			field, _ := after.FindFieldByID(id)
-			require.True(t, !field.Required || after.FieldHasOptionalParent(id), "%s: new and required", text)
+			require.True(t, !field.Required || after.FieldHasOptionalParent(id),
+				"%s: new and required", text)
 			require.Greater(t, id, before.HighestFieldID(), "%s: an old id given out again", text)
 		}
 	}

@@ -17,6 +17,21 @@ import (
 // protobufFile is the name under which a schema without a name is compiled.
 const protobufFile = "firth_writer_schema.proto"
 
+// protobufImports are the files that Confluent's serializers take as known and register no reference
+// for.
+var protobufImports = map[string]string{
+	"confluent/meta.proto": `syntax = "proto3"; package confluent;
+		import "google/protobuf/descriptor.proto";
+		message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; }
+		extend google.protobuf.FileOptions { Meta file_meta = 1088; }
+		extend google.protobuf.MessageOptions { Meta message_meta = 1088; }
+		extend google.protobuf.FieldOptions { Meta field_meta = 1088; }
+		extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
+		extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }`,
+	"confluent/type/decimal.proto": `syntax = "proto3"; package confluent.type;
+		message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; }`,
+}
+
 // ParseProtobuf compiles a .proto file. Imports are the texts of the files it imports, by the path in
 // the import statement; Google's well-known types need not be among them.
 func ParseProtobuf(ctx context.Context, text string, imports map[string]string) (
@@ -38,6 +53,9 @@ func ParseProtobuf(ctx context.Context, text string, imports map[string]string) 
 		}
 		if imported, ok := imports[path]; ok {
 			return io.NopCloser(strings.NewReader(imported)), nil
+		}
+		if known, ok := protobufImports[path]; ok {
+			return io.NopCloser(strings.NewReader(known)), nil
 		}
 		return nil, fmt.Errorf("%s is not among the schema's references", path)
 	}}

@@ -27,7 +27,8 @@ type fixture struct {
 
 func newFixture(t *testing.T, configure func(*Config), opts ...srfake.Option) *fixture {
 	t.Helper()
-	f := &fixture{Registry: srfake.New(opts...), requests: new(atomic.Int64), now: time.Unix(1000, 0)}
+	f := &fixture{Registry: srfake.New(opts...), requests: new(atomic.Int64), now: time.Unix(1000,
+		0)}
 	t.Cleanup(f.Registry.Close)
 	f.Intercept(func(http.ResponseWriter, *http.Request) bool {
 		f.requests.Add(1)
@@ -89,7 +90,8 @@ func TestByIDResolvesReferencesInOrder(t *testing.T) {
 	register("a", `syntax = "proto3"; message A {}`)
 	register("b", `syntax = "proto3"; import "a.proto"; message B { A a = 1; }`,
 		sr.SchemaReference{Name: "a.proto", Subject: "a", Version: 1})
-	id := register("c", `syntax = "proto3"; import "b.proto"; import "a.proto"; message C { A a = 1; B b = 2; }`,
+	id := register("c",
+		`syntax = "proto3"; import "b.proto"; import "a.proto"; message C { A a = 1; B b = 2; }`,
 		sr.SchemaReference{Name: "b.proto", Subject: "b", Version: 1},
 		sr.SchemaReference{Name: "a.proto", Subject: "a", Version: 1})
 	schema, err := f.client.ByID(t.Context(), int32(id))
@@ -201,7 +203,10 @@ func TestLoginIsSent(t *testing.T) {
 		"Basic dTpw": func(c *Config) { c.Username, c.Password = "u", "p" },
 		"Bearer t":   func(c *Config) { c.Token = "t" },
 	}
-	set["Basic eDp5"] = func(c *Config) { c.URLs[0] = strings.Replace(c.URLs[0], "://", "://x:y@", 1) }
+	set["Basic eDp5"] = func(c *Config) {
+		c.URLs[0] = strings.Replace(c.URLs[0], "://", "://x:y@",
+			1)
+	}
 	for want, configure := range set {
 		f := newFixture(t, configure, srfake.WithAuth(want))
 		_, err := f.client.ByID(t.Context(), 1)
@@ -215,7 +220,8 @@ func TestLoginIsSent(t *testing.T) {
 
 func TestConfigNamesItsFault(t *testing.T) {
 	for url, want := range map[string]string{
-		"localhost:8081": "write it as http://", "http://": "write it as http://", "": "write it as",
+		"localhost:8081": "write it as http://", "http://": "write it as http://",
+		"": "write it as",
 	} {
 		config := DefaultConfig()
 		config.URLs = []string{url}

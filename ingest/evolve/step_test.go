@@ -75,7 +75,8 @@ func (f *follower) follow(t *testing.T, ahead *decode.EvolutionError) {
 }
 
 func newFollower(t *testing.T, table string, writers ...string) *follower {
-	return &follower{fixture: newFixture(t, table, "2", "", ""), schemas: writers, refused: map[int32]string{}}
+	return &follower{fixture: newFixture(t, table, "2", "", ""), schemas: writers,
+		refused: map[int32]string{}}
 }
 
 func avroOf(fields ...string) string {
@@ -86,12 +87,15 @@ func TestTableFollowsItsWriters(t *testing.T) {
 	v0 := avroOf(`{"name":"id","type":"int"}`, `{"name":"old","type":"string"}`)
 	v1 := avroOf(`{"name":"id","type":"long"}`, `{"name":"new","aliases":["old"],"type":"string"}`,
 		`{"name":"extra","type":["null",{"type":"array","items":"int"}]}`)
-	v2 := avroOf(`{"name":"id","type":"long"}`, `{"name":"extra","type":["null",{"type":"array","items":"long"}]}`)
+	v2 := avroOf(`{"name":"id","type":"long"}`,
+		`{"name":"extra","type":["null",{"type":"array","items":"long"}]}`)
 	f := newFollower(t, v0, v0, v1, v2)
-	values := [][]byte{{0, 0, 0, 0, 0, 2, 2, 'a'}, {0, 0, 0, 0, 1, 4, 2, 'b', 2, 2, 14, 0}, {0, 0, 0, 0, 2, 6, 0}}
+	values := [][]byte{{0, 0, 0, 0, 0, 2, 2, 'a'}, {0, 0, 0, 0, 1, 4, 2, 'b', 2, 2, 14, 0}, {0, 0,
+		0, 0, 2, 6, 0}}
 	text, failures := f.decode(t, values...)
 	require.Empty(t, failures)
-	require.JSONEq(t, `[{"id":1,"new":"a","extra":null},{"id":2,"new":"b","extra":[7]},{"id":3,"new":null,"extra":null}]`, text)
+	require.JSONEq(t,
+		`[{"id":1,"new":"a","extra":null},{"id":2,"new":"b","extra":[7]},{"id":3,"new":null,"extra":null}]`, text)
 	require.Empty(t, f.refused)
 	before := f.steps
 	f.decode(t, values...)
@@ -99,7 +103,8 @@ func TestTableFollowsItsWriters(t *testing.T) {
 }
 
 func TestRandomWritersAlwaysConverge(t *testing.T) {
-	types := []string{`"int"`, `"long"`, `"float"`, `"double"`, `"string"`, `["null","int"]`, `["int","string"]`,
+	types := []string{`"int"`, `"long"`, `"float"`, `"double"`, `"string"`, `["null","int"]`,
+		`["int","string"]`,
 		`["null",{"type":"array","items":%s}]`, `{"type":"map","values":%s}`,
 		`{"type":"record","name":"%s","fields":[{"name":"c0","type":%s},{"name":"C1","type":%s}]}`}
 	for seed := range uint64(300) {
@@ -126,7 +131,8 @@ func TestRandomWritersAlwaysConverge(t *testing.T) {
 					if r.IntN(5) == 0 {
 						alias = fmt.Sprintf(`"aliases":["c%d"],`, r.IntN(5))
 					}
-					fields = append(fields, fmt.Sprintf(`{"name":"c%d",%s"type":%s}`, c, alias, pick(2)))
+					fields = append(fields, fmt.Sprintf(`{"name":"c%d",%s"type":%s}`, c, alias,
+						pick(2)))
 				}
 			}
 			schemas[i] = avroOf(fields...)

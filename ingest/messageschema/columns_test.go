@@ -64,7 +64,8 @@ func TestExpandedSchemasAreBounded(t *testing.T) {
 	proto.WriteString("message M0 { int32 x = 1; }\n")
 	text := avro.String()
 	for i := range 30 {
-		text = fmt.Sprintf(`{"type":"record","name":"R%d","fields":[{"name":"a","type":%s},{"name":"b","type":"R%d"}]}`,
+		text = fmt.Sprintf(`{"type":"record","name":"R%d","fields":[{"name":"a","type":%s},
+			{"name":"b","type":"R%d"}]}`,
 			i+1, text, i)
 		fmt.Fprintf(&proto, "message M%d { M%d a = 1; M%d b = 2; }\n", i+1, i, i)
 	}
@@ -75,7 +76,8 @@ func TestExpandedSchemasAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, ProtobufColumns(file.Messages().Get(30), Options{}).Refusals)
 
-	_, err = ParseAvro(strings.Repeat(`{"type":"array","items":`, 5000) + `"int"` + strings.Repeat("}", 5000))
+	_, err = ParseAvro(strings.Repeat(`{"type":"array","items":`,
+		5000) + `"int"` + strings.Repeat("}", 5000))
 	require.ErrorContains(t, err, "nested deeper")
 	_, err = ParseProtobuf(t.Context(), strings.Repeat("message M {", 5000), nil)
 	require.ErrorContains(t, err, "nested deeper")
@@ -83,9 +85,11 @@ func TestExpandedSchemasAreBounded(t *testing.T) {
 
 func TestProtobufMessagesAreFoundByPathAndName(t *testing.T) {
 	file, err := ParseProtobuf(t.Context(),
-		`syntax = "proto3"; package p; message A { message B {} message C { message D {} } } message E {}`, nil)
+		`syntax = "proto3"; package p; message A { message B {} message C { message D {} } }
+			message E {}`, nil)
 	require.NoError(t, err)
-	for name, path := range map[string][]int{"p.A": {0}, "p.A.B": {0, 0}, "p.A.C.D": {0, 1, 0}, "p.E": {1}} {
+	for name, path := range map[string][]int{"p.A": {0}, "p.A.B": {0, 0}, "p.A.C.D": {0, 1, 0},
+		"p.E": {1}} {
 		m, err := ProtobufMessage(file, path)
 		require.NoError(t, err)
 		require.EqualValues(t, name, m.FullName())
@@ -115,9 +119,12 @@ func FuzzAvroSchema(f *testing.F) {
 }
 
 func FuzzProtoSchema(f *testing.F) {
-	f.Add(`syntax = "proto3"; import "google/protobuf/any.proto"; message M { map<string, M> m = 1; oneof o { int32 a = 2; } }`)
-	f.Add(`syntax = "proto2"; message M { required group G = 1 { optional int32 x = 1 [default = 5]; } extensions 100 to max; }`)
-	f.Add(`edition = "2023"; message M { repeated int32 x = 1 [features.repeated_field_encoding = EXPANDED]; }`)
+	f.Add(`syntax = "proto3"; import "google/protobuf/any.proto"; message M { map<string, M> m =
+		1; oneof o { int32 a = 2; } }`)
+	f.Add(`syntax = "proto2"; message M { required group G = 1 { optional int32 x = 1 [default =
+		5]; } extensions 100 to max; }`)
+	f.Add(`edition = "2023"; message M { repeated int32 x = 1 [features.repeated_field_encoding
+		= EXPANDED]; }`)
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := ParseProtobuf(t.Context(), text, nil)
 		if err != nil {
@@ -130,7 +137,8 @@ func FuzzProtoSchema(f *testing.F) {
 }
 
 func FuzzJSONSchema(f *testing.F) {
-	f.Add(`{"type":"object","properties":{"a":{"$ref":"#/$defs/x"}},"$defs":{"x":{"oneOf":[{"type":"null"},{"type":"string"}]}}}`)
+	f.Add(`{"type":"object","properties":{"a":{"$ref":"#/$defs/x"}},
+		"$defs":{"x":{"oneOf":[{"type":"null"},{"type":"string"}]}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		columns, err := JSONSchemaColumns(text, nil)
 		if err == nil {
