@@ -46,7 +46,7 @@ func TestFileIOReadsAndWrites(t *testing.T) {
 	require.Equal(t, content[len(content)-10:], tail)
 	_, err = file.Seek(-1, io.SeekStart)
 	require.Error(t, err)
-	for _, span := range [][2]int{{0, 10}, {700, 5}, {100_000, 300_000}, {len(content) - 8, 8}} {
+	for _, span := range [][2]int{{0, 10}, {700, 5}, {100_000, 300_000}, {len(content) - 8, 8}, {5, 5}} {
 		part := make([]byte, span[1])
 		n, err := file.ReadAt(part, int64(span[0]))
 		require.NoError(t, err)

@@ -273,3 +273,11 @@ func TestReadStopsWhenTheConsumerDoes(t *testing.T) {
 	cancel()
 	require.Equal(t, 1, batches)
 }
+
+func TestRowLineageInAFileWins(t *testing.T) {
+	l := newLake(t, "3", eventsSchema(), *iceberg.UnpartitionedSpec)
+	rewritten := iceberg.SchemaWithRowID(l.meta.CurrentSchema())
+	l.commit(l.parquet(rewritten, `[{"id": 1, "_row_id": 700}, {"id": 2}, {"id": 3, "_row_id": 5}]`))
+	require.Equal(t, []string{"id=1 _row_id=700", "id=2 _row_id=1", "id=3 _row_id=5"},
+		l.read(table.Scan{Columns: []string{"id", "_row_id"}}))
+}

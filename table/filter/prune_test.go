@@ -266,3 +266,23 @@ func TestTimePartitionsArePruned(t *testing.T) {
 			"%s %s", tc.transform, tc.text)
 	}
 }
+
+func TestNaNsAreOutsideOfBounds(t *testing.T) {
+	schema := testSchema()
+	rows := []reference{{"d": big.NewRat(1, 1)}, {"d": big.NewRat(2, 1)}}
+	known := fileOf(t, nil, rows, *iceberg.UnpartitionedSpec, nil)
+	builder, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData,
+		"mem://t/a", iceberg.ParquetFile, nil, nil, nil, 3, 1)
+	require.NoError(t, err)
+	unknown := builder.ValueCounts(known.ValueCounts()).NullValueCounts(known.NullValueCounts()).
+		LowerBoundValues(known.LowerBoundValues()).UpperBoundValues(known.UpperBoundValues()).Build()
+	for text, want := range map[string][2]bool{
+		"d > 5": {false, true}, "d = 'NaN'": {false, true}, "d IS NAN": {false, true},
+		"d < 0": {false, false}, "NOT d <= 2": {false, true}, "d != 1": {true, true},
+	} {
+		bound, err := ParseAndBind(text, schema)
+		require.NoError(t, err)
+		require.Equal(t, want[0], bound.MayMatchFile(known, *iceberg.UnpartitionedSpec), text)
+		require.Equal(t, want[1], bound.MayMatchFile(unknown, *iceberg.UnpartitionedSpec), text)
+	}
+}

@@ -37,7 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		"PutIfAbsentKeepsTheFirst":      putIfAbsentKeepsTheFirst,
 		"PutIfAbsentHasOneWinner":       putIfAbsentHasOneWinner,
 		"PutIfMatchNeedsTheETag":        putIfMatchNeedsTheETag,
-		"PutIfMatchHasOneWinner":        putIfMatchHasOneWinner,
+		"PutIfMatchLosesNoUpdate":       putIfMatchLosesNoUpdate,
 		"PutOfBrokenBodyLeavesNothing":  putOfBrokenBodyLeavesNothing,
 		"PutChecksTheSize":              putChecksTheSize,
 		"PutKeepsLargeObjects":          putKeepsLargeObjects,
@@ -161,14 +161,6 @@ func putIfAbsentKeepsTheFirst(t *testing.T, s Subject) {
 }
 
 func putIfAbsentHasOneWinner(t *testing.T, s Subject) {
-	raceOfPuts(t, s, objstore.PutOptions{IfAbsent: true})
-}
-
-func putIfMatchHasOneWinner(t *testing.T, s Subject) {
-	raceOfPuts(t, s, objstore.PutOptions{IfMatch: put(t, s, "/contested", "before").ETag})
-}
-
-func raceOfPuts(t *testing.T, s Subject, opts objstore.PutOptions) {
 	const racers = 8
 	var won atomic.Int32
 	var winner atomic.Value
@@ -177,7 +169,7 @@ func raceOfPuts(t *testing.T, s Subject, opts objstore.PutOptions) {
 		group.Go(func() {
 			content := fmt.Sprintf("racer %d", i)
 			_, err := s.Store.Put(t.Context(), s.Root+"/contested", strings.NewReader(content),
-				int64(len(content)), opts)
+				int64(len(content)), objstore.PutOptions{IfAbsent: true})
 			if err == nil {
 				won.Add(1)
 				winner.Store(content)
@@ -189,6 +181,40 @@ func raceOfPuts(t *testing.T, s Subject, opts objstore.PutOptions) {
 	group.Wait()
 	require.Equal(t, int32(1), won.Load())
 	require.Equal(t, winner.Load(), get(t, s, "/contested", 0, -1))
+}
+
+// putIfMatchLosesNoUpdate lets several writers count in one object by compare and swap.
+func putIfMatchLosesNoUpdate(t *testing.T, s Subject) {
+	const writers, rounds = 4, 10
+	put(t, s, "/counter", "")
+	var group sync.WaitGroup
+	for range writers {
+		group.Go(func() {
+			for done := 0; done < rounds; {
+				err := appendOne(t.Context(), s, "/counter")
+				if err == nil {
+					done++
+				} else if !errors.Is(err, objstore.ErrPrecondition) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	require.Equal(t, strings.Repeat("x", writers*rounds), get(t, s, "/counter", 0, -1))
+}
+
+// appendOne makes an object longer by one byte, unless somebody else does so meanwhile.
+func appendOne(ctx context.Context, s Subject, name string) error {
+	before, err := s.Store.Stat(ctx, s.Root+name)
+	if err != nil {
+		return err
+	}
+	longer := strings.Repeat("x", int(before.Size)+1)
+	_, err = s.Store.Put(ctx, s.Root+name, strings.NewReader(longer), int64(len(longer)),
+		objstore.PutOptions{IfMatch: before.ETag})
+	return err
 }
 
 func putIfMatchNeedsTheETag(t *testing.T, s Subject) {
