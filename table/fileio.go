@@ -166,8 +166,8 @@ type storeFile struct {
 	next   int64         // where Read goes on
 	stream io.ReadCloser // from next to the end, nil when there is none
 
-	window      []byte
-	windowStart int64
+	window loadedRange
+	loaded []loadedRange
 }
 
 func (f *storeFile) Stat() (fs.FileInfo, error) { return fileStat{f.object}, nil }
@@ -212,8 +212,12 @@ func (f *storeFile) ReadAt(p []byte, offset int64) (int, error) {
 // fill reads exactly len(p) bytes, which the object has.
 func (f *storeFile) fill(p []byte, offset int64) error {
 	size := int64(len(p))
-	if start := offset - f.windowStart; start >= 0 && start+size <= int64(len(f.window)) {
-		copy(p, f.window[start:])
+	for _, part := range f.loaded {
+		if part.copyTo(p, offset) {
+			return nil
+		}
+	}
+	if f.window.copyTo(p, offset) {
 		return nil
 	}
 	if size >= readAheadBytes {
@@ -227,8 +231,8 @@ func (f *storeFile) fill(p []byte, offset int64) error {
 	if err := f.fetch(window, start); err != nil {
 		return err
 	}
-	f.window, f.windowStart = window, start
-	copy(p, window[offset-start:])
+	f.window = loadedRange{start: start, content: window}
+	f.window.copyTo(p, offset)
 	return nil
 }
 
@@ -272,6 +276,6 @@ func (f *storeFile) closeStream() error {
 }
 
 func (f *storeFile) Close() error {
-	f.window = nil
+	f.window, f.loaded = loadedRange{}, nil
 	return f.closeStream()
 }

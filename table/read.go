@@ -71,6 +71,7 @@ type taskReader struct {
 	store objstore.Store
 	opts  ReadOptions
 
+	source    *storeFile
 	parquet   *pqarrow.FileReader
 	leaves    []int      // columns of the file to read
 	widen     *converter // from the file to the columns that the filter and the output need
@@ -92,7 +93,7 @@ func (r *taskReader) run(ctx context.Context, emit func(arrow.RecordBatch) bool)
 	if err != nil {
 		return err
 	}
-	r.parquet = opened
+	r.source, r.parquet = source, opened
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (r *taskReader) readGroup(
 		}
 		return nil
 	}
-	batches, err := r.parquet.GetRecordReader(ctx, r.leaves, []int{group})
+	batches, err := r.openGroup(ctx, group)
 	if err != nil {
 		return fmt.Errorf("row group %d: %w", group, err)
 	}
@@ -195,6 +196,18 @@ func (r *taskReader) readGroup(
 		return fmt.Errorf("row group %d: %d rows are missing", group, rows)
 	}
 	return nil
+}
+
+// openGroup fetches the columns of a row group by few requests.
+func (r *taskReader) openGroup(ctx context.Context, group int) (pqarrow.RecordReader, error) {
+	ranges, err := fetchRanges(r.parquet.ParquetReader().MetaData().RowGroup(group), r.leaves)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.source.preload(ranges); err != nil {
+		return nil, err
+	}
+	return r.parquet.GetRecordReader(ctx, r.leaves, []int{group})
 }
 
 // emit turns columns of the file, from row start on, into a batch and hands out what is selected.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -280,4 +282,31 @@ func TestRowLineageInAFileWins(t *testing.T) {
 	l.commit(l.parquet(rewritten, `[{"id": 1, "_row_id": 700}, {"id": 2}, {"id": 3, "_row_id": 5}]`))
 	require.Equal(t, []string{"id=1 _row_id=700", "id=2 _row_id=1", "id=3 _row_id=5"},
 		l.read(table.Scan{Columns: []string{"id", "_row_id"}}))
+}
+
+func TestReadTakesOneRequestPerRowGroup(t *testing.T) {
+	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
+	dice := rand.New(rand.NewPCG(1, 1))
+	groups := make([]string, 3)
+	for g := range groups {
+		rows := make([]string, 8000)
+		for i := range rows {
+			rows[i] = fmt.Sprintf(`{"id": %d, "name": "%016x%016x", "price": %d}`,
+				dice.Int32(), dice.Uint64(), dice.Uint64(), i)
+		}
+		groups[g] = "[" + strings.Join(rows, ",") + "]"
+	}
+	f := l.parquet(l.meta.CurrentSchema(), groups...)
+	require.Greater(t, f.FileSizeBytes(), int64(512<<10))
+	l.commit(f)
+	tasks, err := table.Plan(t.Context(), l.table(), l.store, table.Scan{})
+	require.NoError(t, err)
+	counted := objstore.NewFaulty(l.store, nil)
+	rows := int64(0)
+	for batch, err := range table.Read(t.Context(), counted, tasks[0]) {
+		require.NoError(t, err)
+		rows += batch.NumRows()
+	}
+	require.Equal(t, int64(24_000), rows)
+	require.LessOrEqual(t, counted.Ops(), int64(1+3), "one for the footer, one for each group")
 }
