@@ -248,11 +248,21 @@ func TestManyEmptyElementsAreRefused(t *testing.T) {
 		fmt.Fprintf(&wide, "int64 f%d = %d;", i, i+1)
 	}
 	text := `syntax = "proto3"; message M { repeated W w = 1; } message W {` + wide.String() + `}`
-	payload := slices.Repeat([]byte{10, 0}, 200_000)
-	got, err := protoFixture(t, protoTable(t, text), text).decode(t, framed(1, append([]byte{0},
-		payload...)...))
-	require.NoError(t, err)
-	require.Contains(t, got, "!0 size")
+	payload := slices.Repeat([]byte{10, 0}, 20_000)
+	hostile := framed(1, append([]byte{0}, payload...)...)
+	honest := framed(1, append([]byte{0}, protoLen(9, strings.Repeat("x", 1<<20))...)...)
+	decoder := protoFixture(t, protoTable(t, text), text).decoder(t)
+	for _, value := range [][]byte{hostile, honest, honest, hostile} {
+		decoded, err := decoder.Decode(t.Context(), chunkOf(nil, value))
+		require.NoError(t, err)
+		decoded.Batch.Release()
+		if len(value) == len(honest) {
+			require.Empty(t, decoded.Failures)
+			continue
+		}
+		require.Len(t, decoded.Failures, 1, "what one chunk leaves is no allowance for the next")
+		require.Equal(t, ClassTooLarge, decoded.Failures[0].Class)
+	}
 }
 
 func TestProto2GroupsAndRequired(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/firthlake/firth/ingest/registry"
 )
@@ -34,7 +35,7 @@ type writerDecoder struct {
 }
 
 func newWriterDecoder(plan *Plan, out *rows) *writerDecoder {
-	d := &writerDecoder{plan: plan, out: out, programs: map[int32]program{}}
+	d := &writerDecoder{plan: plan, out: out, programs: map[int32]program{}, cells: cells{row: math.MaxInt}}
 	if plan.options.Format == FormatJSONSchema {
 		d.json = newJSONDecoder(plan)
 	}
@@ -179,12 +180,17 @@ const (
 )
 
 // cells counts the values that the elements of a chunk's lists and maps take.
-type cells struct{ left int }
+type cells struct {
+	left int
+	row  int
+}
 
+// begin adds what a value may take. Rows count up within a chunk.
 func (c *cells) begin(row, valueBytes int) {
-	if row == 0 {
+	if row <= c.row {
 		c.left = cellsFree
 	}
+	c.row = row
 	c.left += cellsPerByte * valueBytes
 }
 
@@ -197,7 +203,7 @@ func (c *cells) take(n, width int) bool {
 	return true
 }
 
-// width is the number of values that one value of n takes.
+// cells is the number of values that one value of n takes, its own and those in it.
 func (n *node) cells() int {
 	count := 1
 	for _, child := range n.children {
