@@ -52,12 +52,14 @@ func TestCommitsToEmbeddedCatalog(t *testing.T) {
 		for i := range commit.Offset(30) {
 			change := commit.Change{ID: ids(), Ranges: map[commit.TopicPartition]commit.Range{partition(0): {
 				From: i * 5, Next: i*5 + 5, Counts: commit.Counts{Inserted: 4, DeadLetters: 1}}}}
-			file, err := committest.DataFile(t.Context(), store, c.Table().Metadata(), committest.File{Change: change.ID, Rows: 4})
+			file, err := committest.DataFile(t.Context(), store, c.Table().Metadata(),
+				committest.File{Change: change.ID, Rows: 4})
 			require.NoError(t, err)
 			change.Files = []iceberg.DataFile{file}
 			tbl, err := cat.LoadTable(t.Context(), deadLetters)
 			require.NoError(t, err)
-			letter, err := committest.DataFile(t.Context(), store, tbl.Metadata(), committest.File{Change: change.ID, Rows: 1})
+			letter, err := committest.DataFile(t.Context(), store, tbl.Metadata(),
+				committest.File{Change: change.ID, Rows: 1})
 			require.NoError(t, err)
 			change.DeadLetters = []iceberg.DataFile{letter}
 			_, err = c.Commit(t.Context(), change)
@@ -167,7 +169,8 @@ func TestInvalidChangesAreRefused(t *testing.T) {
 		"no dead letters":   func(c *commit.Change) { c.DeadLetters = nil },
 		"file elsewhere":    func(c *commit.Change) { c.Files = c.DeadLetters },
 		"counts too small": func(c *commit.Change) {
-			c.Ranges = map[commit.TopicPartition]commit.Range{partition(0): {Next: 7, Counts: commit.Counts{Inserted: 5, DeadLetters: 1}}}
+			c.Ranges = map[commit.TopicPartition]commit.Range{partition(0): {Next: 7,
+				Counts: commit.Counts{Inserted: 5, DeadLetters: 1}}}
 		},
 		"negative count": func(c *commit.Change) {
 			c.Ranges = map[commit.TopicPartition]commit.Range{partition(0): {Next: 6,

@@ -201,9 +201,9 @@ func TestCommitSettlesCatalogFaults(t *testing.T) {
 		"answer lost":     {committest.FailAt(1, committest.AnswerLost), nil},
 		"lands late":      {committest.FailAt(1, committest.LandsLate), nil},
 		"lands later":     {committest.FailAt(1, committest.LandsLater), nil},
-		"lost and dark":   {func(op int) committest.Fault { return after(op, 1, committest.AnswerLost) }, commit.ErrStateUnknown},
-		"late and dark":   {func(op int) committest.Fault { return after(op, 1, committest.LandsLater) }, commit.ErrStateUnknown},
-		"always conflict": {func(op int) committest.Fault { return even(op, committest.Conflict) }, commit.ErrConflict},
+		"lost and dark":   {from(1, committest.AnswerLost), commit.ErrStateUnknown},
+		"late and dark":   {from(1, committest.LandsLater), commit.ErrStateUnknown},
+		"always conflict": {odd(committest.Conflict), commit.ErrConflict},
 	}
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -226,20 +226,24 @@ func TestCommitSettlesCatalogFaults(t *testing.T) {
 	}
 }
 
-// after gives every operation from n on a fault.
-func after(op, n int, fault committest.Fault) committest.Fault {
-	if op >= n {
-		return fault
+// from gives every operation from n on a fault.
+func from(n int, fault committest.Fault) func(int) committest.Fault {
+	return func(op int) committest.Fault {
+		if op >= n {
+			return fault
+		}
+		return committest.NoFault
 	}
-	return committest.NoFault
 }
 
-// even spares every second operation: reloads work, commits do not.
-func even(op int, fault committest.Fault) committest.Fault {
-	if op%2 == 1 {
-		return fault
+// odd spares every second operation: reloads work, commits do not.
+func odd(fault committest.Fault) func(int) committest.Fault {
+	return func(op int) committest.Fault {
+		if op%2 == 1 {
+			return fault
+		}
+		return committest.NoFault
 	}
-	return committest.NoFault
 }
 
 func TestManySnapshotsExpireAndFold(t *testing.T) {

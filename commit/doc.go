@@ -5,5 +5,21 @@
 // does not begin where the table stands is refused. docs/commit-protocol.md tells the protocol,
 // docs/format.md what is written.
 //
+//	Change ─► fence ─► compose (manifests, merge, expiry, list) ─► swap ─► head ─► sweep, dead letters
+//	            ▲                                                    │
+//	            └────────── reload ◄── conflict, unknown: read back ─┘
+//
+// Committer puts changes one behind the other. A trunk is main of one table (the table itself, its
+// dead-letter table) and lands an intent by as many swaps as it takes; compose does the I/O, and
+// facts.describe, planMerges, planExpiry and fence are functions of values.
+//
 // Callers: ingest and compaction. Nothing else writes snapshots.
+//
+// Invariants:
+//   - position, folded totals, foreign counts and pending dead letters change only in a swap that is
+//     pinned to the head they were computed from, and firth.state in its snapshot covers them;
+//   - nothing is removed while the outcome of a swap that refers to it is unknown, and objects of
+//     expired snapshots only when the expiry is known to be committed;
+//   - an error that is not ErrStateUnknown means that the change is not in the table and never will
+//     be by this call.
 package commit

@@ -115,9 +115,11 @@ func (b *commitBench) open(ctx context.Context, store catalog.Store) error {
 	}
 	var fields []iceberg.NestedField
 	for i := range 10 {
-		fields = append(fields, iceberg.NestedField{ID: i + 1, Name: fmt.Sprintf("c%d", i), Type: iceberg.PrimitiveTypes.Int64})
+		fields = append(fields, iceberg.NestedField{ID: i + 1, Name: fmt.Sprintf("c%d", i),
+			Type: iceberg.PrimitiveTypes.Int64})
 	}
-	if _, err := cat.CreateTable(ctx, b.ident, catalog.TableSpec{Schema: iceberg.NewSchema(0, fields...)}); err != nil {
+	spec := catalog.TableSpec{Schema: iceberg.NewSchema(0, fields...)}
+	if _, err := cat.CreateTable(ctx, b.ident, spec); err != nil {
 		return err
 	}
 	b.committer, err = commit.Open(ctx, cat, objects, b.ident, commit.Options{

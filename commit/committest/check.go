@@ -162,7 +162,9 @@ func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Meta
 		}
 	}
 	if s.Summary != nil && commit.IsFirth(s) {
-		for key, want := range map[string]int64{"total-data-files": dataFiles, "total-records": rows, "total-files-size": size} {
+		totals := map[string]int64{
+			"total-data-files": dataFiles, "total-records": rows, "total-files-size": size}
+		for key, want := range totals {
 			if got := s.Summary.Properties[key]; got != strconv.FormatInt(want, 10) {
 				return fmt.Errorf("summary says %s=%s, want %d", key, got, want)
 			}

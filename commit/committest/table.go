@@ -57,7 +57,8 @@ func made(meta icetable.Metadata, ms int64) (icetable.Metadata, error) {
 func DataFile(ctx context.Context, store objstore.Store, meta icetable.Metadata, file File) (iceberg.DataFile, error) {
 	location := fmt.Sprintf("%s/data/firth-%s-%d.parquet", meta.Location(), file.Change, file.N)
 	body := fmt.Sprintf("%d rows", file.Rows)
-	if _, err := store.Put(ctx, location, strings.NewReader(body), int64(len(body)), objstore.PutOptions{}); err != nil {
+	_, err := store.Put(ctx, location, strings.NewReader(body), int64(len(body)), objstore.PutOptions{})
+	if err != nil {
 		return nil, err
 	}
 	spec := meta.PartitionSpec()
