@@ -195,7 +195,7 @@ func (w *world) requireIDs(ident table.Ident, n int) {
 	for _, id := range rows(w, ident, "id", longAt) {
 		seen[id]++
 	}
-	require.Len(w.t, seen, n)
+	require.Equal(w.t, n, len(seen), "rows in the table")
 	for id, times := range seen {
 		require.Equal(w.t, 1, times, "row %d", id)
 	}
