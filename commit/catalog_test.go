@@ -156,6 +156,22 @@ func TestLandedCommitThatOthersExpiredIsNotCalledFenced(t *testing.T) {
 	require.EqualValues(t, 31, w.check(t).Rows)
 }
 
+func TestTableMadeAgainIsRefused(t *testing.T) {
+	w := newWorld(t, shape{version: 2})
+	c := w.open(t, committest.Options(1, "a"))
+	_, err := w.commit(t, c, step{rows: 5})
+	require.NoError(t, err)
+	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
+	again, err := icetable.NewMetadata(schema, iceberg.UnpartitionedSpec, icetable.UnsortedSortOrder,
+		"mem://lake/db.events", nil)
+	require.NoError(t, err)
+	require.NoError(t, w.catalog.Create(events, again))
+	_, err = w.commit(t, c, step{from: 5, rows: 5})
+	require.ErrorIs(t, err, table.ErrRefused)
+	require.ErrorContains(t, err, "dropped and created again")
+	require.ErrorIs(t, c.Refresh(t.Context()), table.ErrRefused)
+}
+
 func TestInvalidChangesAreRefused(t *testing.T) {
 	w := newWorld(t, shape{version: 2})
 	c := w.open(t, committest.Options(1, "a"))

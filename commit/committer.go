@@ -53,6 +53,7 @@ func Open(ctx context.Context, catalog Catalog, store objstore.Store, ident tabl
 	if err := c.main.reload(ctx); err != nil {
 		return nil, err
 	}
+	c.main.pinned = c.main.head.meta.TableUUID()
 	c.publish(ctx)
 	c.show()
 	return c, nil

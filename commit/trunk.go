@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
@@ -23,6 +24,9 @@ type trunk struct {
 	log     *slog.Logger
 
 	head *head
+	// pinned is the UUID that the table must have, or none. A table that was dropped and made again
+	// under its name stands nowhere, so a writer that goes on in the middle would not be fenced.
+	pinned uuid.UUID
 	// stale says that the head may have moved by an own swap whose outcome is unknown.
 	stale   bool
 	lineage lineage
@@ -223,6 +227,10 @@ func (t *trunk) load(ctx context.Context) error {
 	tbl, err := t.catalog.LoadTable(ctx, t.ident)
 	if err != nil {
 		return fmt.Errorf("load table %s: %w", t.name(), err)
+	}
+	if id := tbl.Metadata().TableUUID(); t.pinned != uuid.Nil && t.pinned != id {
+		return fmt.Errorf("table %s was dropped and created again (UUID %s, was %s): start again: %w",
+			t.name(), id, t.pinned, table.ErrRefused)
 	}
 	h, err := readHead(ctx, t.store, tbl, t.head)
 	if err != nil {
