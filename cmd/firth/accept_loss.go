@@ -79,7 +79,8 @@ func (p *program) acceptLoss(ctx context.Context, o lossOptions) error {
 	}
 	next := commit.Offset(o.to)
 	if next <= from {
-		return couldNot(fmt.Errorf("%s stands at %d in %s: nothing before %d is missing", o.table, from, tp, o.to), "")
+		return couldNot(fmt.Errorf("%s stands at %d in %s: nothing before %d is missing", o.table, from, tp,
+			o.to), "")
 	}
 	question := fmt.Sprintf("Record offsets %d to %d of %s (%s records) as lost in %s?", from, next-1, tp,
 		count(int64(next-from)), o.table)
@@ -111,7 +112,8 @@ func findPartition(position commit.Position, o lossOptions) (commit.TopicPartiti
 	}
 	switch len(found) {
 	case 0:
-		return commit.TopicPartition{}, 0, couldNot(fmt.Errorf("%s has read nothing of %s-%d yet", o.table, o.topic, o.partition),
+		return commit.TopicPartition{}, 0, couldNot(fmt.Errorf("%s has read nothing of %s-%d yet", o.table,
+			o.topic, o.partition),
 			"'firth describe "+o.table+"' lists the topic partitions in its ledger")
 	case 1:
 		return found[0], position[found[0]], nil

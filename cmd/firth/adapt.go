@@ -13,14 +13,16 @@ import (
 )
 
 // decoding is how the records of a source become rows. schemas may be nil where the format needs none.
-func decoding(s *spec.Spec, src spec.Source, schemas decode.Schemas) (decode.Options, decode.WriterOptions, error) {
+func decoding(s *spec.Spec, src spec.Source, schemas decode.Schemas) (decode.Options, decode.WriterOptions,
+	error) {
 	options, err := s.DecodeOptions(src)
 	if err != nil || !registered(options.Format) {
 		return options, decode.WriterOptions{}, err
 	}
 	if schemas == nil {
 		return options, decode.WriterOptions{}, couldNot(
-			fmt.Errorf("%s: format %s needs a schema registry", s.File(), options.Format), "set registry.urls in firth.yaml")
+			fmt.Errorf("%s: format %s needs a schema registry", s.File(), options.Format),
+			"set registry.urls in firth.yaml")
 	}
 	policy := s.Evolution.Policy()
 	if s.Schema.Subject != "" && policy.AddColumn {

@@ -33,7 +33,8 @@ func listen(ctx context.Context, address string, handler http.Handler) (*server,
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return &server{listener: listener, http: &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}}, nil
+	return &server{listener: listener, http: &http.Server{Handler: handler,
+		ReadHeaderTimeout: headerTimeout}}, nil
 }
 
 // url is where the server can be reached.

@@ -40,7 +40,8 @@ func (p *program) applyCommand() *cobra.Command {
 		Short: "Make the tables what their specs say",
 		Long: "Creates and evolves tables as 'firth plan' shows, after a question. Nothing is done while any spec\n" +
 			"contradicts its table. A running 'firth run' takes new and changed specs without a restart." +
-			exitCodes("done, or nothing to do", "a spec contradicts its table, or the answer was no", "could not apply"),
+			exitCodes("done, or nothing to do", "a spec contradicts its table, or the answer was no",
+				"could not apply"),
 		Example: example("firth apply", "firth apply --yes tables/events.yaml"),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return p.applyTables(cmd.Context(), applyOptions{dir: dir, files: files, yes: yes})
@@ -165,7 +166,8 @@ func tableSpec(s *spec.Spec) (catalog.TableSpec, error) {
 	}
 	properties := iceberg.Properties{"format-version": strconv.Itoa(s.Version())}
 	maps.Copy(properties, s.Properties)
-	return catalog.TableSpec{Schema: schema, PartitionSpec: &partition, SortOrder: &order, Properties: properties}, nil
+	return catalog.TableSpec{Schema: schema, PartitionSpec: &partition, SortOrder: &order,
+		Properties: properties}, nil
 }
 
 // evolve carries out a plan through the committer, which makes it again when somebody else changed the

@@ -15,9 +15,10 @@ func (p *program) benchCommand() *cobra.Command {
 		Short: "Measure ingest and commits on this machine",
 		Long: "Measures firth on this machine with the embedded broker and a local store." +
 			exitCodes("measured", "never", "could not measure"),
-		Example: example("firth bench ingest --rows 5000000 --json", "firth bench commit --commits 5000 --json"),
-		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: example("firth bench ingest --rows 5000000 --json",
+			"firth bench commit --commits 5000 --json"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(p.benchIngestCommand(), p.benchCommitCommand())
 	return cmd
@@ -39,13 +40,15 @@ func (p *program) benchCommitCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&o.Commits, "commits", 1000, "how many commits")
 	cmd.Flags().IntVar(&o.Partitions, "partitions", 8, "topic partitions that every commit moves")
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "empty folder to work in (default one that is removed at the end)")
+	cmd.Flags().StringVar(&o.Dir, "dir", "",
+		"empty folder to work in (default one that is removed at the end)")
 	return cmd
 }
 
 func (p *program) benchCommit(ctx context.Context, o commitBenchOptions) error {
 	if o.Commits < 1 || o.Partitions < 1 {
-		return couldNot(fmt.Errorf("--commits %d and --partitions %d must be 1 or more", o.Commits, o.Partitions), "")
+		return couldNot(fmt.Errorf("--commits %d and --partitions %d must be 1 or more", o.Commits,
+			o.Partitions), "")
 	}
 	return inFolder(o.Dir, func(dir string) error {
 		bar := p.progress("commits", int64(o.Commits))
@@ -57,9 +60,11 @@ func (p *program) benchCommit(ctx context.Context, o commitBenchOptions) error {
 		}
 		bar.close()
 		return p.print(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s commits in %.1f s: median %.1f ms at first, %.1f ms at last (p99 %.1f, %.1f); heap %s, %s\n",
+			_, err := fmt.Fprintf(w,
+				"%s commits in %.1f s: median %.1f ms at first, %.1f ms at last (p99 %.1f, %.1f); heap %s, %s\n",
 				count(int64(result.Commits)), result.Seconds, result.MedianMsFirst, result.MedianMsLast,
-				result.P99MsFirst, result.P99MsLast, size(int64(result.HeapBytesFirst)), size(int64(result.HeapBytesLast)))
+				result.P99MsFirst, result.P99MsLast, size(int64(result.HeapBytesFirst)),
+				size(int64(result.HeapBytesLast)))
 			return err
 		})
 	})

@@ -56,8 +56,9 @@ func (p *program) benchIngestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ingest",
 		Short: "Measure how fast a topic becomes a table",
-		Long: "Produces rows into an embedded broker, then measures from the start of ingest to the last commit on a\n" +
-			"local store. The broker works in the same process: what it takes to serve fetches is in the figures." +
+		Long: "Produces rows into an embedded broker, then measures from the start of ingest to the last\n" +
+			"commit on a local store. The broker works in the same process: what it takes to serve\n" +
+			"fetches is in the figures." +
 			exitCodes("measured and proven", "not proven", "could not measure"),
 		Example: example("firth bench ingest", "firth bench ingest --rows 5000000 --format json --json",
 			"firth bench ingest --format avro"),
@@ -94,14 +95,17 @@ func (p *program) benchIngest(ctx context.Context, o ingestBenchOptions) error {
 }
 
 func (r ingestBenchResult) write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s rows of %s as %s: %s rows/s, %s rows per CPU-second, %.1f s, %.1f CPU-s, %s of memory, "+
-		"%s in %d files, %d commits\n", count(r.Rows), r.Workload, r.Format, count(int64(r.RowsPerSecond)),
-		count(int64(r.RowsPerCPU)), r.Seconds, r.CPUSeconds, size(r.RSSBytesMax), size(r.BytesWritten), r.Files, r.Commits)
+	_, err := fmt.Fprintf(w,
+		"%s rows of %s as %s: %s rows/s, %s rows per CPU-second, %.1f s, %.1f CPU-s, %s of memory, "+
+			"%s in %d files, %d commits\n", count(r.Rows), r.Workload, r.Format, count(int64(r.RowsPerSecond)),
+		count(int64(r.RowsPerCPU)), r.Seconds, r.CPUSeconds, size(r.RSSBytesMax), size(r.BytesWritten),
+		r.Files, r.Commits)
 	return err
 }
 
 // measureIngest produces, ingests and measures in a folder.
-func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions, dir string) (ingestBenchResult, error) {
+func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions, dir string) (ingestBenchResult,
+	error) {
 	result := ingestBenchResult{Workload: o.workload, Format: o.format, Workers: o.workers}
 	log, err := p.logger(slog.LevelWarn)
 	if err != nil {
@@ -127,7 +131,8 @@ func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions, dir s
 	c := folderConfig(dir)
 	c.Clusters = map[string]clusterConfig{"default": {Brokers: broker.Connection().Brokers}}
 	c.Limits.DecodeWorkers = o.workers
-	d := &demo{program: p, options: demoOptions{dir: dir, rows: totals.Rows}, broker: broker, before: commit.Position{}}
+	d := &demo{program: p, options: demoOptions{dir: dir, rows: totals.Rows}, broker: broker,
+		before: commit.Position{}}
 	if d.lake, err = p.open(ctx, c); err != nil {
 		return result, err
 	}
@@ -241,7 +246,8 @@ func (b *benchSchemas) ByID(_ context.Context, id int32) (*registry.Schema, erro
 func (o ingestBenchOptions) schemas(g *gen.Generator) *benchSchemas {
 	languages := map[string]registry.Format{"avro": registry.Avro, "protobuf": registry.Protobuf,
 		"jsonschema": registry.JSONSchema}
-	return &benchSchemas{registry.Schema{ID: benchSchemaID, Format: languages[o.format], Text: g.SchemaText()}}
+	return &benchSchemas{registry.Schema{ID: benchSchemaID, Format: languages[o.format],
+		Text: g.SchemaText()}}
 }
 
 // writeBenchSpec writes the spec of the table that the workload makes.

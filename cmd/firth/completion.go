@@ -29,7 +29,8 @@ func (p *program) completionCommand() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(p.stdout)
 			}
-			return couldNot(fmt.Errorf("there is no completion for %q", args[0]), "write bash, zsh, fish or powershell")
+			return couldNot(fmt.Errorf("there is no completion for %q", args[0]),
+				"write bash, zsh, fish or powershell")
 		},
 	}
 }

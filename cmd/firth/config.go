@@ -76,6 +76,8 @@ type catalogConfig struct {
 	URI       string          `yaml:"uri,omitempty"`
 	Token     objstore.Secret `yaml:"token,omitempty"`
 	Warehouse string          `yaml:"warehouse,omitempty"`
+	// AllowedLocations are prefixes outside the warehouse where clients may put tables of their own.
+	AllowedLocations []string `yaml:"allowed_locations,omitempty"`
 }
 
 // warehouseConfig is where new tables lie.
@@ -189,7 +191,8 @@ func (c *config) validate(lines document.Lines) error {
 		c.Clusters[name].validate("clusters."+name, fault)
 	}
 	if c.Catalog.URI == "" && c.Catalog.Store == "" {
-		fault("catalog", "write store: catalog.db, store: postgres://…, or uri: https://…", "names no catalog")
+		fault("catalog", "write store: catalog.db, store: postgres://…, or uri: https://…",
+			"names no catalog")
 	}
 	if c.Catalog.URI != "" {
 		if u, err := url.Parse(c.Catalog.URI); err != nil || u.Host == "" {
@@ -203,7 +206,8 @@ func (c *config) validate(lines document.Lines) error {
 		fault("warehouse.s3", "see docs/operations.md", "%v", err)
 	}
 	if c.Limits.Memory < memoryMin {
-		fault("limits.memory", fmt.Sprintf("write %v or more", spec.Size(memoryMin)), "%v is too little", c.Limits.Memory)
+		fault("limits.memory", fmt.Sprintf("write %v or more", spec.Size(memoryMin)), "%v is too little",
+			c.Limits.Memory)
 	}
 	if c.Limits.DecodeWorkers < 0 || c.Limits.DecodeWorkers > workersMax {
 		fault("limits.decode_workers", "write 0 for all cores", "%d is out of range", c.Limits.DecodeWorkers)
@@ -230,7 +234,8 @@ func (c clusterConfig) validate(key string, fault func(key, remedy, format strin
 	switch s := c.SASL; s.Mechanism {
 	case "":
 		if s.User != "" || s.Password != "" || s.Token != "" {
-			fault(key+".sasl", "write mechanism: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER", "has no mechanism")
+			fault(key+".sasl", "write mechanism: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER",
+				"has no mechanism")
 		}
 	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
 		if s.User == "" || s.Password == "" {

@@ -63,7 +63,8 @@ func (p *program) demoCommand() *cobra.Command {
 			"With --once it produces --rows records, ingests and commits them, proves the table, and ends. In a\n" +
 			"folder that was used before, rows_produced and rows_committed count this run (rows_committed also\n" +
 			"those that a killed run had left in the topic); the proof is of the whole table." +
-			exitCodes("stopped as asked; with --once: proven", "not proven, or a fault stopped it", "could not start"),
+			exitCodes("stopped as asked; with --once: proven", "not proven, or a fault stopped it",
+				"could not start"),
 		Example: example("firth demo", "firth demo --rate 50000 --dir /tmp/lake",
 			"firth demo --rows 1000000 --once --json"),
 		Args: exactly(),
@@ -76,9 +77,11 @@ func (p *program) demoCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.dir, "dir", "firth-demo", "folder for all data")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8181", "address of the catalog; any free port when it is taken")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8181",
+		"address of the catalog; any free port when it is taken")
 	flags.Int64Var(&o.rows, "rows", 0, "how many rows to produce (0: until interrupted)")
-	flags.Int64Var(&o.rate, "rate", 0, "rows per second, 0 is as fast as it goes (default 5000, with --once 0)")
+	flags.Int64Var(&o.rate, "rate", 0,
+		"rows per second, 0 is as fast as it goes (default 5000, with --once 0)")
 	flags.Uint64Var(&o.seed, "seed", 1, "seed of the rows")
 	flags.BoolVar(&o.once, "once", false, "end when --rows are committed and proven")
 	return cmd
@@ -189,7 +192,8 @@ func (d *demo) once(ctx context.Context) error {
 		return err
 	}
 	summary := summarize(t)
-	report.RowsInTable, report.DataFiles, report.Snapshots = summary.Rows, summary.DataFiles, summary.Snapshots
+	report.RowsInTable, report.DataFiles, report.Snapshots = summary.Rows, summary.DataFiles,
+		summary.Snapshots
 	report.Ledger = ledgerProof{Gaps: proof.Gaps, Overlaps: proof.Overlaps, Proven: proof.Proven}
 	report.Seconds = d.program.now().Sub(d.begun).Seconds()
 	took := measure()
@@ -281,9 +285,11 @@ func (r demoReport) write(w io.Writer) error {
 	if r.Ledger.Proven {
 		proof = "proven"
 	}
-	_, err := fmt.Fprintf(w, "%s: %s rows produced, %s committed (%s in the table), %d snapshots, %d files: %s (%d gaps, %d overlaps)\n"+
-		"%.1f s, %.1f CPU-seconds, %s of memory at most\n",
-		r.Table, count(r.RowsProduced), count(r.RowsCommitted), count(r.RowsInTable), r.Snapshots, r.DataFiles, proof,
+	_, err := fmt.Fprintf(w,
+		"%s: %s rows produced, %s committed (%s in the table), %d snapshots, %d files: %s (%d gaps, %d overlaps)\n"+
+			"%.1f s, %.1f CPU-seconds, %s of memory at most\n",
+		r.Table, count(r.RowsProduced), count(r.RowsCommitted), count(r.RowsInTable), r.Snapshots,
+		r.DataFiles, proof,
 		r.Ledger.Gaps, r.Ledger.Overlaps, r.Seconds, r.CPUSeconds, size(r.RSSBytesMax))
 	return err
 }

@@ -66,7 +66,8 @@ func openDemoFolder(path string) (*demoFolder, error) {
 		return nil, couldNot(fmt.Errorf("lock folder: %w", err), "choose another with --dir")
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, couldNot(errors.Join(fmt.Errorf("folder %s is in use by another demo", path), lock.Close()),
+		return nil, couldNot(errors.Join(fmt.Errorf("folder %s is in use by another demo", path),
+			lock.Close()),
 			"stop it, or choose another folder with --dir")
 	}
 	f := &demoFolder{path: path, lock: lock}

@@ -145,7 +145,8 @@ func (d *demo) retain(ctx context.Context) {
 	if committer == nil {
 		return
 	}
-	if err := source.Retain(ctx, d.admin, committer.Position(), retainRecords); err != nil && ctx.Err() == nil {
+	if err := source.Retain(ctx, d.admin, committer.Position(), retainRecords); err != nil &&
+		ctx.Err() == nil {
 		d.service.log.Warn("let the broker forget old records", "err", err)
 	}
 }

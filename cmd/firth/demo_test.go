@@ -118,7 +118,8 @@ func checkCommandsOnFolder(t *testing.T, dir string) {
 		require.Greater(t, row.Amount, 10.5)
 		require.Equal(t, 2026, row.TS.Year())
 	}
-	old := firth(t, "read", "db.events", "--dir", dir, "--output", "ndjson", "--columns", "user_id", "--snapshot",
+	old := firth(t, "read", "db.events", "--dir", dir, "--output", "ndjson", "--columns", "user_id",
+		"--snapshot",
 		json.Number(jsonInt(described.History[len(described.History)-1].ID)).String())
 	require.Zero(t, old.code, old.stderr)
 	require.Less(t, strings.Count(old.stdout, "\n"), 25000)
@@ -153,9 +154,11 @@ func TestVerifyFallsShortOfAMissingFile(t *testing.T) {
 func TestKilledDemoLosesAndRepeatsNothing(t *testing.T) {
 	dir := t.TempDir()
 	for _, commits := range []int{0, 1} {
-		cmd := process(t.Context(), "demo", "--dir", dir, "--rate", "20000", "--listen", "127.0.0.1:0", "--json")
+		cmd := process(t.Context(), "demo", "--dir", dir, "--rate", "20000", "--listen", "127.0.0.1:0",
+			"--json")
 		require.NoError(t, cmd.Start())
-		require.Eventually(t, func() bool { return dataFiles(dir) > commits }, 30*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return dataFiles(dir) > commits }, 30*time.Second,
+			5*time.Millisecond)
 		require.NoError(t, cmd.Process.Kill())
 		require.Error(t, cmd.Wait())
 	}

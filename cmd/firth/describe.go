@@ -82,7 +82,8 @@ func (p *program) describeCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) describe(ctx context.Context, dir, name string, lag bool) error { //nolint:revive // a flag of the command
+func (p *program) describe(ctx context.Context, dir, name string,
+	lag bool) error { //nolint:revive // a flag of the command
 	l, err := p.openLake(ctx, dir)
 	if err != nil {
 		return err
@@ -102,7 +103,8 @@ func (p *program) describe(ctx context.Context, dir, name string, lag bool) erro
 		return err
 	}
 	if report.Fault != "" {
-		return fallsShort(fmt.Errorf("the ledger of %s is damaged: %s", name, report.Fault), remedyOf(commit.ErrDamaged))
+		return fallsShort(fmt.Errorf("the ledger of %s is damaged: %s", name, report.Fault),
+			remedyOf(commit.ErrDamaged))
 	}
 	return nil
 }
@@ -111,9 +113,11 @@ func describeTable(t *table.Table) tableReport {
 	meta := t.Metadata()
 	schema := meta.CurrentSchema()
 	out := tableReport{tableSummary: summarize(t), UUID: meta.TableUUID().String(),
-		Settings: map[string]string{}, Partition: []string{}, Offsets: []positionReport{}, History: []snapshotReport{}}
+		Settings: map[string]string{}, Partition: []string{}, Offsets: []positionReport{},
+		History: []snapshotReport{}}
 	for _, f := range schema.Fields() {
-		out.Columns = append(out.Columns, columnReport{f.ID, f.Name, spec.FormatType(f.Type), f.Required, f.Doc})
+		out.Columns = append(out.Columns, columnReport{f.ID, f.Name, spec.FormatType(f.Type), f.Required,
+			f.Doc})
 	}
 	out.Partition = append(out.Partition, spec.PartitionTerms(meta.PartitionSpec(), schema)...)
 	out.Sort = strings.Join(spec.SortTerms(meta.SortOrder(), schema), ", ")
@@ -142,7 +146,8 @@ func describeTable(t *table.Table) tableReport {
 			TopicID: tp.TopicID.String(), Partition: tp.Partition, Next: next})
 	}
 	slices.SortFunc(out.Offsets, func(a, b positionReport) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.TopicID, b.TopicID),
+			cmp.Compare(a.Partition, b.Partition))
 	})
 	return out
 }
@@ -217,7 +222,8 @@ func (r tableReport) write(w io.Writer) error {
 		if o.Lag != nil {
 			lag = count(*o.Lag)
 		}
-		rows = append(rows, []string{o.Topic, strconv.Itoa(int(o.Partition)), count(int64(o.Next)), lag, o.Cluster})
+		rows = append(rows, []string{o.Topic, strconv.Itoa(int(o.Partition)), count(int64(o.Next)), lag,
+			o.Cluster})
 	}
 	fmt.Fprintln(w)
 	if err := grid(w, []string{"TOPIC", "PARTITION", "NEXT OFFSET", "LAG", "CLUSTER"}, rows); err != nil {
@@ -225,10 +231,12 @@ func (r tableReport) write(w io.Writer) error {
 	}
 	rows = nil
 	for _, s := range r.History[:min(len(r.History), historyMax)] {
-		rows = append(rows, []string{strconv.FormatInt(s.ID, 10), s.Committed, s.Operation, count(s.Rows), count(s.Files), orOther(s.Writer)})
+		rows = append(rows, []string{strconv.FormatInt(s.ID, 10), s.Committed, s.Operation, count(s.Rows),
+			count(s.Files), orOther(s.Writer)})
 	}
 	fmt.Fprintln(w)
-	if err := grid(w, []string{"SNAPSHOT", "COMMITTED", "OPERATION", "ADDED ROWS", "ADDED FILES", "WRITER"}, rows); err != nil {
+	if err := grid(w, []string{"SNAPSHOT", "COMMITTED", "OPERATION", "ADDED ROWS", "ADDED FILES", "WRITER"},
+		rows); err != nil {
 		return err
 	}
 	if more := len(r.History) - historyMax; more > 0 {

@@ -185,7 +185,8 @@ func startOf(src spec.Source) (source.Start, error) {
 }
 
 // committer opens the one committer of a table in this process, and its dead-letter table.
-func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commit.Committer, *table.Table, error) {
+func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commit.Committer, *table.Table,
+	error) {
 	letters, err := f.deadLetterTable(ctx, s)
 	if err != nil {
 		return nil, nil, err

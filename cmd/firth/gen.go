@@ -59,17 +59,20 @@ func (p *program) genCommand() *cobra.Command {
 	flags.StringVar(&o.topic, "topic", "events", "topic to write")
 	flags.StringVar(&o.brokers, "brokers", "", "brokers as host:port, separated by commas")
 	flags.Int32Var(&o.partitions, "partitions", 8, "partitions of a topic that is created")
-	flags.Int32Var(&o.schemaID, "schema-id", 0, "registry id put before values of avro, protobuf and jsonschema")
+	flags.Int32Var(&o.schemaID, "schema-id", 0,
+		"registry id put before values of avro, protobuf and jsonschema")
 	return cmd
 }
 
 func (p *program) generate(ctx context.Context, o genOptions) error {
-	g, err := gen.New(gen.Options{Workload: o.workload, Format: gen.Format(o.format), Seed: o.seed, SchemaID: o.schemaID})
+	g, err := gen.New(gen.Options{Workload: o.workload, Format: gen.Format(o.format), Seed: o.seed,
+		SchemaID: o.schemaID})
 	if err != nil {
 		return couldNot(err, "see 'firth gen --help'")
 	}
 	if (o.out == "") == (o.brokers == "") {
-		return couldNot(errors.New("a file or a topic is needed"), "give --out FILE, or --brokers and --topic")
+		return couldNot(errors.New("a file or a topic is needed"),
+			"give --out FILE, or --brokers and --topic")
 	}
 	bar := p.progress("rows", o.rows)
 	defer bar.close()
@@ -87,19 +90,22 @@ func (p *program) generate(ctx context.Context, o genOptions) error {
 		return nil
 	}
 	return p.print(report, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s rows, %s, %.1f s\n", count(totals.Rows), size(totals.Bytes), report.Seconds)
+		_, err := fmt.Fprintf(w, "%s rows, %s, %.1f s\n", count(totals.Rows), size(totals.Bytes),
+			report.Seconds)
 		return err
 	})
 }
 
 // write sends the rows where the flags say.
-func (p *program) write(ctx context.Context, g *gen.Generator, o genOptions, run gen.Run) (*gen.Totals, error) {
+func (p *program) write(ctx context.Context, g *gen.Generator, o genOptions, run gen.Run) (*gen.Totals,
+	error) {
 	if o.brokers != "" {
 		return produce(ctx, g, o, run)
 	}
 	if o.out == "-" {
 		if p.json {
-			return nil, couldNot(errors.New("--json and --out - both write to standard output"), "give --out a file")
+			return nil, couldNot(errors.New("--json and --out - both write to standard output"),
+				"give --out a file")
 		}
 		return gen.Write(ctx, p.stdout, g, run)
 	}

@@ -14,7 +14,8 @@ import (
 
 // commitOptions name this process as the writer of what it commits.
 func (p *program) commitOptions() commit.Options {
-	return commit.Options{Now: p.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep, Writer: writerName()}
+	return commit.Options{Now: p.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
+		Writer: writerName()}
 }
 
 // writerName is host and process, for the message of whoever is fenced.

@@ -46,7 +46,8 @@ func (p *program) inferCommand() *cobra.Command {
 		Long: "Prints a table spec: from the newest schema of the subject TOPIC-value when the registry has one,\n" +
 			"else guessed from a sample of records. Look it over, save it in the folder of specs, and run\n" +
 			"'firth plan'." +
-			exitCodes("printed", "the sample holds no record that tells anything", "could not read the topic"),
+			exitCodes("printed", "the sample holds no record that tells anything",
+				"could not read the topic"),
 		Example: example("firth infer events > tables/events.yaml",
 			"firth infer clicks --table web.clicks --records 5000", "firth infer access --format csv"),
 		Args: exactly("TOPIC"),
@@ -73,7 +74,8 @@ func (p *program) infer(ctx context.Context, o inferOptions) error {
 	if s.Name == "" {
 		s.Name = "db." + regexp.MustCompile(`[^A-Za-z0-9_]+`).ReplaceAllString(strings.ToLower(o.topic), "_")
 	}
-	s.Sources = []spec.Source{{Cluster: o.cluster, Topics: []string{o.topic}, Format: o.format, Start: "earliest"}}
+	s.Sources = []spec.Source{{Cluster: o.cluster, Topics: []string{o.topic}, Format: o.format,
+		Start: "earliest"}}
 	report := inferReport{Topic: o.topic, Notes: []string{}}
 	found := false
 	if o.format == "" {
@@ -105,7 +107,8 @@ func (p *program) infer(ctx context.Context, o inferOptions) error {
 }
 
 // inferSubject takes the columns from the registry, if it knows the topic.
-func (p *program) inferSubject(ctx context.Context, c config, s *spec.Spec, report *inferReport) (bool, error) {
+func (p *program) inferSubject(ctx context.Context, c config, s *spec.Spec, report *inferReport) (bool,
+	error) {
 	client, err := p.openRegistry(c)
 	if err != nil || client == nil {
 		return false, err
@@ -132,7 +135,8 @@ func (p *program) inferSubject(ctx context.Context, c config, s *spec.Spec, repo
 }
 
 // inferSample guesses the columns from records.
-func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *spec.Spec, report *inferReport) error {
+func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *spec.Spec,
+	report *inferReport) error {
 	connection, err := c.connection(o.cluster)
 	if err != nil {
 		return err
@@ -143,7 +147,8 @@ func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *
 	}
 	report.Records = len(samples)
 	if len(samples) == 0 {
-		return fallsShort(fmt.Errorf("topic %s gave no record in %v", o.topic, o.wait), "wait longer with --wait, or write the spec by hand")
+		return fallsShort(fmt.Errorf("topic %s gave no record in %v", o.topic, o.wait),
+			"wait longer with --wait, or write the spec by hand")
 	}
 	if s.Sources[0].Format == "" {
 		s.Sources[0].Format = "json"
@@ -151,7 +156,8 @@ func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *
 	options := decode.Options{Format: decode.Format(s.Sources[0].Format)}
 	inferred, err := decode.Infer(samples, options)
 	if err != nil {
-		return fallsShort(fmt.Errorf("topic %s: %w", o.topic, err), "give --format, or write the spec by hand")
+		return fallsShort(fmt.Errorf("topic %s: %w", o.topic, err),
+			"give --format, or write the spec by hand")
 	}
 	report.Notes = append(report.Notes, inferred.Notes...)
 	for _, f := range inferred.Schema.Fields() {

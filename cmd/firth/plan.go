@@ -23,8 +23,10 @@ func (p *program) planCommand() *cobra.Command {
 		Short: "Show what the table specs would change",
 		Long: "Compares the table specs (all of the configured folder, or the named files) with the tables as\n" +
 			"they stand and shows what 'firth apply' would do: create, evolve, or refuse. Changes nothing." +
-			exitCodes("the specs can be applied or agree", "a spec contradicts its table", "could not compare"),
-		Example: example("firth plan", "firth plan tables/events.yaml", "firth plan --json | jq '.tables[].steps'"),
+			exitCodes("the specs can be applied or agree", "a spec contradicts its table",
+				"could not compare"),
+		Example: example("firth plan", "firth plan tables/events.yaml",
+			"firth plan --json | jq '.tables[].steps'"),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return p.planTables(cmd.Context(), dir, files)
 		},
@@ -76,7 +78,8 @@ func refused(plans []planned) error {
 		}
 		for _, step := range each.plan.Steps {
 			if step.Kind == spec.StepRefuse {
-				return fallsShort(fmt.Errorf("%s contradicts table %s: %s %s", each.spec.File(), each.spec.Name,
+				return fallsShort(fmt.Errorf("%s contradicts table %s: %s %s", each.spec.File(),
+					each.spec.Name,
 					step.Object, step.Text), step.Reason)
 			}
 		}

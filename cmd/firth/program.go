@@ -56,7 +56,8 @@ func (p *program) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.BoolVar(&p.json, "json", false, "print one JSON value on standard output, and errors as JSON")
 	flags.StringVarP(&p.configPath, "config", "c", "", "configuration file (default firth.yaml)")
-	flags.StringVar(&p.logLevel, "log", "", "log level: debug, info, warn, error (default info for run, warn else)")
+	flags.StringVar(&p.logLevel, "log", "",
+		"log level: debug, info, warn, error (default info for run, warn else)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return couldNot(err, "see 'firth "+commandName(cmd)+" --help'")
 	})
@@ -105,7 +106,8 @@ func (p *program) logger(otherwise slog.Level) (*slog.Logger, error) {
 	level := otherwise
 	if p.logLevel != "" {
 		if err := level.UnmarshalText([]byte(p.logLevel)); err != nil {
-			return nil, couldNot(errors.New("--log "+p.logLevel+" is no level"), "write debug, info, warn or error")
+			return nil, couldNot(errors.New("--log "+p.logLevel+" is no level"),
+				"write debug, info, warn or error")
 		}
 	}
 	options := &slog.HandlerOptions{Level: level}

@@ -28,7 +28,8 @@ func firth(t *testing.T, args ...string) outcome {
 
 func firthWith(ctx context.Context, stdin *strings.Reader, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
-	p := &program{self: "firth", stdin: stdin, stdout: &stdout, stderr: &stderr, getenv: os.LookupEnv, now: time.Now}
+	p := &program{self: "firth", stdin: stdin, stdout: &stdout, stderr: &stderr, getenv: os.LookupEnv,
+		now: time.Now}
 	code := p.run(ctx, args)
 	return outcome{code, stdout.String(), stderr.String()}
 }
@@ -65,7 +66,8 @@ func TestEveryCommandShowsExamplesAndExitCodes(t *testing.T) {
 func TestUsageErrorsExitWithTwoAndNameTheHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"describe"}, {"describe", "a.b", "c"}, {"read", "--nope", "a.b"}, {"nope"}, {"completion", "tcsh"},
-		{"gen"}, {"gen", "--out", "x", "--workload", "nope"}, {"accept-loss", "a.b"}, {"version", "--log", "loud", "x"},
+		{"gen"}, {"gen", "--out", "x", "--workload", "nope"}, {"accept-loss", "a.b"}, {"version", "--log",
+			"loud", "x"},
 	} {
 		out := firth(t, args...)
 		require.Equal(t, exitCouldNot, out.code, args)

@@ -64,7 +64,8 @@ func (o readOptions) scan() (table.Scan, error) {
 	}
 	if o.asOf != "" {
 		if scan.AsOf, err = time.Parse(time.RFC3339, o.asOf); err != nil {
-			return scan, couldNot(fmt.Errorf("--as-of %q is no time", o.asOf), "write it as 2026-01-31T12:00:00Z")
+			return scan, couldNot(fmt.Errorf("--as-of %q is no time", o.asOf),
+				"write it as 2026-01-31T12:00:00Z")
 		}
 	}
 	return scan, nil

@@ -20,7 +20,8 @@ func remedyOf(err error) string {
 	var gone *source.OutOfRangeError
 	if errors.As(err, &gone) && gone.Wanted < gone.First {
 		return fmt.Sprintf("these rows are gone; 'firth accept-loss TABLE --topic %s --partition %d --to %d' "+
-			"records that in the ledger and goes on", gone.TopicPartition.Topic, gone.TopicPartition.Partition, gone.First)
+			"records that in the ledger and goes on", gone.TopicPartition.Topic,
+			gone.TopicPartition.Partition, gone.First)
 	}
 	for _, r := range []struct {
 		kind   error
@@ -28,7 +29,8 @@ func remedyOf(err error) string {
 	}{
 		{commit.ErrTopicRecreated, "if the topic was re-created on purpose, feed a new table from it, " +
 			"or point the source back to the old topic"},
-		{commit.ErrClusterChanged, "check the brokers of the cluster in firth.yaml: another cluster answers there"},
+		{commit.ErrClusterChanged,
+			"check the brokers of the cluster in firth.yaml: another cluster answers there"},
 		{commit.ErrFenced, "another process feeds the table: stop one of them, or give both the same group"},
 		{commit.ErrDamaged, "'firth verify TABLE' says where; restore an older metadata file"},
 		{objstore.ErrNoBucket, "create the bucket or folder, or correct warehouse.location"},
@@ -43,7 +45,8 @@ func remedyOf(err error) string {
 		{table.ErrNotFound, "'firth tables' lists the tables"},
 		{source.ErrUnreachable, "check clusters.*.brokers in firth.yaml and that Kafka runs"},
 		{source.ErrCredentials, "check clusters.*.sasl in firth.yaml"},
-		{syscall.EADDRINUSE, "another process listens there: stop it, or choose another address under listen"},
+		{syscall.EADDRINUSE,
+			"another process listens there: stop it, or choose another address under listen"},
 		{syscall.ECONNREFUSED, "nothing listens there: check the address, and that the server runs"},
 		{syscall.ENOSPC, "make room and start again: nothing was lost"},
 		{fs.ErrPermission, "check the owner and mode of the file or folder"},

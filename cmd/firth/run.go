@@ -63,7 +63,8 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 	}
 	defer l.close()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	f, err := p.newFeeder(l, log, registry)
 	if err != nil {
 		return err

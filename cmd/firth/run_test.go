@@ -55,7 +55,8 @@ func (f *lakeFolder) produce(t *testing.T, rows int64) {
 	t.Helper()
 	g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 1})
 	require.NoError(t, err)
-	_, err = gen.Produce(t.Context(), f.broker.Connection(), "events", g, gen.Run{From: f.produced, Rows: rows})
+	_, err = gen.Produce(t.Context(), f.broker.Connection(), "events", g, gen.Run{From: f.produced,
+		Rows: rows})
 	require.NoError(t, err)
 	f.produced += rows
 }
@@ -257,7 +258,8 @@ func TestBadSurroundingsAreToldWithTheirRemedy(t *testing.T) {
 			config: `clusters: {default: {brokers: ["127.0.0.1:1"]}}`,
 			want:   []string{"broker", "clusters"},
 		},
-		"no such cluster": {config: "clusters: {}", want: []string{`no cluster "default"`, "clusters.default.brokers"}},
+		"no such cluster": {config: "clusters: {}", want: []string{`no cluster "default"`,
+			"clusters.default.brokers"}},
 		"missing topic": {
 			spec: "name: db.events\nschema: {columns: [{name: user_id, type: long}, {name: amount, type: float}]}\n" +
 				"sources: [{topics: [nothing]}]\n",
@@ -269,8 +271,9 @@ func TestBadSurroundingsAreToldWithTheirRemedy(t *testing.T) {
 			want: []string{"needs a schema registry", "registry.urls"},
 		},
 		"unreadable spec": {spec: "name: [", want: []string{"events.yaml:1"}},
-		"unknown key":     {spec: "name: db.events\nsauces: []\n", want: []string{"events.yaml:2: sauces: unknown key"}},
-		"no specs":        {config: "tables: elsewhere", want: []string{"elsewhere", "firth infer"}},
+		"unknown key": {spec: "name: db.events\nsauces: []\n",
+			want: []string{"events.yaml:2: sauces: unknown key"}},
+		"no specs": {config: "tables: elsewhere", want: []string{"elsewhere", "firth infer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -38,7 +38,8 @@ func columnsOf(
 	case registry.JSONSchema:
 		return messageschema.JSONSchemaColumns(schema.Text, imports)
 	}
-	return messageschema.Columns{}, fmt.Errorf("schema language %q is not read by this version", schema.Format)
+	return messageschema.Columns{}, fmt.Errorf("schema language %q is not read by this version",
+		schema.Format)
 }
 
 // recordFormat is the source format of records written with a registered schema.

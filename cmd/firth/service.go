@@ -41,7 +41,8 @@ type service struct {
 const lookEvery = 2 * time.Second
 
 func newService(f *feeder, ingests bool) *service { //nolint:revive // the role, decided by a flag
-	return &service{feeder: f, log: f.log, ingests: ingests, look: make(chan struct{}, 1), halted: map[string]string{}}
+	return &service{feeder: f, log: f.log, ingests: ingests, look: make(chan struct{}, 1),
+		halted: map[string]string{}}
 }
 
 // start opens the first generation. It fails on any spec that does not match its table.
@@ -85,7 +86,8 @@ func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
 	for _, each := range plans {
 		if len(each.plan.Steps) > 0 {
 			step := each.plan.Steps[0]
-			return nil, couldNot(fmt.Errorf("%s does not match table %s yet: %s %s: %s", each.spec.File(), each.spec.Name,
+			return nil, couldNot(fmt.Errorf("%s does not match table %s yet: %s %s: %s", each.spec.File(),
+				each.spec.Name,
 				step.Kind, step.Object, step.Text), "'firth plan' shows all of it, 'firth apply' makes it so")
 		}
 		specs = append(specs, each.spec)

@@ -38,7 +38,8 @@ func readSpecs(folder string, files []string) ([]*spec.Spec, error) {
 			continue
 		}
 		if other, ok := names[s.Name]; ok {
-			faults = append(faults, fmt.Errorf("%s: table %s is specified in %s already; remove one of them", file, s.Name, other))
+			faults = append(faults, fmt.Errorf("%s: table %s is specified in %s already; remove one of them",
+				file, s.Name, other))
 		}
 		names[s.Name] = file
 		specs = append(specs, s)
@@ -94,7 +95,8 @@ func withColumns(ctx context.Context, client *registry.Client, s *spec.Spec) (*s
 func specColumns(columns messageschema.Columns) []spec.Column {
 	out := make([]spec.Column, 0, len(columns.Fields))
 	for _, f := range columns.Fields {
-		out = append(out, spec.Column{Name: f.Name, Type: spec.FormatType(f.Type), Required: f.Required, Doc: f.Doc})
+		out = append(out, spec.Column{Name: f.Name, Type: spec.FormatType(f.Type), Required: f.Required,
+			Doc: f.Doc})
 	}
 	return out
 }

@@ -36,9 +36,10 @@ func (p *program) tablesCommand() *cobra.Command {
 		Short: "List the tables of the catalog",
 		Long: "Lists the tables with rows, files, size, snapshots and the time of the last commit." +
 			exitCodes("listed", "a table is damaged", "could not list"),
-		Example: example("firth tables", "firth tables --dir firth-demo", "firth tables --json | jq '.[].rows'"),
-		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.listTables(cmd.Context(), dir) },
+		Example: example("firth tables", "firth tables --dir firth-demo",
+			"firth tables --json | jq '.[].rows'"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.listTables(cmd.Context(), dir) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "folder that a demo made, instead of a configuration")
 	return cmd
@@ -68,10 +69,12 @@ func (p *program) listTables(ctx context.Context, dir string) error {
 	err = p.print(out, func(w io.Writer) error {
 		rows := make([][]string, 0, len(out))
 		for _, t := range out {
-			rows = append(rows, []string{t.Table, "v" + strconv.Itoa(t.FormatVersion), count(t.Rows), count(t.DataFiles),
+			rows = append(rows, []string{t.Table, "v" + strconv.Itoa(t.FormatVersion), count(t.Rows),
+				count(t.DataFiles),
 				size(t.Bytes), strconv.Itoa(t.Snapshots), t.Committed, t.Fault})
 		}
-		return grid(w, []string{"TABLE", "FORMAT", "ROWS", "FILES", "SIZE", "SNAPSHOTS", "COMMITTED", ""}, rows)
+		return grid(w, []string{"TABLE", "FORMAT", "ROWS", "FILES", "SIZE", "SNAPSHOTS", "COMMITTED", ""},
+			rows)
 	})
 	if err == nil && damaged != nil {
 		err = fallsShort(damaged, "'firth verify TABLE' says what is wrong")

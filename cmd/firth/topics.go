@@ -42,8 +42,9 @@ func (p *program) topicsCommand() *cobra.Command {
 		Long: "Lists the topics of every configured cluster with partitions, records, size, retention, the newest\n" +
 			"schema in the registry, and the tables whose specs read them." +
 			exitCodes("listed", "never", "a cluster could not be asked"),
-		Example: example("firth topics", "firth topics events", "firth topics --json | jq '.[] | select(.tables == [])'"),
-		RunE:    func(cmd *cobra.Command, names []string) error { return p.listTopics(cmd.Context(), names) },
+		Example: example("firth topics", "firth topics events",
+			"firth topics --json | jq '.[] | select(.tables == [])'"),
+		RunE: func(cmd *cobra.Command, names []string) error { return p.listTopics(cmd.Context(), names) },
 	}
 }
 
@@ -53,7 +54,8 @@ func (p *program) listTopics(ctx context.Context, names []string) error {
 		return err
 	}
 	if len(c.Clusters) == 0 {
-		return couldNot(fmt.Errorf("%s names no cluster", c.file), "add clusters.default.brokers: [host:9092]")
+		return couldNot(fmt.Errorf("%s names no cluster", c.file),
+			"add clusters.default.brokers: [host:9092]")
 	}
 	// Specs tell who reads a topic; without a folder of specs nobody does.
 	specs, specFault := readSpecs(c.Tables, nil)
@@ -83,14 +85,17 @@ func (p *program) listTopics(ctx context.Context, names []string) error {
 	return p.print(out, func(w io.Writer) error {
 		rows := make([][]string, 0, len(out))
 		for _, t := range out {
-			rows = append(rows, []string{t.Cluster, t.Topic, strconv.Itoa(t.Partitions), count(t.Records), size(t.Bytes),
+			rows = append(rows, []string{t.Cluster, t.Topic, strconv.Itoa(t.Partitions), count(t.Records),
+				size(t.Bytes),
 				orNone(t.Retention), t.Schema, strings.Join(t.Tables, ", ")})
 		}
-		return grid(w, []string{"CLUSTER", "TOPIC", "PARTITIONS", "RECORDS", "SIZE", "RETENTION", "SCHEMA", "TABLES"}, rows)
+		return grid(w, []string{"CLUSTER", "TOPIC", "PARTITIONS", "RECORDS", "SIZE", "RETENTION", "SCHEMA",
+			"TABLES"}, rows)
 	})
 }
 
-func clusterTopics(ctx context.Context, name string, connection source.Connection, names []string) ([]topicReport, error) {
+func clusterTopics(ctx context.Context, name string, connection source.Connection,
+	names []string) ([]topicReport, error) {
 	admin, err := source.OpenAdmin(ctx, connection)
 	if err != nil {
 		return nil, err

@@ -91,10 +91,13 @@ func verifyTable(ctx context.Context, l *lake, t *table.Table, o verifyOptions) 
 func writeProof(w io.Writer, r *verify.Report) error {
 	var rows [][]string
 	for _, t := range r.Partitions {
-		rows = append(rows, []string{t.Topic, strconv.Itoa(int(t.Partition)), count(int64(t.From)), count(int64(t.Next)),
-			count(t.Counts.Inserted), count(t.Counts.DeadLetters), count(t.Counts.Sum() - t.Counts.Inserted - t.Counts.DeadLetters)})
+		rows = append(rows, []string{t.Topic, strconv.Itoa(int(t.Partition)), count(int64(t.From)),
+			count(int64(t.Next)),
+			count(t.Counts.Inserted), count(t.Counts.DeadLetters),
+			count(t.Counts.Sum() - t.Counts.Inserted - t.Counts.DeadLetters)})
 	}
-	if err := grid(w, []string{"TOPIC", "PARTITION", "FROM", "NEXT", "ROWS", "DEAD LETTERS", "OTHER"}, rows); err != nil {
+	if err := grid(w, []string{"TOPIC", "PARTITION", "FROM", "NEXT", "ROWS", "DEAD LETTERS", "OTHER"},
+		rows); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\n%s rows in %s files, %d snapshots, %d gaps, %d overlaps\n", count(r.Files.Rows),

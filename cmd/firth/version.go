@@ -20,9 +20,10 @@ type versionReport struct {
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Long:    "Prints the version, the source revision and the platform." + exitCodes("printed", "never", "usage"),
+		Use:   "version",
+		Short: "Print the version",
+		Long: "Prints the version, the source revision and the platform." + exitCodes("printed", "never",
+			"usage"),
 		Example: example("firth version", "firth version --json"),
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,7 +26,8 @@ import (
 type tableCatalog interface {
 	commit.Catalog
 	CreateNamespace(ctx context.Context, name catalog.Namespace, properties map[string]string) error
-	ListNamespaces(ctx context.Context, parent catalog.Namespace, page catalog.Page) ([]catalog.Namespace, error)
+	ListNamespaces(ctx context.Context, parent catalog.Namespace, page catalog.Page) ([]catalog.Namespace,
+		error)
 	CreateTable(ctx context.Context, ident table.Ident, spec catalog.TableSpec) (*table.Table, error)
 	ListTables(ctx context.Context, namespace catalog.Namespace, page catalog.Page) ([]table.Ident, error)
 }
@@ -104,6 +106,7 @@ func (p *program) open(ctx context.Context, c config) (*lake, error) {
 		return nil, fmt.Errorf("open catalog %s: %w", redacted(c.Catalog.Store), err)
 	}
 	options := catalog.Options{Warehouse: c.Warehouse.Location, Now: p.now, NewID: uuid.New,
+		AllowedLocations: c.allowedLocations(), MakeNamespaces: true,
 		TableProperties: catalog.DefaultTableProperties()}
 	if err := options.Validate(); err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -112,6 +115,26 @@ func (p *program) open(ctx context.Context, c config) (*lake, error) {
 	l.catalog = l.embedded
 	l.close = func() { _ = store.Close() } // everything that was acknowledged is on disk
 	return l, nil
+}
+
+// allowedLocations are the places outside the warehouse where clients may put tables. While the catalog
+// listens on loopback alone, its clients are programs of this machine, and may use their temporary
+// folder, as tests of engines do.
+func (c config) allowedLocations() []string {
+	if c.Catalog.AllowedLocations != nil || !isLoopback(c.Listen.Catalog) {
+		return c.Catalog.AllowedLocations
+	}
+	return []string{os.TempDir()}
+}
+
+// isLoopback says whether a listener's address is reached from this machine only.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func openCatalogStore(ctx context.Context, at string) (*catalog.SQLStore, error) {
@@ -132,7 +155,8 @@ func (l *lake) loadTable(ctx context.Context, name string) (*table.Table, error)
 	}
 	t, err := l.catalog.LoadTable(ctx, ident)
 	if errors.Is(err, table.ErrNotFound) {
-		return nil, couldNot(fmt.Errorf("there is no table %s: %w", name, err), "'firth tables' lists the tables")
+		return nil, couldNot(fmt.Errorf("there is no table %s: %w", name, err),
+			"'firth tables' lists the tables")
 	}
 	return t, err
 }

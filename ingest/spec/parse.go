@@ -75,7 +75,8 @@ func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
 func (s *Size) UnmarshalYAML(n *yaml.Node) error {
 	size, err := ParseSize(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: %q is not a size; write it as 128MiB, 1GB or a number of bytes", n.Line, n.Value)
+		return fmt.Errorf("line %d: %q is not a size; write it as 128MiB, 1GB or a number of bytes", n.Line,
+			n.Value)
 	}
 	*s = size
 	return nil
@@ -92,7 +93,8 @@ func (v *FormatVersion) UnmarshalYAML(n *yaml.Node) error {
 	case "2", "3":
 		*v = FormatVersion(n.Value[0] - '0')
 	default:
-		return fmt.Errorf("line %d: format version %q is not written by firth; write auto, 2 or 3", n.Line, n.Value)
+		return fmt.Errorf("line %d: format version %q is not written by firth; write auto, 2 or 3", n.Line,
+			n.Value)
 	}
 	return nil
 }

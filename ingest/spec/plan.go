@@ -84,7 +84,9 @@ func Diff(s *Spec, current *table.Table) (Plan, error) {
 	}
 	if current == nil {
 		if schema == nil {
-			return plan, fmt.Errorf("%s has no columns: run 'firth infer TOPIC' and put its schema into the spec", s.Name)
+			return plan,
+				fmt.Errorf("%s has no columns: run 'firth infer TOPIC' and put its schema into the spec",
+					s.Name)
 		}
 		return plan, plan.create(s, schema)
 	}
@@ -260,7 +262,8 @@ func (d *differ) sort() {
 		d.plan.reorder = describeSort(have, schema) != describeSort(want, schema)
 	}
 	if d.plan.reorder {
-		d.plan.add(StepEvolve, "sort order", "becomes ["+strings.Join(d.spec.Sort, ", ")+"] for files written from now on", "")
+		d.plan.add(StepEvolve, "sort order", "becomes ["+strings.Join(d.spec.Sort,
+			", ")+"] for files written from now on", "")
 	}
 }
 

@@ -36,7 +36,8 @@ func (d *differ) columns(want *iceberg.Schema) error {
 		d.plan.add(StepEvolve, "column "+strings.Join(p.Path, "."), describeProposal(p), "")
 	}
 	for _, r := range result.Refused {
-		d.plan.add(StepRefuse, "column "+strings.Join(r.Proposal.Path, "."), describeProposal(r.Proposal), r.Reason)
+		d.plan.add(StepRefuse, "column "+strings.Join(r.Proposal.Path, "."), describeProposal(r.Proposal),
+			r.Reason)
 	}
 	for _, c := range difference.Blocking {
 		d.plan.add(StepRefuse, "column "+c.Column, "contradicts the table", c.Reason)
@@ -88,7 +89,8 @@ func (p Plan) Updates(s *Spec, meta icetable.Metadata) ([]icetable.Update, error
 			return nil, err
 		}
 		// -1 stands for the sort order that the same request adds.
-		updates = append(updates, icetable.NewAddSortOrderUpdate(&order), icetable.NewSetDefaultSortOrderUpdate(-1))
+		updates = append(updates, icetable.NewAddSortOrderUpdate(&order),
+			icetable.NewSetDefaultSortOrderUpdate(-1))
 	}
 	if len(p.properties) > 0 {
 		updates = append(updates, icetable.NewSetPropertiesUpdate(p.properties))

@@ -102,11 +102,13 @@ func (s *Spec) PartitionSpec(schema *iceberg.Schema) (iceberg.PartitionSpec, err
 		}
 		name := term.column + term.suffix()
 		if names[name] {
-			return iceberg.PartitionSpec{}, fmt.Errorf("partition term %q names the partition field %s a second time", text, name)
+			return iceberg.PartitionSpec{},
+				fmt.Errorf("partition term %q names the partition field %s a second time", text, name)
 		}
 		names[name] = true
 		if _, ok := schema.FindFieldByName(name); ok && term.suffix() != "" {
-			return iceberg.PartitionSpec{}, fmt.Errorf("partition field %s of term %q has the name of a column", name, text)
+			return iceberg.PartitionSpec{},
+				fmt.Errorf("partition field %s of term %q has the name of a column", name, text)
 		}
 		fields = append(fields, iceberg.PartitionField{SourceIDs: []int{source.ID},
 			FieldID: firstPartitionFieldID + i, Name: name, Transform: term.transform})

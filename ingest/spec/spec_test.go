@@ -89,7 +89,8 @@ func parseAndDescribe(text string) string {
 	fmt.Fprintf(&b, "partition %s\n", describePartition(partition, schema))
 	fmt.Fprintf(&b, "sort %s\n", strings.Join(strings.Fields(order.String()), " "))
 	for _, src := range s.Sources {
-		fmt.Fprintf(&b, "source %s %v %q %s from %s\n", src.Cluster, src.Topics, src.Pattern, src.Format, src.Start)
+		fmt.Fprintf(&b, "source %s %v %q %s from %s\n", src.Cluster, src.Topics, src.Pattern, src.Format,
+			src.Start)
 	}
 	return b.String()
 }
@@ -177,7 +178,8 @@ properties: {owner: data}
 func TestMetadataColumnsKeepTheirDefaultsBesideOthers(t *testing.T) {
 	s, err := Parse("a.yaml", []byte(exampleSpec))
 	require.NoError(t, err)
-	require.Equal(t, MetadataColumns{Topic: true, Partition: true, Offset: true, Timestamp: true, Key: true}, s.Metadata)
+	require.Equal(t, MetadataColumns{Topic: true, Partition: true, Offset: true, Timestamp: true, Key: true},
+		s.Metadata)
 }
 
 func FuzzParse(f *testing.F) {

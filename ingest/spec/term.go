@@ -45,7 +45,8 @@ func parseTerm(text string) (term, error) {
 }
 
 func (t *term) malformed() error {
-	return fmt.Errorf("%q is not a transform of a column: write day(ts), bucket(16, id), truncate(8, url) or a column name", t.text)
+	return fmt.Errorf("%q is not a transform of a column: write day(ts), bucket(16, id), "+
+		"truncate(8, url) or a column name", t.text)
 }
 
 func (t *term) pick(name string, width []string) error {
@@ -64,7 +65,8 @@ func (t *term) pick(name string, width []string) error {
 		return nil
 	}
 	if name != "bucket" && name != "truncate" {
-		return fmt.Errorf("%q: unknown transform %s (known: identity, year, month, day, hour, bucket, truncate, void)", t.text, name)
+		return fmt.Errorf("%q: unknown transform %s (known: identity, year, month, "+
+			"day, hour, bucket, truncate, void)", t.text, name)
 	}
 	if len(width) == 0 {
 		return fmt.Errorf("%q: %s needs a number: write %s(16, %s)", t.text, name, name, t.column)
@@ -125,9 +127,11 @@ func parseSortTerm(text string) (icetable.SortField, term, error) {
 	original := strings.Join(strings.Fields(text), " ")[:len(rest)]
 	t, err := parseTerm(original)
 	if err != nil {
-		return icetable.SortField{}, term{}, fmt.Errorf("sort term %q: write it as \"ts desc nulls last\": %w", text, err)
+		return icetable.SortField{}, term{},
+			fmt.Errorf("sort term %q: write it as \"ts desc nulls last\": %w", text, err)
 	}
-	field := icetable.SortField{Transform: t.transform, Direction: icetable.SortASC, NullOrder: icetable.NullsFirst}
+	field := icetable.SortField{Transform: t.transform, Direction: icetable.SortASC,
+		NullOrder: icetable.NullsFirst}
 	if desc {
 		field.Direction, field.NullOrder = icetable.SortDESC, icetable.NullsLast
 	}

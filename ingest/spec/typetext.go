@@ -42,7 +42,8 @@ func FormatType(t iceberg.Type) string {
 	case *iceberg.ListType:
 		return "list<" + formatRequired(t.ElementRequired) + FormatType(t.Element) + ">"
 	case *iceberg.MapType:
-		return "map<" + FormatType(t.KeyType) + ", " + formatRequired(t.ValueRequired) + FormatType(t.ValueType) + ">"
+		return "map<" + FormatType(t.KeyType) + ", " + formatRequired(t.ValueRequired) +
+			FormatType(t.ValueType) + ">"
 	case iceberg.FixedType:
 		return "fixed(" + strconv.Itoa(t.Len()) + ")"
 	}

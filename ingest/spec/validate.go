@@ -70,11 +70,13 @@ func (c *check) name() {
 	}
 	for _, level := range ident {
 		if !levelName.MatchString(level) || len(level) > 128 {
-			c.fault("name", "use letters, digits, _ and -, at most 128 of them", "level %q is not a name that every engine takes", level)
+			c.fault("name", "use letters, digits, _ and -, at most 128 of them",
+				"level %q is not a name that every engine takes", level)
 		}
 	}
 	if strings.HasSuffix(c.spec.Name, deadLetterSuffix) {
-		c.fault("name", "choose another name", "names that end in %s belong to dead-letter tables", deadLetterSuffix)
+		c.fault("name", "choose another name", "names that end in %s belong to dead-letter tables",
+			deadLetterSuffix)
 	}
 }
 
@@ -93,7 +95,8 @@ func (c *check) columns() {
 		for _, name := range append([]string{col.Name}, col.Previous...) {
 			folded := strings.ToLower(name)
 			if other, ok := taken[folded]; ok {
-				c.fault(key, "names of columns differ in more than case", "name %q is used already, by column %s", name, other)
+				c.fault(key, "names of columns differ in more than case",
+					"name %q is used already, by column %s", name, other)
 			}
 			taken[folded] = col.Name
 		}
@@ -106,9 +109,11 @@ func (c *check) column(key string, col Column) {
 		c.fault(key, "write name: and type:", "column has no name")
 		return
 	case !utf8.ValidString(col.Name) || strings.ContainsAny(col.Name, ".\x00"):
-		c.fault(key+".name", "use path: to reach into the record", "column name %q holds a dot or a control character", col.Name)
+		c.fault(key+".name", "use path: to reach into the record",
+			"column name %q holds a dot or a control character", col.Name)
 	case strings.HasPrefix(col.Name, metadataPrefix):
-		c.fault(key+".name", "see metadata_columns", "names that begin with %s are the metadata columns", metadataPrefix)
+		c.fault(key+".name", "see metadata_columns", "names that begin with %s are the metadata columns",
+			metadataPrefix)
 	}
 	if col.Type == "" {
 		c.fault(key, "write type:", "column %s has no type", col.Name)
@@ -151,7 +156,8 @@ func (c *check) sources() {
 		key := "sources[" + strconv.Itoa(i) + "]"
 		c.topics(key, src)
 		if !slices.Contains(recordFormats, src.Format) {
-			c.fault(key+".format", "write one of "+strings.Join(recordFormats, ", "), "unknown format %q", src.Format)
+			c.fault(key+".format", "write one of "+strings.Join(recordFormats, ", "), "unknown format %q",
+				src.Format)
 		}
 		if src.Envelope != "none" {
 			c.fault(key+".envelope", "write none, and give columns a path: into the envelope",
@@ -187,7 +193,8 @@ func (c *check) topics(key string, src Source) {
 	}
 	for i, topic := range src.Topics {
 		if !topicName.MatchString(topic) || topic == "." || topic == ".." {
-			c.fault(key+".topics["+strconv.Itoa(i)+"]", "use letters, digits, ., _ and -; a regular expression belongs under pattern:",
+			c.fault(key+".topics["+strconv.Itoa(i)+"]",
+				"use letters, digits, ., _ and -; a regular expression belongs under pattern:",
 				"%q is not a topic name", topic)
 		}
 	}
@@ -196,7 +203,8 @@ func (c *check) topics(key string, src Source) {
 func (c *check) freshness() {
 	f := c.spec.Freshness
 	if d := time.Duration(f.Interval); d < intervalMin || d > intervalMax {
-		c.fault("freshness.interval", fmt.Sprintf("write %v to %v", intervalMin, intervalMax), "%v is out of range", f.Interval)
+		c.fault("freshness.interval", fmt.Sprintf("write %v to %v", intervalMin, intervalMax),
+			"%v is out of range", f.Interval)
 	}
 	if f.Rows < 1 {
 		c.fault("freshness.rows", "write a number from 1 up", "%d is out of range", f.Rows)
@@ -219,13 +227,15 @@ func (c *check) policies() {
 		{"unknown_fields", e.UnknownFields, []Action{Ignore, Evolve, DeadLetter}},
 	} {
 		if !slices.Contains(p.allowed, p.action) {
-			c.fault("evolution."+p.key, fmt.Sprintf("write one of %v", p.allowed), "unknown action %q", p.action)
+			c.fault("evolution."+p.key, fmt.Sprintf("write one of %v", p.allowed), "unknown action %q",
+				p.action)
 		}
 	}
 	d := c.spec.DeadLetters
 	policies := []Policy{Quarantine, Skip, Suspend}
 	if !slices.Contains(policies, d.Default) {
-		c.fault("dead_letters.default", fmt.Sprintf("write one of %v", policies), "unknown policy %q", d.Default)
+		c.fault("dead_letters.default", fmt.Sprintf("write one of %v", policies), "unknown policy %q",
+			d.Default)
 	}
 	for class, policy := range d.Classes {
 		key := "dead_letters.classes." + string(class)
@@ -237,7 +247,8 @@ func (c *check) policies() {
 		}
 	}
 	if !(d.Budget.Ratio >= 0 && d.Budget.Ratio <= 1) { // written so that NaN fails
-		c.fault("dead_letters.budget.ratio", "write a fraction such as 0.001", "%v is not between 0 and 1", d.Budget.Ratio)
+		c.fault("dead_letters.budget.ratio", "write a fraction such as 0.001", "%v is not between 0 and 1",
+			d.Budget.Ratio)
 	}
 	if w := time.Duration(d.Budget.Window); w < time.Second || w > 24*time.Hour {
 		c.fault("dead_letters.budget.window", "write 1s to 24h", "%v is out of range", d.Budget.Window)
@@ -263,7 +274,8 @@ func (c *check) rest() {
 			"nanosecond columns (%s) need format version 3", strings.Join(names, ", "))
 	}
 	if s.ReaderProfile == "wide" && s.Version() == 3 {
-		c.fault("reader_profile", "write format_version: 2", "wide is for engines that read format version 2 only")
+		c.fault("reader_profile", "write format_version: 2",
+			"wide is for engines that read format version 2 only")
 	}
 	for name := range s.Properties {
 		if strings.HasPrefix(name, "firth.") || name == "format-version" {
