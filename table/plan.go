@@ -33,13 +33,13 @@ func plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Tas
 		return nil, err
 	}
 	p := planner{meta: t.Metadata(), store: store}
-	if p.template, err = newTemplate(schema, scan); err != nil {
-		return nil, err
-	}
 	if scan.Filter != nil {
 		if p.prune, err = filter.Bind(scan.Filter, schema); err != nil {
 			return nil, err
 		}
+	}
+	if p.template, err = newTemplate(schema, scan, p.prune); err != nil {
+		return nil, err
 	}
 	p.template.NameMapping = p.meta.NameMapping()
 	if snapshot == nil {
@@ -57,20 +57,16 @@ func plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Tas
 }
 
 // newTemplate is the part that is the same in all tasks of the scan.
-func newTemplate(schema *iceberg.Schema, scan Scan) (Task, error) {
+func newTemplate(schema *iceberg.Schema, scan Scan, prune *filter.Bound) (Task, error) {
 	projected, err := project(schema, scan.Columns)
 	if err != nil {
 		return Task{}, err
 	}
 	template := Task{Schema: projected}
-	if scan.Filter == nil {
+	if prune == nil {
 		return template, nil
 	}
-	bound, err := filter.Bind(scan.Filter, schema)
-	if err != nil {
-		return Task{}, err
-	}
-	template.wide = withFilterColumns(schema, projected, bound)
+	template.wide = withFilterColumns(schema, projected, prune)
 	template.rows, err = filter.Bind(scan.Filter, template.wide)
 	return template, err
 }

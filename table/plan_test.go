@@ -82,7 +82,7 @@ func TestPruningChangesNoResult(t *testing.T) {
 
 // partitionOf is the partition value of an id.
 func partitionOf(transform iceberg.Transform, id int, promoted bool) any {
-	var source iceberg.Literal = iceberg.NewLiteral(int32(id))
+	source := iceberg.NewLiteral(int32(id))
 	if promoted {
 		source = iceberg.NewLiteral(int64(id))
 	}

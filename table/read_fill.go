@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/compute"
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 )
@@ -60,8 +59,7 @@ func appender(to arrow.DataType, field iceberg.NestedField) (func(array.Builder)
 		return bytesAppender(to, field, v[:])
 	case iceberg.Decimal:
 		if to.ID() == arrow.DECIMAL128 {
-			num := decimal128.Num(v.Val)
-			return func(b array.Builder) { b.(*array.Decimal128Builder).Append(num) }, nil
+			return func(b array.Builder) { b.(*array.Decimal128Builder).Append(v.Val) }, nil
 		}
 	case float32:
 		return floatAppender(to, field, float64(v))

@@ -229,10 +229,10 @@ func TestReadReportsDamage(t *testing.T) {
 	tasks, err := table.Plan(t.Context(), l.table(), l.store, table.Scan{})
 	require.NoError(t, err)
 	counted := objstore.NewFaulty(l.store, nil)
-	l.store, counted = counted, nil
+	l.store = counted
 	_, err = l.readTasks(tasks)
 	require.NoError(t, err)
-	ops := l.store.(*objstore.Faulty).Ops()
+	ops := counted.Ops()
 	inner := newStoreOf(t, l)
 	for n := range ops {
 		for _, kind := range []objstore.FaultKind{

@@ -172,9 +172,9 @@ func nativeValue(native any) (value, bool) {
 	case iceberg.TimestampNano:
 		return value{whole: int64(v)}, true
 	case iceberg.Decimal:
-		return value{decimal: decimal128.Num(v.Val)}, true
+		return value{decimal: v.Val}, true
 	case iceberg.DecimalLiteral:
-		return value{decimal: decimal128.Num(v.Val)}, true
+		return value{decimal: v.Val}, true
 	case string:
 		return value{text: v}, true
 	case []byte:

@@ -196,7 +196,7 @@ func (l *Local) writeFile(ctx context.Context, name string, body io.Reader) (fs.
 }
 
 // publish gives the finished file its name, in one step.
-func (l *Local) publish(temporary, name string, opts PutOptions) error {
+func (l *Local) publish(temporary, name string, opts PutOptions) (err error) {
 	if opts.IfAbsent {
 		return l.files.Link(temporary, name)
 	}
@@ -207,7 +207,7 @@ func (l *Local) publish(temporary, name string, opts PutOptions) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close() // ends the lock; opened for reading, so nothing can be lost
+	defer func() { err = errors.Join(err, folder.Close()) }() // which ends the lock
 	if err := lockFile(folder); err != nil {
 		return err
 	}

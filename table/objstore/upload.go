@@ -126,7 +126,9 @@ func (u *Upload) Abort() {
 	u.buffer = nil
 	if u.stream != nil {
 		_ = u.stream.pipe.CloseWithError(errUploadAborted) // always nil
-		<-u.stream.result                                  // an error is what was asked for
+		if err := <-u.stream.result; u.err == nil {
+			u.err = err
+		}
 	}
 	if u.err == nil {
 		u.err = errUploadAborted

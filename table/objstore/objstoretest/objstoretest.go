@@ -333,7 +333,9 @@ func listIsOrderedAndByPrefix(t *testing.T, s Subject) {
 func listStopsEarly(t *testing.T, s Subject) {
 	put(t, s, "/a", "x")
 	put(t, s, "/b", "x")
-	for range s.Store.List(t.Context(), s.Root+"/") {
+	for object, err := range s.Store.List(t.Context(), s.Root+"/") {
+		require.NoError(t, err)
+		require.Equal(t, s.Root+"/a", object.Location)
 		break
 	}
 }
