@@ -276,17 +276,17 @@ func TestBadSurroundingsAreToldWithTheirRemedy(t *testing.T) {
 		"no specs": {config: "tables: elsewhere", want: []string{"elsewhere", "firth infer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			require.NoError(t, os.CopyFS(dir, os.DirFS(f.dir)))
-			config, err := os.ReadFile(f.config)
-			require.NoError(t, err)
-			if c.config != "" {
-				config = []byte(c.config + "\ncatalog: {store: " + filepath.Join(f.dir, "catalog.db") + "}\n")
+			text := c.config
+			if text == "" {
+				text = `clusters: {default: {brokers: ["` + f.broker.Connection().Brokers[0] + `"]}}`
 			}
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(filepath.Join(dir, "tables"), os.DirFS(filepath.Join(f.dir, "tables"))))
+			path := write(t, dir, "firth.yaml", text+"\ncatalog: {store: "+filepath.Join(f.dir, "catalog.db")+
+				"}\nwarehouse: {location: "+filepath.Join(f.dir, "warehouse")+"}\n")
 			if c.spec != "" {
 				write(t, dir, "tables/events.yaml", c.spec)
 			}
-			path := write(t, dir, "firth.yaml", string(config))
 			out := firth(t, "run", "-c", path)
 			require.Equal(t, exitCouldNot, out.code, out.stderr)
 			for _, want := range c.want {
