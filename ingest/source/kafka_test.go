@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -297,4 +298,42 @@ func TestEmbeddedBrokerKeepsDataAndIdentity(t *testing.T) {
 	require.Equal(t, was[0].ID, is[0].ID)
 	require.Equal(t, int64(5), is[0].Records())
 	require.Positive(t, is[0].Bytes())
+}
+
+func TestAMemberThatWasPutOutLosesItsPartitionsAndComesBack(t *testing.T) {
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 2}})
+	produce(t, broker, "events", 0, numbered(0, 5)...)
+	r := newReader(openKafka(t, broker, func(o *KafkaOptions) { o.InstanceID = "one" }))
+	r.until(t, func() bool { return r.count() == 5 })
+	leave := kadm.LeaveGroup("g").Reason("session expired").InstanceIDs("one")
+	_, err := openAdmin(t, broker).admin.LeaveGroup(t.Context(), leave)
+	require.NoError(t, err)
+	r.want[0] = 5
+	r.until(t, func() bool { return len(r.lost) == 2 })
+	produce(t, broker, "events", 0, numbered(5, 8)...)
+	r.until(t, func() bool { return r.count() == 8 })
+}
+
+func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Connection().Brokers...), kgo.TransactionalID("t"))
+	require.NoError(t, err)
+	defer client.Close()
+	for value, outcome := range map[string]kgo.TransactionEndTry{"kept": kgo.TryCommit, "aborted": kgo.TryAbort} {
+		require.NoError(t, client.BeginTransaction())
+		record := &kgo.Record{Topic: "events", Value: []byte(value)}
+		require.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
+		require.NoError(t, client.EndTransaction(t.Context(), outcome))
+	}
+	r := newReader(openKafka(t, broker, nil))
+	// Two records and two markers: the chunks cover them all, so the position gets to the end.
+	r.until(t, func() bool {
+		for _, next := range r.next {
+			return next == 4
+		}
+		return false
+	})
+	for _, values := range r.values {
+		require.Equal(t, []string{"kept"}, values)
+	}
 }

@@ -58,7 +58,7 @@ type KafkaOptions struct {
 	// MetadataInterval is how often new topics, new partitions and re-created topics are looked
 	// for; 0 means 30 s.
 	MetadataInterval time.Duration
-	// FetchBytesMax bounds one answer of one broker, compressed; 0 means 16 MiB.
+	// FetchBytesMax bounds one answer of one broker, compressed; 0 means 4 MiB.
 	FetchBytesMax int32
 	Logger        *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -66,10 +66,11 @@ type KafkaOptions struct {
 }
 
 // Bounds and periods. A fetch answer is at most fetchBytesMax, one is in hand and one is buffered per
-// broker. A record of 50 MB must still pass, so the largest answer is well above that.
+// broker; a million small records compress to 16 MiB and take 500 MB when they are unpacked, so it is
+// kept small. A record of 50 MB must still pass, so the largest answer is well above that.
 const (
-	fetchBytesMax      = 16 << 20
-	partitionBytesMax  = 4 << 20
+	fetchBytesMax      = 4 << 20
+	partitionBytesMax  = 1 << 20
 	answerBytesMax     = 256 << 20
 	decompressBytesMax = 512 << 20
 	recordsPerPoll     = 64 << 10

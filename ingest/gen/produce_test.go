@@ -1,0 +1,33 @@
+package gen
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/ingest/source"
+)
+
+func TestProduceSpreadsRowsAsTotalsSay(t *testing.T) {
+	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
+	require.NoError(t, err)
+	defer broker.Close()
+	g := newGenerator(t, "events10", JSON)
+	var shown int64
+	totals, err := Produce(t.Context(), broker.Connection(), "events", g, Run{
+		From: 100, Rows: 5_000, Progress: func(rows int64) { shown = rows },
+	})
+	require.NoError(t, err)
+	require.Equal(t, int64(5_000), totals.Rows)
+	require.Equal(t, int64(5_000), shown)
+	admin, err := source.OpenAdmin(t.Context(), broker.Connection())
+	require.NoError(t, err)
+	defer admin.Close()
+	topics, err := admin.Topics(t.Context(), "events")
+	require.NoError(t, err)
+	for _, p := range topics[0].Partitions {
+		require.Equal(t, totals.Partitions[p.Partition].Rows, int64(p.End-p.First))
+	}
+	_, err = Produce(t.Context(), broker.Connection(), "nowhere", g, Run{Rows: 1})
+	require.ErrorContains(t, err, "create the topic first")
+}
