@@ -213,6 +213,7 @@ func (g *Ingester) outOfRange(ctx context.Context, e *source.OutOfRangeError) {
 			mine := *e
 			mine.Wanted = next
 			t.stop(ctx, &LossError{Table: t.name, Range: &mine})
+			t.lookAt = g.opts.Now().Add(t.interval())
 			continue
 		}
 		g.router.set(t, commit.Position{e.TopicPartition: next})

@@ -26,6 +26,10 @@ func (g *Ingester) tick(ctx context.Context) {
 		if t.state == StateStandby && reached(t.lookAt, now) {
 			g.look(ctx, t)
 		}
+		var loss *LossError
+		if t.state == StateStopped && reached(t.lookAt, now) && errors.As(t.stopped, &loss) {
+			g.recheck(ctx, t, loss)
+		}
 		if t.due(now) {
 			t.cut(ctx)
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
@@ -39,7 +40,7 @@ func (g *Ingester) follow(ctx context.Context, t *tableState, p *portion) {
 				"proposals", key)
 			t.refused[key] = true
 			if id := p.evolution.SchemaID; id != 0 {
-				t.refusedIDs[id] = "the table may not follow: " + key
+				t.refusedIDs[id] = refusedReason(key)
 				if err := g.regroup(ctx); err != nil {
 					t.pause(err)
 					return
@@ -88,42 +89,63 @@ func (g *Ingester) decodeFor(ctx context.Context, t *tableState, p *portion) *po
 	return u.portions[0]
 }
 
+func refusedReason(key string) string { return "the table may not follow: " + key }
+
 // refuse takes a chunk of which some records are ahead of the table, one record at a time: those are
 // bad records of class schema_changed, the others are as good as ever.
 func (g *Ingester) refuse(ctx context.Context, t *tableState, p *portion) {
-	for i := range p.chunk.Records {
-		r := &p.chunk.Records[i]
-		if r.Offset < p.part.From {
-			continue
-		}
-		piece := *p.chunk
-		piece.From, piece.Next = t.next[p.chunk.TopicPartition], r.Offset+1
-		if i == len(p.chunk.Records)-1 {
-			piece.Next = p.chunk.Next
-		}
-		piece.Records = p.chunk.Records[i : i+1]
-		u := &unit{chunk: piece, wants: []want{g.router.member(t, piece.From)}}
-		g.worker.work(ctx, u)
-		one := u.portions[0]
-		if one.evolution != nil && t.refused[evolutionKey(one.evolution)] {
-			g.refuseRecord(one, r)
-		}
+	id := p.chunk.TopicPartition
+	member := func(from commit.Offset) want { return g.router.member(t, from) }
+	for one := range g.worker.oneByOne(ctx, p, member, t.refused) {
+		next := one.part.Next
 		t.take(ctx, one)
-		if t.next[piece.TopicPartition] != piece.Next {
+		if t.next[id] != next {
 			return // paused, stopped or dropped: the rest comes again
 		}
 	}
 }
 
+// oneByOne yields portions of one record each, which together are p's chunk from p's first offset on. A
+// record that asks for a refused evolution is a bad record.
+func (w *worker) oneByOne(
+	ctx context.Context, p *portion, member func(from commit.Offset) want, refused map[string]bool,
+) iter.Seq[*portion] {
+	return func(yield func(*portion) bool) {
+		from := p.part.From
+		for i := range p.chunk.Records {
+			r := &p.chunk.Records[i]
+			if r.Offset < from {
+				continue
+			}
+			piece := *p.chunk
+			piece.From, piece.Next = from, r.Offset+1
+			if i == len(p.chunk.Records)-1 {
+				piece.Next = p.chunk.Next
+			}
+			piece.Records = p.chunk.Records[i : i+1]
+			u := &unit{chunk: piece, wants: []want{member(from)}}
+			w.work(ctx, u)
+			one := u.portions[0]
+			if one.evolution != nil && refused[evolutionKey(one.evolution)] {
+				w.refuseRecord(one, r)
+			}
+			if !yield(one) {
+				return
+			}
+			from = piece.Next
+		}
+	}
+}
+
 // refuseRecord turns a portion of one record that could not be decoded into a bad record.
-func (g *Ingester) refuseRecord(p *portion, r *source.Record) {
+func (w *worker) refuseRecord(p *portion, r *source.Record) {
 	message := "written with a schema that the table may not follow: " + evolutionKey(p.evolution)
 	failure := decode.Failure{
 		Class: decode.ClassSchemaChanged, Message: message, SchemaID: p.evolution.SchemaID,
 	}
 	p.evolution, p.err = nil, nil
 	p.part.Counts = commit.Counts{}
-	g.worker.refuse(p, r, &failure)
+	w.refuse(p, r, &failure)
 	p.newest = r.Timestamp
 	p.part.Counts.Absent = int64(p.part.Next-p.part.From) - p.part.Counts.Sum()
 }

@@ -200,6 +200,14 @@ func TestLostOffsetsStopTheTableAndNoOther(t *testing.T) {
 	require.Contains(t, tables[0].Trouble, "firth accept-loss db.behind")
 	require.Equal(t, int64(10), tables[1].Committed.Inserted)
 	w.requireIDs(behind, 10)
+
+	operator := w.options(behind, "g").Committer.(*commit.Committer)
+	_, err := operator.AcceptLoss(t.Context(), w.log.TopicPartition("events", 0), 10, 20)
+	require.NoError(t, err)
+	w.steps(g, 40)
+	require.Equal(t, StateActive, g.Progress().Tables[0].State)
+	covered := w.check(behind).Covered[w.log.TopicPartition("events", 0)]
+	require.Equal(t, commit.Counts{Inserted: 20, Lost: 10}, covered.Counts)
 	g.Close(t.Context())
 }
 

@@ -62,3 +62,24 @@ func (g *Ingester) look(ctx context.Context, t *tableState) {
 	t.healthy()
 	g.place(ctx, t)
 }
+
+// recheck lets a table that stopped for lost offsets go on once a person has accepted the loss.
+func (g *Ingester) recheck(ctx context.Context, t *tableState, loss *LossError) {
+	t.lookAt = g.opts.Now().Add(max(t.interval(), time.Second))
+	if t.filling != nil || t.committing != nil {
+		return
+	}
+	if err := t.opts.Committer.Refresh(ctx); err != nil {
+		t.log.Warn("look whether lost offsets were accepted", "err", err)
+		return
+	}
+	if t.opts.Committer.Position()[loss.Range.TopicPartition] == loss.Range.Wanted {
+		return
+	}
+	t.log.Info("loss was accepted: reading on", "topic_partition", loss.Range.TopicPartition.String())
+	t.state, t.stopped = StateActive, nil
+	t.lookAt = time.Time{}
+	t.healthy()
+	clear(t.next)
+	g.place(ctx, t)
+}

@@ -265,7 +265,8 @@ func (t *tableState) followTable(ctx context.Context) {
 	}
 	t.version++
 	if err := t.ingester.regroup(ctx); err != nil {
-		t.stop(ctx, fmt.Errorf("table %s has a schema that its spec does not fit: %w: `firth plan` says what to do", t, err))
+		t.stop(ctx, fmt.Errorf("table %s has a schema that its spec does not fit: %w: "+
+			"`firth plan` says what to do", t, err))
 		return
 	}
 	t.log.Info("table has a new schema", "schema_id", t.shape.schema.ID)

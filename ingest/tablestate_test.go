@@ -127,7 +127,7 @@ func (c *chaos) step() {
 }
 
 func TestRandomFaultsLoseAndDoubleNothing(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t)
 			c := &chaos{world: w, random: rand.New(rand.NewPCG(seed, 1))}

@@ -126,6 +126,9 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	warnings := k.checkTopics(ctx)
 	pollCtx, cancel := k.pollContext(ctx)
 	defer cancel()
+	// An idle log must not keep Poll from looking at the topics.
+	pollCtx, stop := context.WithTimeout(pollCtx, max(k.nextCheck.Sub(k.opts.Now()), time.Millisecond))
+	defer stop()
 	fetches := k.client.PollRecords(pollCtx, recordsPerPoll)
 	if fetches.IsClientClosed() {
 		return Event{}, ErrClosed
@@ -267,7 +270,11 @@ func joinChunks(chunks []Chunk) []Chunk {
 
 // addFailure sorts an error of a fetch into what the caller must act on and what is retried.
 func (k *Kafka) addFailure(ctx context.Context, event *Event, ftp kgo.FetchTopicPartition) {
-	if ctxErr := context.Cause(ctx); ctxErr != nil || errors.Is(ftp.Err, context.Canceled) {
+	if errors.Is(ftp.Err, context.Canceled) || errors.Is(ftp.Err, context.DeadlineExceeded) {
+		return // Poll was woken
+	}
+	if ftp.Topic == "" { // of the client or the group as a whole
+		event.Warnings = append(event.Warnings, connectionError(ftp.Err))
 		return
 	}
 	var dataLoss *kgo.ErrDataLoss

@@ -239,6 +239,20 @@ func TestARecreatedTopicIsAnotherTopic(t *testing.T) {
 	require.NotEmpty(t, r.lost)
 }
 
+func TestAnIdlePollStillSeesThatATopicIsGone(t *testing.T) {
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
+	r := newReader(openKafka(t, broker, nil))
+	r.until(t, func() bool { return len(r.next) == 1 })
+	_, err := openAdmin(t, broker).admin.DeleteTopic(t.Context(), "events")
+	require.NoError(t, err)
+	for len(r.warnings) == 0 {
+		event, err := r.k.Poll(t.Context()) // without a deadline
+		require.NoError(t, err)
+		r.warnings = append(r.warnings, event.Warnings...)
+	}
+	require.ErrorContains(t, errors.Join(r.warnings...), "no topic events")
+}
+
 func TestPartitionsMoveBetweenMembersWithoutGapOrRepeat(t *testing.T) {
 	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 4}})
 	for p := range int32(4) {

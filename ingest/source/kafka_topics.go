@@ -94,6 +94,8 @@ func (k *Kafka) checkTopics(ctx context.Context) []error {
 	if len(topics) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	d, err := describeWith(ctx, k.admin, topics)
 	var missing *MissingTopicError
 	if err != nil && !errors.As(err, &missing) {

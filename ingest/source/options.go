@@ -73,12 +73,13 @@ const (
 	partitionBytesMax  = 1 << 20
 	answerBytesMax     = 256 << 20
 	decompressBytesMax = 512 << 20
-	recordsPerPoll     = 64 << 10
+	recordsPerPoll     = 32 << 10
 	sessionTimeout     = 10 * time.Second
 	metadataInterval   = 30 * time.Second
 	fetchWaitMax       = 500 * time.Millisecond
 	dialTimeout        = 10 * time.Second
 	requestTimeout     = 15 * time.Second
+	checkTimeout       = 5 * time.Second
 )
 
 func (o *KafkaOptions) fill() error {

@@ -32,7 +32,7 @@ type Chunk struct {
 }
 
 // Source is a log as ingest needs it: topic partitions come and go, records arrive in offset order.
-// Poll, Seek, Resolve and Close are called by one goroutine, Ack by any.
+// Poll, Seek and Close are called by one goroutine, Resolve and Ack by any.
 type Source interface {
 	// Poll waits for something to happen and returns it. When ctx ends it returns an empty
 	// event and no error: an error means that the source is of no more use.
