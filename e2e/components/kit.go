@@ -2,6 +2,7 @@ package components
 
 import (
 	"context"
+	_ "embed" // the source of the kit's subclass
 	"encoding/xml"
 	"fmt"
 	"os"
@@ -18,6 +19,8 @@ type KitOptions struct {
 	Warehouse string
 	// S3 is the store's endpoint; empty for a local warehouse.
 	S3 string
+	// Widened turns on nested namespaces and names with slashes, which have no property.
+	Widened bool
 	// Properties are further properties of the kit ("rck.requires-namespace-create=true").
 	Properties []string
 }
@@ -71,6 +74,14 @@ func (l *Lab) Kit(ctx context.Context, name string, opts KitOptions) (KitResult,
 		properties = append(properties, "s3.endpoint="+opts.S3, "s3.path-style-access=true",
 			"s3.access-key-id="+AccessKey, "s3.secret-access-key="+SecretKey)
 	}
+	suite := "org.apache.iceberg.rest.RESTCompatibilityKitCatalogTests"
+	if opts.Widened {
+		if err := widen(ctx, dir, strings.Join(append(classpath, console), ":")); err != nil {
+			return KitResult{}, err
+		}
+		classpath = append([]string{dir}, classpath...)
+		suite = "org.apache.iceberg.rest.WidenedCatalogTests"
+	}
 	args := []string{"-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
 		"-Djava.io.tmpdir=" + filepath.Join(dir, "tmp")}
 	for _, p := range properties {
@@ -78,7 +89,7 @@ func (l *Lab) Kit(ctx context.Context, name string, opts KitOptions) (KitResult,
 	}
 	args = append(args, "-jar", console, "execute", "-cp", strings.Join(classpath, ":"),
 		"--config", "rck.local=false",
-		"--select-class", "org.apache.iceberg.rest.RESTCompatibilityKitCatalogTests",
+		"--select-class", suite,
 		"--select-class", "org.apache.iceberg.rest.RESTCompatibilityKitViewCatalogTests",
 		"--details=summary", "--disable-banner", "--reports-dir", dir)
 	cmd := exec.CommandContext(ctx, "java", args...)
@@ -89,6 +100,22 @@ func (l *Lab) Kit(ctx context.Context, name string, opts KitOptions) (KitResult,
 		return KitResult{}, fmt.Errorf("run the kit: %w: %w\n%s", runErr, err, out)
 	}
 	return parseKit(text)
+}
+
+//go:embed WidenedCatalogTests.java
+var widenedSource []byte
+
+// widen compiles the subclass of the kit's tests into dir.
+func widen(ctx context.Context, dir, classpath string) error {
+	source := filepath.Join(dir, "WidenedCatalogTests.java")
+	if err := os.WriteFile(source, widenedSource, 0o644); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "javac", "-nowarn", "-cp", classpath, "-d", dir, source).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("compile %s: %w\n%s", source, err, out)
+	}
+	return nil
 }
 
 func parseKit(text []byte) (KitResult, error) {

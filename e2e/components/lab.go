@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -19,7 +20,9 @@ type Lab struct {
 	// Cache is where e2e/install.sh put the components.
 	Cache string
 	// Dir holds data and logs of this run.
-	Dir       string
+	Dir string
+
+	mu        sync.Mutex
 	processes []*Process
 }
 
@@ -42,8 +45,12 @@ func NewLab(dir string) (*Lab, error) {
 
 // Stop ends every process that still runs, newest first.
 func (l *Lab) Stop() {
-	for i := len(l.processes) - 1; i >= 0; i-- {
-		l.processes[i].Stop()
+	l.mu.Lock()
+	processes := l.processes
+	l.processes = nil
+	l.mu.Unlock()
+	for i := len(processes) - 1; i >= 0; i-- {
+		processes[i].Stop()
 	}
 }
 
@@ -84,7 +91,9 @@ func (l *Lab) Start(ctx context.Context, c Command) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
+	l.mu.Lock()
 	l.processes = append(l.processes, p)
+	l.mu.Unlock()
 	go func() {
 		_ = p.cmd.Wait() // how it ended is told by the log
 		close(p.done)

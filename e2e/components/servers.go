@@ -112,34 +112,14 @@ func (l *Lab) Postgres(ctx context.Context) (*Postgres, error) {
 	return &Postgres{Process: p, DSN: fmt.Sprintf("postgres://firth@127.0.0.1:%d/firth?sslmode=disable", port)}, err
 }
 
-// Toxiproxy stands between a client and a server and breaks what passes.
-type Toxiproxy struct {
-	*Process
-	API string
-}
-
-// Toxiproxy starts the proxy server; Proxy of its API adds proxies.
-func (l *Lab) Toxiproxy(ctx context.Context) (*Toxiproxy, error) {
-	port, err := FreePort()
-	if err != nil {
-		return nil, err
-	}
-	api := fmt.Sprintf("http://127.0.0.1:%d", port)
-	p, err := l.Start(ctx, Command{
-		Name: "toxiproxy", Path: filepath.Join(l.Cache, "bin", "toxiproxy"),
-		Args: []string{"-host", "127.0.0.1", "-port", fmt.Sprint(port)}, Ready: Answers(api + "/version"),
-	})
-	return &Toxiproxy{Process: p, API: api}, err
-}
-
 // Trino is a query engine with one catalog, "lake".
 type Trino struct {
 	*Process
 	Port int
 }
 
-// Trino starts a server whose catalog lake has the given properties.
-func (l *Lab) Trino(ctx context.Context, lake map[string]string) (*Trino, error) {
+// Trino starts a server whose catalog lake is the one that reader names.
+func (l *Lab) Trino(ctx context.Context, reader Reader) (*Trino, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -147,7 +127,7 @@ func (l *Lab) Trino(ctx context.Context, lake map[string]string) (*Trino, error)
 	etc := filepath.Join(l.Dir, "trino", "etc")
 	home := filepath.Join(l.Cache, "trino")
 	var catalog strings.Builder
-	for name, value := range lake {
+	for name, value := range reader.trinoProperties() {
 		fmt.Fprintf(&catalog, "%s=%s\n", name, value)
 	}
 	config := fmt.Sprintf(`node.id=firth

@@ -1,0 +1,86 @@
+package components
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Reader says where a program of e2e/readers finds the tables that it reads.
+type Reader struct {
+	// Programs is the folder of the programs.
+	Programs string
+	// Catalog is the address of the REST catalog, Token its bearer token when it wants one.
+	Catalog, Token string
+	// S3 is the store's endpoint; empty for a local warehouse.
+	S3 string
+	// Trino is the port of a server with the same catalog.
+	Trino int
+}
+
+// Question is what a program is asked.
+type Question struct {
+	// Program is the name of the program: "spark_reader", "duckdb_rows".
+	Program string
+	Tables  []string
+	// Select and Where are for the programs that read rows.
+	Select, Where string
+	// Before are statements that Spark runs first, separated by semicolons.
+	Before string
+}
+
+// Ask runs a program and decodes what it prints into answer.
+func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
+	venv := "py-iceberg" // which has Trino's client too
+	switch engine, _, _ := strings.Cut(q.Program, "_"); engine {
+	case "spark", "duckdb":
+		venv = "py-" + engine
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(l.Cache, venv, "bin", "python"),
+		filepath.Join(r.Programs, q.Program+".py"))
+	cmd.Env = append(os.Environ(), "FIRTH_CATALOG="+r.Catalog, "FIRTH_TOKEN="+r.Token,
+		"FIRTH_TABLE="+strings.Join(q.Tables, ","), "FIRTH_SELECT="+q.Select, "FIRTH_BEFORE="+q.Before,
+		"FIRTH_SPARK_JARS="+filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
+		"PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1")
+	if r.S3 != "" {
+		cmd.Env = append(cmd.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
+	}
+	if q.Where != "" {
+		cmd.Env = append(cmd.Env, "FIRTH_WHERE="+q.Where)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		text := stderr.Bytes()
+		return fmt.Errorf("run %s: %w\n%s", q.Program, err, text[max(0, len(text)-4000):])
+	}
+	if err := json.Unmarshal(out, answer); err != nil {
+		return fmt.Errorf("read the answer of %s: %w\n%.1000s", q.Program, err, out)
+	}
+	return nil
+}
+
+func (r Reader) trinoProperties() map[string]string {
+	properties := map[string]string{
+		"connector.name": "iceberg", "iceberg.catalog.type": "rest", "iceberg.rest-catalog.uri": r.Catalog,
+	}
+	if r.Token != "" {
+		properties["iceberg.rest-catalog.security"] = "OAUTH2"
+		properties["iceberg.rest-catalog.oauth2.token"] = r.Token
+	}
+	if r.S3 != "" {
+		for name, value := range map[string]string{
+			"fs.s3.enabled": "true", "s3.endpoint": r.S3, "s3.region": "us-east-1", "s3.path-style-access": "true",
+			"s3.aws-access-key": AccessKey, "s3.aws-secret-key": SecretKey,
+		} {
+			properties[name] = value
+		}
+	}
+	return properties
+}
