@@ -145,26 +145,35 @@ func clustersOf(specs []*spec.Spec) []string {
 
 // table makes the options of one source of a spec.
 func (f *feeder) table(ctx context.Context, out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
-	src := s.Sources[index]
+	t, err := f.rows(s, index)
+	if err != nil {
+		return t, err
+	}
 	committer, letters, err := f.committer(ctx, out, s)
 	if err != nil {
-		return ingest.TableOptions{}, err
+		return t, err
 	}
-	options, writer, err := decoding(s, src, f.schemas)
-	if err != nil {
-		return ingest.TableOptions{}, err
-	}
-	t := ingest.TableOptions{
-		Ident: s.Ident(), Topics: src.Topics, Decode: options, Writer: writer, DeadLetters: s.DeadLetters,
-		DeadLetterTable: letters, Evolver: evolver{committer: committer, policy: s.Evolution.Policy()},
-		Freshness: s.Freshness, Committer: committer, Group: f.lake.config.Group,
-	}
+	src := s.Sources[index]
+	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
+	t.DeadLetterTable, t.Committer, t.Freshness = letters, committer, s.Freshness
+	t.Evolver = evolver{committer: committer, policy: s.Evolution.Policy()}
 	if src.Pattern != "" {
 		t.Patterns = []string{src.Pattern}
 	}
 	if t.Start, err = startOf(src); err != nil {
 		return t, fmt.Errorf("%s: %w", s.File(), err)
 	}
+	return t, nil
+}
+
+// rows is the part of the options that decides what becomes of a record.
+func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
+	src := s.Sources[index]
+	options, writer, err := decoding(s, src, f.schemas)
+	if err != nil {
+		return ingest.TableOptions{}, err
+	}
+	t := ingest.TableOptions{Decode: options, Writer: writer, DeadLetters: s.DeadLetters}
 	if src.Filter != "" {
 		if t.Filter, err = filter.Parse(src.Filter); err != nil {
 			return t, fmt.Errorf("%s: filter: %w", s.File(), err)
@@ -197,7 +206,7 @@ func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commi
 	c, err := commit.Open(ctx, f.lake.catalog, f.lake.objects, s.Ident(), commit.Options{
 		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
 		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
-		SnapshotsKeep: s.Retention.Snapshots, Log: f.log, Metrics: f.commitMetrics,
+		SnapshotsKeep: s.Retention.Snapshots, SnapshotAgeMin: commit.SnapshotAgeMinDefault, Log: f.log, Metrics: f.commitMetrics,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open table %s: %w", s.Name, err)
