@@ -212,6 +212,10 @@ func (c *config) validate(lines document.Lines) error {
 	if c.Limits.DecodeWorkers < 0 || c.Limits.DecodeWorkers > workersMax {
 		fault("limits.decode_workers", "write 0 for all cores", "%d is out of range", c.Limits.DecodeWorkers)
 	}
+	if c.Tokens.Write == "" && c.Listen.Catalog != "" && !isLoopback(c.Listen.Catalog) {
+		fault("listen.catalog", "set tokens.write, or listen on 127.0.0.1",
+			"%s can be reached from other machines and the catalog asks for no token", c.Listen.Catalog)
+	}
 	if c.Tokens.Read != "" && c.Tokens.Read == c.Tokens.Write {
 		fault("tokens", "choose two", "the read token and the write token are the same")
 	}

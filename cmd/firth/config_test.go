@@ -94,3 +94,19 @@ func knobs(t reflect.Type) int {
 	}
 	return 1
 }
+
+func TestConfigRefusesAnOpenCatalogOnTheNetwork(t *testing.T) {
+	_, err := load(t, "listen: {catalog: '0.0.0.0:8181'}\n", nil)
+	require.ErrorContains(t, err, "asks for no token; set tokens.write, or listen on 127.0.0.1")
+	_, err = load(t, "listen: {catalog: '0.0.0.0:8181'}\ntokens: {write: secret}\n", nil)
+	require.NoError(t, err)
+}
+
+func TestTemporaryFolderIsAllowedOnLoopbackOnly(t *testing.T) {
+	c := defaultConfig()
+	require.NotEmpty(t, c.allowedLocations())
+	c.Listen.Catalog = ":8181"
+	require.Empty(t, c.allowedLocations())
+	c.Catalog.AllowedLocations = []string{"s3://other/place"}
+	require.Equal(t, []string{"s3://other/place"}, c.allowedLocations())
+}
