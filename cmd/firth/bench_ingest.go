@@ -153,7 +153,7 @@ func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions, dir s
 	runtime.GC()
 	debug.SetMemoryLimit(int64(c.Limits.Memory))
 	before, begun := measure(), p.now()
-	d.service = newService(feeder, true)
+	d.service = newService(feeder)
 	if err := d.service.start(ctx); err != nil {
 		return result, err
 	}

@@ -142,7 +142,7 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer d.admin.Close()
-	d.service = newService(f, true)
+	d.service = newService(f)
 	if err := d.service.start(ctx); err != nil {
 		return err
 	}

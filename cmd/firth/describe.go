@@ -61,9 +61,14 @@ type snapshotReport struct {
 	Writer    string `json:"writer,omitempty"` // empty for a foreign commit
 }
 
+// describeOptions are the flags of describe.
+type describeOptions struct {
+	dir, table string
+	lag        bool
+}
+
 func (p *program) describeCommand() *cobra.Command {
-	var dir string
-	var lag bool
+	var o describeOptions
 	cmd := &cobra.Command{
 		Use:   "describe TABLE",
 		Short: "Show a table: schema, partitions, snapshots, position, lag",
@@ -74,27 +79,27 @@ func (p *program) describeCommand() *cobra.Command {
 			"firth describe db.events --dir firth-demo --json | jq .offsets"),
 		Args: exactly("TABLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.describe(cmd.Context(), dir, args[0], lag)
+			o.table = args[0]
+			return p.describe(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder that a demo made, instead of a configuration")
-	cmd.Flags().BoolVar(&lag, "lag", false, "ask the clusters how far the topics are ahead")
+	cmd.Flags().StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
+	cmd.Flags().BoolVar(&o.lag, "lag", false, "ask the clusters how far the topics are ahead")
 	return cmd
 }
 
-func (p *program) describe(ctx context.Context, dir, name string,
-	lag bool) error { //nolint:revive // a flag of the command
-	l, err := p.openLake(ctx, dir)
+func (p *program) describe(ctx context.Context, o describeOptions) error {
+	l, err := p.openLake(ctx, o.dir)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	t, err := l.loadTable(ctx, name)
+	t, err := l.loadTable(ctx, o.table)
 	if err != nil {
 		return err
 	}
 	report := describeTable(t)
-	if lag {
+	if o.lag {
 		if err := addLag(ctx, l.config, report.Offsets); err != nil {
 			return err
 		}
@@ -103,7 +108,7 @@ func (p *program) describe(ctx context.Context, dir, name string,
 		return err
 	}
 	if report.Fault != "" {
-		return fallsShort(fmt.Errorf("the ledger of %s is damaged: %s", name, report.Fault),
+		return fallsShort(fmt.Errorf("the ledger of %s is damaged: %s", o.table, report.Fault),
 			remedyOf(commit.ErrDamaged))
 	}
 	return nil

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // The roles of a process.
@@ -70,55 +73,90 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 		return err
 	}
 	defer f.close()
-	s := newService(f, slices.Contains(roles, roleIngest))
-	if s.ingests {
+	s := newService(f)
+	var parts []func(context.Context) error
+	if slices.Contains(roles, roleIngest) {
 		// The first generation is opened before anything is served, so that a start that cannot
 		// succeed fails at once.
 		if err := s.start(ctx); err != nil {
 			return err
 		}
+		parts = append(parts, s.run)
 	}
-	var servers []*server
-	if slices.Contains(roles, roleCatalog) && l.embedded != nil && c.Listen.Catalog != "" {
-		handler, err := l.catalogHandler(p, log)
-		if err != nil {
-			return err
-		}
-		each, err := listen(ctx, c.Listen.Catalog, handler)
-		if err != nil {
-			return err
-		}
-		log.Info("catalog listens", "url", each.url())
-		servers = append(servers, each)
+	servers, err := p.listeners(ctx, s, roles, registry)
+	if err != nil {
+		return err
 	}
-	if c.Listen.Admin != "" {
-		each, err := listen(ctx, c.Listen.Admin, s.adminHandler(registry))
-		if err != nil {
-			return err
-		}
-		log.Info("admin listens", "url", each.url())
-		servers = append(servers, each)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, each := range servers {
-		group.Go(func() error { return each.serve(ctx) })
-	}
-	if s.ingests {
-		group.Go(func() error { return s.run(ctx) })
-	}
-	group.Go(func() error { <-ctx.Done(); return nil })
-	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := together(ctx, append(parts, servers...)); err != nil {
 		return fallsShort(err, remedyOf(err))
 	}
 	log.Info("stopped")
 	return nil
 }
 
+// together runs the parts until ctx ends or one of them fails; then all end.
+func together(ctx context.Context, parts []func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		group.Go(func() error { return part(ctx) })
+	}
+	group.Go(func() error { <-ctx.Done(); return nil })
+	if err := group.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// listeners opens the addresses of the process and returns what serves them.
+func (p *program) listeners(
+	ctx context.Context, s *service, roles []string, registry *prometheus.Registry,
+) ([]func(context.Context) error, error) {
+	l := s.feeder.lake
+	handlers := map[string]http.Handler{}
+	if l.config.Listen.Admin != "" {
+		handlers["admin"] = s.adminHandler(registry)
+	}
+	if slices.Contains(roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
+		handler, err := l.catalogHandler(p, s.log)
+		if err != nil {
+			return nil, err
+		}
+		handlers["catalog"] = handler
+	}
+	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
+	var out []func(context.Context) error
+	for name, handler := range handlers {
+		each, err := listen(ctx, addresses[name], handler)
+		if err != nil {
+			return nil, err
+		}
+		s.log.Info("listening", "listener", name, "url", each.url())
+		out = append(out, each.serve)
+	}
+	return out, nil
+}
+
 // catalogHandler serves the embedded catalog as warehouse main.
 func (l *lake) catalogHandler(p *program, log *slog.Logger) (*catalog.Handler, error) {
 	return catalog.NewHandler(catalog.HandlerOptions{
-		Warehouses: []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded}},
-		ReadToken:  string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
+		Warehouses: []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded,
+			ClientConfig: l.config.Warehouse.clientConfig()}},
+		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
 		Now: p.now, Logger: log,
 	})
+}
+
+// clientConfig tells engines where the bucket is. Keys are theirs to have: whoever may read a table
+// sees what stands here.
+func (w warehouseConfig) clientConfig() map[string]string {
+	if objstore.Scheme(w.Location) != "s3" {
+		return nil
+	}
+	out := map[string]string{"s3.region": w.S3.Region, "client.region": w.S3.Region,
+		"s3.path-style-access": strconv.FormatBool(w.S3.PathStyle)}
+	if w.S3.Endpoint != "" {
+		out["s3.endpoint"] = w.S3.Endpoint
+		out["s3.path-style-access"] = "true" // the store's own default for endpoints other than AWS
+	}
+	return out
 }

@@ -115,7 +115,7 @@ func (f *lakeFolder) run(t *testing.T) *running {
 // url is where a listener of the process is, from its log.
 func (r *running) url(t *testing.T, listener string) string {
 	t.Helper()
-	pattern := regexp.MustCompile(listener + ` listens" url=(\S+)`)
+	pattern := regexp.MustCompile(`msg=listening listener=` + listener + ` url=(\S+)`)
 	var found []string
 	require.Eventually(t, func() bool {
 		found = pattern.FindStringSubmatch(r.log.String())
@@ -173,6 +173,10 @@ func TestRunTakesAppliedSpecsWithoutRestart(t *testing.T) {
 	require.Contains(t, metrics, `firth_ingest_rows_committed_total{table="db.events"} 3000`)
 	code, body := get(t, r.url(t, "catalog")+"/v1/main/namespaces/db/tables/events")
 	require.Equal(t, http.StatusOK, code, body)
+	external := write(t, t.TempDir(), "firth.yaml", "catalog: {uri: '"+r.url(t, "catalog")+"'}\n")
+	listed := firth(t, "tables", "-c", external)
+	require.Zero(t, listed.code, listed.stderr)
+	require.Contains(t, listed.stdout, "db.events ")
 
 	f.spec(t, ", {name: country, type: string}", `, filter: "country = 'DE'"`)
 	planned := f.firth(t, "plan")
@@ -193,10 +197,10 @@ func TestRunTakesAppliedSpecsWithoutRestart(t *testing.T) {
 
 	topics := f.firth(t, "topics", "--json")
 	require.Zero(t, topics.code, topics.stderr)
-	var listed []topicReport
-	require.NoError(t, json.Unmarshal([]byte(topics.stdout), &listed))
-	require.Equal(t, []string{"db.events"}, listed[0].Tables)
-	require.EqualValues(t, 6000, listed[0].Records)
+	var reports []topicReport
+	require.NoError(t, json.Unmarshal([]byte(topics.stdout), &reports))
+	require.Equal(t, []string{"db.events"}, reports[0].Tables)
+	require.EqualValues(t, 6000, reports[0].Records)
 	lag := f.firth(t, "describe", "db.events", "--lag", "--json")
 	require.Zero(t, lag.code, lag.stderr)
 	require.Contains(t, lag.stdout, `"lag": 0`)
@@ -217,6 +221,54 @@ func (f *lakeFolder) committed(t *testing.T, records int64) {
 		}
 		return n == records
 	}, 30*time.Second, 20*time.Millisecond)
+}
+
+func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
+	f := newLakeFolder(t)
+	f.spec(t, "", "")
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	f.produce(t, 1000)
+	r := f.run(t)
+	f.committed(t, 1000)
+	r.end(t)
+
+	f.produce(t, 1000)
+	admin, err := source.OpenAdmin(t.Context(), f.broker.Connection())
+	require.NoError(t, err)
+	defer admin.Close()
+	end, err := admin.Resolve(t.Context(), source.Start{Kind: source.StartLatest}, "events")
+	require.NoError(t, err)
+	for tp := range end {
+		if tp.Partition != 2 {
+			delete(end, tp)
+		}
+	}
+	require.NoError(t, admin.Truncate(t.Context(), end))
+
+	r = f.run(t)
+	url := r.url(t, "admin")
+	var trouble string
+	require.Eventually(t, func() bool {
+		code, body := get(t, url+"/readyz")
+		trouble = body
+		return code == http.StatusServiceUnavailable
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Contains(t, trouble, "accept-loss")
+
+	var first int64
+	for _, at := range end {
+		first = int64(at)
+	}
+	out := f.firth(t, "accept-loss", "db.events", "--topic", "events", "--partition", "2", "--to",
+		jsonInt(first), "--yes", "--json")
+	require.Zero(t, out.code, out.stderr)
+	f.committed(t, 2000)
+	r.end(t)
+
+	report := f.report(t)
+	require.True(t, report.Proven, report.Faults)
+	require.Positive(t, report.Counts.Lost)
+	require.EqualValues(t, 2000, report.Counts.Lost+report.Counts.Inserted)
 }
 
 func TestDeepVerifyReadsTheTopicAgain(t *testing.T) {

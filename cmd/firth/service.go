@@ -22,10 +22,9 @@ import (
 // tables, the running generation commits what it holds and ends, and the next one goes on from where
 // the tables stand; so nothing is lost or repeated.
 type service struct {
-	feeder  *feeder
-	log     *slog.Logger
-	ingests bool
-	look    chan struct{} // somebody says that specs have changed
+	feeder *feeder
+	log    *slog.Logger
+	look   chan struct{} // somebody says that specs have changed
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation
@@ -40,9 +39,8 @@ type service struct {
 // lookEvery is how often the folder of specs and stopped tables are looked at.
 const lookEvery = 2 * time.Second
 
-func newService(f *feeder, ingests bool) *service { //nolint:revive // the role, decided by a flag
-	return &service{feeder: f, log: f.log, ingests: ingests, look: make(chan struct{}, 1),
-		halted: map[string]string{}}
+func newService(f *feeder) *service {
+	return &service{feeder: f, log: f.log, look: make(chan struct{}, 1), halted: map[string]string{}}
 }
 
 // start opens the first generation. It fails on any spec that does not match its table.
