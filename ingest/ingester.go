@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,9 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 		if t.takes, err = t.opts.takes(); err != nil {
 			return nil, fmt.Errorf("new ingester: table %s: %w", t, err)
 		}
+		if err := g.refuseOverlap(t); err != nil {
+			return nil, fmt.Errorf("new ingester: %w", err)
+		}
 		g.tables = append(g.tables, t)
 	}
 	if err := g.regroup(ctx); err != nil {
@@ -57,6 +61,22 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 	}
 	g.publish()
 	return g, nil
+}
+
+// refuseOverlap refuses two sources of one table that read the same topic: each would be fenced by
+// the other for ever.
+func (g *Ingester) refuseOverlap(t *tableState) error {
+	for _, other := range g.tables {
+		if other.name != t.name {
+			continue
+		}
+		for _, topic := range append(slices.Clone(t.opts.Topics), other.opts.Topics...) {
+			if t.takes(topic) && other.takes(topic) {
+				return fmt.Errorf("two sources of table %s read topic %s: name it in one of them", t, topic)
+			}
+		}
+	}
+	return nil
 }
 
 // regroup compiles the plans of all tables at their newest schemas.

@@ -310,3 +310,15 @@ func TestFailuresOfTheCatalogLoseNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestTwoSourcesOfATableMayNotShareATopic(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	ident := w.create("db.events", eventFields()...)
+	first, second := w.options(ident, "g"), w.options(ident, "g")
+	second.Topics, second.Patterns = nil, []string{"ev.*"}
+	_, err := New(t.Context(), Options{
+		Source: w.log.Join("g", 1, "events"), Store: w.objects, Tables: []TableOptions{first, second},
+	})
+	require.ErrorContains(t, err, "two sources of table db.events read topic events")
+}

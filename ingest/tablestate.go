@@ -211,7 +211,8 @@ func (t *tableState) tryCommit(ctx context.Context) {
 		}
 		return func() {
 			t.inFlight = false
-			t.settle(ctx, b, outcome{committed, err, t.ingester.opts.Now().Sub(began)})
+			// ctx may be that of a flush that has given up since.
+			t.settle(context.WithoutCancel(ctx), b, outcome{committed, err, t.ingester.opts.Now().Sub(began)})
 		}
 	})
 }
