@@ -207,7 +207,7 @@ func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commi
 		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
 		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
 		SnapshotsKeep: s.Retention.Snapshots, SnapshotAgeMin: commit.SnapshotAgeMinDefault, Log: f.log,
-			Metrics: f.commitMetrics,
+		Metrics: f.commitMetrics,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open table %s: %w", s.Name, err)
