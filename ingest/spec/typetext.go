@@ -122,7 +122,7 @@ func primitive(name string) (iceberg.Type, error) {
 		"bytes": "binary", "datetime": "timestamp", "numeric": "decimal(p, s)",
 	}
 	if iceName, ok := others[name]; ok {
-		return nil, fmt.Errorf("Iceberg calls %s %s", name, iceName)
+		return nil, fmt.Errorf("%s is %s in Iceberg", name, iceName)
 	}
 	return nil, fmt.Errorf("unknown type %q (known: boolean, int, long, float, double, decimal(p, s), date, "+
 		"time, timestamp, timestamptz, timestamp_ns, timestamptz_ns, string, uuid, fixed(n), binary, "+
