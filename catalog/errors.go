@@ -94,7 +94,7 @@ const notOpened = "to open input stream for file"
 
 // missingFile says that a metadata file is gone.
 func missingFile(location string, cause error) error {
-	return fmt.Errorf("Failed "+notOpened+": %s: %w", location, cause)
+	return fmt.Errorf("Failed "+notOpened+": %s: %w", location, cause) //nolint:staticcheck // clients look for it
 }
 
 // titled makes the first letter a capital, as the protocol's messages have it.

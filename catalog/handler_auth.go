@@ -64,7 +64,7 @@ func (h *Handler) exchangeToken(w http.ResponseWriter, r *http.Request) (reply, 
 		secret = password
 	}
 	if _, err := h.guard.allow(secret); err != nil {
-		return oauthFailure(http.StatusUnauthorized, "invalid_client"), nil
+		return oauthFailure(http.StatusUnauthorized, "invalid_client"), nil //nolint:nilerr // the reply is the error
 	}
 	return reply{status: http.StatusOK, body: map[string]any{
 		"access_token": secret, "token_type": "bearer", "expires_in": 3600,

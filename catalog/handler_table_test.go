@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestMutilatedUpdatesNeverBreakATable(t *testing.T) {
 			raw, err := json.Marshal(map[string]any{"updates": []any{spoiled}})
 			require.NoError(t, err)
 			recorder := httptest.NewRecorder()
-			request := httptest.NewRequest("POST", "/v1/main/namespaces/db/tables/events",
+			request := httptest.NewRequest(http.MethodPost, "/v1/main/namespaces/db/tables/events",
 				strings.NewReader(string(raw)))
 			h.ServeHTTP(recorder, request)
 			requests++

@@ -419,7 +419,7 @@ func FuzzHandlerNeverBreaks(f *testing.F) {
 			"namespaces/" + escape(namespace) + "/tables/" + escape(name), "transactions/commit",
 			"namespaces/db/register", "tables/rename",
 		} {
-			request := httptest.NewRequest("POST", "/v1/main/"+path, bytes.NewReader(body))
+			request := httptest.NewRequest(http.MethodPost, "/v1/main/"+path, bytes.NewReader(body))
 			recorder := httptest.NewRecorder()
 			h.ServeHTTP(recorder, request)
 			if recorder.Code >= 500 {

@@ -83,11 +83,10 @@ func (c *Catalog) addSnapshotFiles(
 		if seen[manifest.FilePath()] {
 			continue
 		}
-		entries, err := manifest.FetchEntries(files, false)
-		if err != nil {
-			return fmt.Errorf("read manifest %s: %w", manifest.FilePath(), err)
-		}
-		for _, entry := range entries {
+		for entry, err := range manifest.Entries(files, false) {
+			if err != nil {
+				return fmt.Errorf("read manifest %s: %w", manifest.FilePath(), err)
+			}
 			add(entry.DataFile().FilePath())
 		}
 		add(manifest.FilePath())

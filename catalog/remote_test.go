@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,7 +128,7 @@ func TestRemoteTellsOutcomesApart(t *testing.T) {
 		_, err := remote.CommitTable(t.Context(), events, nil, update)
 		require.ErrorIs(t, err, want, "%d", code)
 		for _, other := range []error{table.ErrConflict, table.ErrRefused, table.ErrNotFound, table.ErrStateUnknown} {
-			if other != want {
+			if !errors.Is(want, other) {
 				require.NotErrorIs(t, err, other, "%d", code)
 			}
 		}

@@ -3,6 +3,7 @@ package commit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/apache/iceberg-go"
@@ -87,8 +88,8 @@ func readManifestList(ctx context.Context, store objstore.Store, s *icetable.Sna
 
 // fenced completes a FencedError with who holds the table.
 func (h *head) fenced(err error) error {
-	refused, ok := err.(*FencedError)
-	if !ok {
+	var refused *FencedError
+	if !errors.As(err, &refused) {
 		return err
 	}
 	if s := newestFirth(h.meta); s != nil {

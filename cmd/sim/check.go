@@ -159,7 +159,7 @@ func (w *world) foreignRead(ctx context.Context, t *table.Table, names []string,
 	if t.Metadata().CurrentSnapshot() == nil {
 		return nil
 	}
-	_, batches, err := foreign.Scan(icetable.WithSelectedFields(names...), icetable.WitMaxConcurrency(1)).
+	_, batches, err := foreign.Scan(icetable.WithSelectedFields(names...), icetable.WithMaxConcurrency(1)).
 		ToArrowRecords(ctx)
 	if err != nil {
 		return err

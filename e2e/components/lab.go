@@ -83,7 +83,7 @@ func (l *Lab) Start(ctx context.Context, c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()      // the process has its own
 	p.cmd = exec.Command(c.Path, c.Args...) //nolint:noctx // Stop ends it, in order.
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = c.Dir, log, log
 	p.cmd.Env = append(os.Environ(), c.Env...)
@@ -178,7 +178,7 @@ func FreePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // it was open for its number only
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 

@@ -325,7 +325,7 @@ func (r *protoRun) wireValue(wire byte, c *cursor, tag uint64) (uint64, []byte, 
 
 // elements appends one element, or a packed run of them, to a list or map.
 func (r *protoRun) elements(f *protoField, c *cursor, tag uint64) bool {
-	ok := true
+	var ok bool
 	if f.wire != wireBytes && f.wire != wireGroup && tag&7 == wireBytes {
 		_, packed, isBytes := r.wireValue(wireBytes, c, tag)
 		inner := cursor{data: packed}
@@ -441,7 +441,7 @@ func (r *protoRun) enum(f *protoField, number int32) bool {
 
 // skip passes over a field that no column takes.
 func (r *protoRun) skip(c *cursor, tag uint64) bool {
-	ok := true
+	var ok bool
 	switch tag & 7 {
 	case wireVarint:
 		_, ok = c.varint()

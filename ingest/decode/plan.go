@@ -298,7 +298,7 @@ func childType(t arrow.DataType, i int) arrow.DataType {
 	case *arrow.StructType:
 		return t.Field(i).Type
 	case *arrow.MapType:
-		return t.ValueType().Field(i).Type
+		return t.Elem().(*arrow.StructType).Field(i).Type
 	case arrow.ListLikeType:
 		return t.Elem()
 	}

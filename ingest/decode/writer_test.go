@@ -58,7 +58,7 @@ type writerFixture struct {
 func (f writerFixture) decode(t testing.TB, values ...[]byte) (string, error) {
 	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer mem.AssertSize(t.(testing.TB), 0)
+	defer mem.AssertSize(t, 0)
 	plan, err := NewWriterPlan(t.Context(), f.columns, f.options, f.writer)
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package evolve
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,7 +83,8 @@ func (s *step) edit(fields []iceberg.NestedField, path []string, change fieldCha
 	if at < 0 {
 		return nil, refused("the table has no column " + path[0])
 	}
-	field, err := fields[at], error(nil)
+	field := fields[at]
+	var err error
 	if len(path) == 1 {
 		field, err = change(fields, field)
 	} else {
@@ -215,7 +217,7 @@ func (s *step) grow(field iceberg.NestedField, to iceberg.Type) (iceberg.NestedF
 		default:
 			next, err = s.growChild(inner, at, want)
 		}
-		if err == errNothingToDo {
+		if errors.Is(err, errNothingToDo) {
 			continue
 		}
 		if err != nil {

@@ -143,7 +143,6 @@ func Write(ctx context.Context, w io.Writer, g *Generator, run Run) (*Totals, er
 				encoded = buffer
 			} else {
 				encoded = append(encoded, '\n')
-				buffer = buffer[:len(buffer)]
 			}
 			if _, err := out.Write(encoded); err != nil {
 				return err
