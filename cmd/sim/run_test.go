@@ -19,8 +19,8 @@ func TestInvariantsHoldOnEverySeed(t *testing.T) {
 	if raceEnabled {
 		seeds = 50 // nothing runs beside anything here, so the detector only slows it down
 	}
-	steps, failed := runSeeds(t.Context(), run{first: 1, seeds: seeds, failuresMax: 10})
-	t.Logf("%d seeds, %d steps", seeds, steps)
+	done, steps, failed := runSeeds(t.Context(), run{first: 1, seeds: seeds, failuresMax: 10})
+	t.Logf("%d seeds, %d steps", done, steps)
 	for _, f := range failed {
 		t.Errorf("seed %d: %v", f.seed, f.err)
 	}
