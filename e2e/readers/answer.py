@@ -12,6 +12,11 @@ def env(name, default=""):
     return os.environ.get("FIRTH_" + name, default)
 
 
+def tables():
+    """The tables to read, as namespace.table."""
+    return env("TABLE").split(",")
+
+
 def query(table, hexdigits, millis):
     """The question in SQL; hexdigits and millis are the engine's ways to write the two conversions."""
     return f"""
@@ -22,6 +27,24 @@ def query(table, hexdigits, millis):
         from {table} group by _kafka_partition"""
 
 
-def say(rows):
-    """Prints rows of (partition, *COLUMNS)."""
-    print(json.dumps({str(row[0]): dict(zip(COLUMNS, (int(v) for v in row[1:]))) for row in rows}, sort_keys=True))
+def answer(rows):
+    """Rows of (partition, *COLUMNS) as an object by partition."""
+    return {str(row[0]): dict(zip(COLUMNS, (int(v) for v in row[1:]))) for row in rows}
+
+
+def say(read):
+    """Reads every table with read(name), which returns rows of (partition, *COLUMNS), and prints them."""
+    print(json.dumps({name: answer(read(name)) for name in tables()}, sort_keys=True))
+
+
+def rows(read):
+    """Reads every table with read(name) and prints its rows, in order, with every value as text."""
+    print(json.dumps({name: sorted([text(v) for v in row] for row in read(name)) for name in tables()}))
+
+
+def text(value):
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float):
+        return repr(value)
+    return "null" if value is None else str(value)

@@ -1,0 +1,25 @@
+"""A DuckDB connection with the catalog attached as lake."""
+
+import duckdb
+from duckdb_extensions import import_extension
+
+from answer import env
+
+
+def connect():
+    con = duckdb.connect()
+    for extension in ("httpfs", "avro", "iceberg"):
+        import_extension(extension, con=con)
+        con.sql("load " + extension)
+    con.sql("set timezone = 'UTC'")
+    if env("S3_ENDPOINT"):
+        con.sql(f"""create secret s (type s3, key_id '{env("S3_KEY")}', secret '{env("S3_SECRET")}',
+            endpoint '{env("S3_ENDPOINT").removeprefix("http://")}', url_style 'path', use_ssl false, region 'us-east-1')""")
+    authorization = "authorization_type 'none'"
+    if env("TOKEN"):
+        con.sql(f"create secret c (type iceberg, token '{env('TOKEN')}')")
+        authorization = "secret c"
+    # With the default, DuckDB makes a secret of the settings that the catalog hands out, which hold no keys.
+    con.sql(f"""attach '' as lake (type iceberg, endpoint '{env('CATALOG')}', {authorization},
+        access_delegation_mode 'none')""")
+    return con
