@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -221,6 +223,84 @@ func (f *lakeFolder) committed(t *testing.T, records int64) {
 		}
 		return n == records
 	}, 30*time.Second, 20*time.Millisecond)
+}
+
+func TestTableFollowsItsRegistrySubject(t *testing.T) {
+	g, err := gen.New(gen.Options{Workload: "events10", Format: gen.Avro, Seed: 1, SchemaID: 7})
+	require.NoError(t, err)
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		known := map[string]bool{"/schemas/ids/7": true, "/subjects/events-value/versions/latest": true}
+		if !known[r.URL.Path] {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error_code": 40401, "message": "Subject not found."}`)
+			return
+		}
+		text, err := json.Marshal(map[string]any{"id": 7, "version": 1, "subject": "events-value",
+			"schema": g.SchemaText()})
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	defer registry.Close()
+	f := newLakeFolder(t)
+	config, err := os.ReadFile(f.config)
+	require.NoError(t, err)
+	write(t, f.dir, "firth.yaml", string(config)+"registry: {urls: ['"+registry.URL+"']}\n")
+	_, err = gen.Produce(t.Context(), f.broker.Connection(), "events", g, gen.Run{Rows: 1000})
+	require.NoError(t, err)
+
+	inferred := f.firth(t, "infer", "events", "--json")
+	require.Zero(t, inferred.code, inferred.stderr)
+	var report inferReport
+	require.NoError(t, json.Unmarshal([]byte(inferred.stdout), &report))
+	require.Equal(t, "avro", report.Format)
+	require.Equal(t, "events-value", report.Subject)
+
+	write(t, f.dir, "tables/events.yaml", "name: db.events\nschema: {subject: events-value}\n"+
+		"sources: [{topics: [events], format: avro}]\nfreshness: {interval: 200ms}\n")
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	require.Contains(t, f.firth(t, "topics").stdout, "AVRO events-value v1")
+	r := f.run(t)
+	f.committed(t, 1000)
+	r.end(t)
+	proof := f.report(t)
+	require.True(t, proof.Proven, proof.Faults)
+	require.EqualValues(t, 1000, proof.Counts.Inserted)
+}
+
+func TestTableOfTwoSourcesIsProven(t *testing.T) {
+	f := newLakeFolder(t)
+	write(t, f.dir, "tables/events.yaml", `
+name: db.events
+schema: {columns: [{name: user_id, type: long}, {name: amount, type: float}]}
+sources: [{topics: [events]}, {pattern: "more-.*", filter: "user_id > 1000"}]
+freshness: {interval: 100ms}
+`)
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	r := f.run(t)
+	r.url(t, "admin") // it has started
+	admin, err := source.OpenAdmin(t.Context(), f.broker.Connection())
+	require.NoError(t, err)
+	defer admin.Close()
+	require.NoError(t, admin.CreateTopic(t.Context(), "more-events", 2))
+	g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 2})
+	require.NoError(t, err)
+	for range 4 {
+		f.produce(t, 1000)
+		_, err = gen.Produce(t.Context(), f.broker.Connection(), "more-events", g, gen.Run{Rows: 500})
+		require.NoError(t, err)
+	}
+	r.end(t)
+	r = f.run(t) // finds the topic at its start, if the first did not find it while it ran
+	f.committed(t, 6000)
+	r.end(t)
+	proof := f.report(t)
+	require.True(t, proof.Proven, proof.Faults)
+	require.EqualValues(t, 6000, proof.Counts.Sum())
+	require.Positive(t, proof.Counts.Filtered)
 }
 
 func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
