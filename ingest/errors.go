@@ -43,8 +43,13 @@ type LossError struct {
 }
 
 func (e *LossError) Error() string {
-	return fmt.Sprintf("table %s stopped: %s; `firth accept-loss %s` records the loss in the ledger and goes on",
-		e.Table, e.Range, e.Table)
+	text := fmt.Sprintf("table %s stopped: %s; ", e.Table, e.Range)
+	if e.Range.Wanted > e.Range.End {
+		return text + "restore the topic, or feed a new table from it"
+	}
+	tp := e.Range.TopicPartition
+	return text + fmt.Sprintf("`firth accept-loss %s --topic %s --partition %d --to %d` records the loss "+
+		"in the ledger and goes on", e.Table, tp.Topic, tp.Partition, e.Range.First)
 }
 
 func (e *LossError) Unwrap() error { return e.Range }

@@ -197,7 +197,7 @@ func TestLostOffsetsStopTheTableAndNoOther(t *testing.T) {
 	tables := g.Progress().Tables
 	require.Equal(t, StateStopped, tables[0].State)
 	require.Contains(t, tables[0].Trouble, "offsets 10 to 19 are out of retention")
-	require.Contains(t, tables[0].Trouble, "firth accept-loss db.behind")
+	require.Contains(t, tables[0].Trouble, "firth accept-loss db.behind --topic events --partition 0 --to 20")
 	require.Equal(t, int64(10), tables[1].Committed.Inserted)
 	w.requireIDs(behind, 10)
 
