@@ -1,16 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/apache/iceberg-go"
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/commit"
@@ -35,7 +34,6 @@ type inferReport struct {
 type inferOptions struct {
 	topic, cluster, format, table string
 	records                       int
-	wait                          time.Duration
 }
 
 func (p *program) inferCommand() *cobra.Command {
@@ -61,7 +59,6 @@ func (p *program) inferCommand() *cobra.Command {
 	flags.StringVar(&o.format, "format", "", "json, csv or raw; empty asks the registry, then takes json")
 	flags.StringVar(&o.table, "table", "", "name of the table (default db.TOPIC)")
 	flags.IntVar(&o.records, "records", 1000, "how many records to look at")
-	flags.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for them")
 	return cmd
 }
 
@@ -147,8 +144,7 @@ func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *
 	}
 	report.Records = len(samples)
 	if len(samples) == 0 {
-		return fallsShort(fmt.Errorf("topic %s gave no record in %v", o.topic, o.wait),
-			"wait longer with --wait, or write the spec by hand")
+		return fallsShort(fmt.Errorf("topic %s holds no record", o.topic), "write the spec by hand")
 	}
 	if s.Sources[0].Format == "" {
 		s.Sources[0].Format = "json"
@@ -177,46 +173,36 @@ func inferredColumn(f iceberg.NestedField, options decode.ColumnOptions) spec.Co
 	return column
 }
 
-// sample reads up to o.records values from the beginning of every partition of a topic, with a
-// consumer group of its own, so that nobody else's reading is disturbed.
+// sample reads the newest values of every partition of a topic, up to o.records together.
 func sample(ctx context.Context, connection source.Connection, o inferOptions) ([][]byte, error) {
-	kafka, err := source.OpenKafka(ctx, source.KafkaOptions{Connection: connection, Topics: []string{o.topic},
-		Group: "firth-infer-" + uuid.NewString()})
+	admin, err := source.OpenAdmin(ctx, connection)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = kafka.Close(ctx) }() // only reads, so nothing is lost
-	ctx, cancel := context.WithTimeout(ctx, o.wait)
-	defer cancel()
+	defer admin.Close()
+	topics, err := admin.Topics(ctx, o.topic)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := source.OpenReader(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	topic := topics[0]
+	each := (o.records + len(topic.Partitions) - 1) / len(topic.Partitions)
 	var samples [][]byte
-	for len(samples) < o.records && ctx.Err() == nil {
-		event, err := kafka.Poll(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				break
-			}
-			return nil, err
-		}
-		if len(event.Assigned) > 0 {
-			position := commit.Position{}
-			begin, err := kafka.Resolve(ctx, source.Start{}, event.Assigned)
+	for _, partition := range topic.Partitions {
+		tp := commit.TopicPartition{Cluster: reader.Cluster(), TopicID: topic.ID, Topic: topic.Name,
+			Partition: partition.Partition}
+		from := max(partition.First, partition.End-commit.Offset(each))
+		for chunk, err := range reader.Read(ctx, tp, from, partition.End) {
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("sample %s: %w", tp, err)
 			}
-			for tp, at := range begin {
-				position[tp] = at
+			for _, record := range chunk.Records {
+				samples = append(samples, bytes.Clone(record.Value))
 			}
-			if err := kafka.Seek(ctx, position); err != nil {
-				return nil, err
-			}
-		}
-		for _, chunk := range event.Chunks {
-			for _, record := range chunk.Records[:min(len(chunk.Records), o.records-len(samples))] {
-				samples = append(samples, append([]byte(nil), record.Value...))
-			}
-		}
-		if event.Release != nil {
-			event.Release()
 		}
 	}
 	return samples, nil
