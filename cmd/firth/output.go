@@ -7,8 +7,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/firthlake/firth/ingest/spec"
 )
 
 // print writes value as one JSON value with --json, else what text writes.
@@ -76,17 +74,4 @@ func age(d time.Duration) string {
 // stamp writes a time of Iceberg's metadata.
 func stamp(millis int64) string {
 	return time.UnixMilli(millis).UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-// sizeFlag is a flag that reads 128MiB.
-type sizeFlag spec.Size
-
-func (s *sizeFlag) String() string { return spec.Size(*s).String() }
-
-func (s *sizeFlag) Type() string { return "size" }
-
-func (s *sizeFlag) Set(text string) error {
-	n, err := spec.ParseSize(text)
-	*s = sizeFlag(n)
-	return err
 }

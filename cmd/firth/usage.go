@@ -18,7 +18,7 @@ func measure() usage {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
 		return usage{}
 	}
-	rss := int64(r.Maxrss)
+	rss := int64(r.Maxrss) //nolint:unconvert // 32 bits wide on some systems
 	if runtime.GOOS != "darwin" {
 		rss <<= 10 // everyone else counts kilobytes
 	}
