@@ -171,8 +171,10 @@ func TestRunTakesAppliedSpecsWithoutRestart(t *testing.T) {
 	}
 	f.produce(t, 3000)
 	f.committed(t, 3000)
-	_, metrics := get(t, admin+"/metrics")
-	require.Contains(t, metrics, `firth_ingest_rows_committed_total{table="db.events"} 3000`)
+	require.Eventually(t, func() bool { // they follow the commit
+		_, metrics := get(t, admin+"/metrics")
+		return strings.Contains(metrics, `firth_ingest_rows_committed_total{table="db.events"} 3000`)
+	}, 20*time.Second, 20*time.Millisecond)
 	code, body := get(t, r.url(t, "catalog")+"/v1/main/namespaces/db/tables/events")
 	require.Equal(t, http.StatusOK, code, body)
 	external := write(t, t.TempDir(), "firth.yaml", "catalog: {uri: '"+r.url(t, "catalog")+"'}\n")
