@@ -314,7 +314,7 @@ func (w *Writer) flush(ctx context.Context) error {
 func (w *Writer) encode(ctx context.Context) error {
 	shares := w.shares()
 	for lane := range shares {
-		if w.open[lane] != nil {
+		if w.open[lane] != nil || len(shares[lane]) == 0 {
 			continue
 		}
 		file, err := w.create(ctx, w.opts.Names.take())
@@ -338,7 +338,8 @@ func (w *Writer) encode(ctx context.Context) error {
 }
 
 // shares splits the pending batches into runs of about equal bytes, one per lane that has enough to
-// do. The split depends on the batches alone.
+// do; beside a batch that is larger than a share, some are empty. The split depends on the batches
+// alone.
 func (w *Writer) shares() [][]arrow.RecordBatch {
 	lanes := min(int64(w.opts.Parallel), max(1, w.pendingBytes/laneBytes))
 	shares := make([][]arrow.RecordBatch, lanes)

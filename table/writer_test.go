@@ -202,6 +202,22 @@ func TestWriterWithoutRowsMakesNoFile(t *testing.T) {
 	require.Empty(t, objects(t, store))
 }
 
+func TestWriterMakesNoEmptyFileBesideAHugeRow(t *testing.T) {
+	schema := iceberg.NewSchema(0, optional(1, "text", iceberg.PrimitiveTypes.String))
+	arrowSchema, err := ArrowSchema(schema)
+	require.NoError(t, err)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrowSchema)
+	defer b.Release()
+	b.Field(0).(*array.StringBuilder).Append(strings.Repeat("x", 4*laneBytes))
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	store := newStore()
+	files := write(t, testWriter(t, store, WriterOptions{Schema: schema, Parallel: 4}), batch)
+	require.Len(t, files, 1)
+	require.Len(t, objects(t, store), 1)
+	require.EqualValues(t, 1, files[0].Count())
+}
+
 func TestWriterRollsFilesBySize(t *testing.T) {
 	store := newStore()
 	d := newDice(5, memory.DefaultAllocator)
