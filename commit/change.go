@@ -28,17 +28,30 @@ type Position map[TopicPartition]Offset
 
 // Counts says what became of the offsets of a range. They always add up to the length of the range.
 type Counts struct {
-	Inserted    int64 // rows added
-	Updated     int64 // rows that replaced an older version (keyed tables)
-	Deleted     int64 // rows removed by a tombstone or a delete event (keyed tables)
-	Superseded  int64 // versions older than the one the table holds (keyed tables)
-	Filtered    int64 // records the spec's filter left out
-	Tombstones  int64 // null values that hit no row
-	SampledOut  int64 // records left out by sampling under load
-	DeadLetters int64 // records in the dead-letter table
-	Skipped     int64 // bad records dropped by policy "skip"
-	Lost        int64 // offsets out of retention that an operator accepted as lost
-	Absent      int64 // offsets without a record: compacted away, markers, aborted transactions
+	Inserted    int64 `json:"inserted"`     // rows added
+	Updated     int64 `json:"updated"`      // rows that replaced an older version (keyed tables)
+	Deleted     int64 `json:"deleted"`      // rows removed by a tombstone or a delete event (keyed tables)
+	Superseded  int64 `json:"superseded"`   // versions older than the one the table holds (keyed tables)
+	Filtered    int64 `json:"filtered"`     // records the spec's filter left out
+	Tombstones  int64 `json:"tombstones"`   // null values that hit no row
+	SampledOut  int64 `json:"sampled_out"`  // records left out by sampling under load
+	DeadLetters int64 `json:"dead_letters"` // records in the dead-letter table
+	Skipped     int64 `json:"skipped"`      // bad records dropped by policy "skip"
+	Lost        int64 `json:"lost"`         // offsets out of retention that an operator accepted as lost
+	Absent      int64 `json:"absent"`       // offsets without a record: compacted away, markers, aborted transactions
+}
+
+// String names the counts that are not zero.
+func (c Counts) String() string {
+	names := [...]string{"updated", "deleted", "superseded", "filtered", "tombstones", "sampled out",
+		"dead letters", "skipped", "lost", "absent"}
+	text := fmt.Sprintf("%d inserted", c.Inserted)
+	for i, count := range c.others() {
+		if *count != 0 {
+			text += fmt.Sprintf(", %d %s", *count, names[i])
+		}
+	}
+	return text
 }
 
 // Sum is the number of offsets that the counts account for.

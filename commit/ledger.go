@@ -54,15 +54,15 @@ func (f Folded) fold(r Range) (Folded, error) {
 type Foreign struct {
 	// Through is the sequence number of the newest snapshot that is folded, firth's or not. A
 	// snapshot up to it that a tag keeps alive is counted here and in Folded, not where it is found.
-	Through int64
+	Through int64 `json:"through"`
 
-	Snapshots          int64
-	AddedDataFiles     int64
-	RemovedDataFiles   int64
-	AddedRecords       int64
-	RemovedRecords     int64
-	AddedDeleteFiles   int64
-	RemovedDeleteFiles int64
+	Snapshots          int64 `json:"snapshots"`
+	AddedDataFiles     int64 `json:"added_data_files"`
+	RemovedDataFiles   int64 `json:"removed_data_files"`
+	AddedRecords       int64 `json:"added_records"`
+	RemovedRecords     int64 `json:"removed_records"`
+	AddedDeleteFiles   int64 `json:"added_delete_files"`
+	RemovedDeleteFiles int64 `json:"removed_delete_files"`
 }
 
 func (f *Foreign) fields() [7]*int64 {

@@ -82,38 +82,33 @@ func (r *Recounter) Earliest(ctx context.Context, tp commit.TopicPartition) (com
 	return first, found, err
 }
 
-// Recount reads the offsets between neighbouring bounds again, with the table's schema of that id, and
-// returns a range for each two.
+// Recount reads [from, next) again, with the table's schema of that id, and returns what becomes of it.
 func (r *Recounter) Recount(
-	ctx context.Context, tp commit.TopicPartition, bounds []commit.Offset, schemaID int,
-) ([]commit.Range, error) {
+	ctx context.Context, tp commit.TopicPartition, from, next commit.Offset, schemaID int,
+) (commit.Range, error) {
+	sum := commit.Range{From: from, Next: from}
 	s, schema := r.source(tp), r.schema(schemaID)
 	if s == nil || schema == nil {
-		return nil, fmt.Errorf("recount %s: no source, or no schema %d", tp, schemaID)
+		return sum, fmt.Errorf("recount %s: no source, or no schema %d", tp, schemaID)
 	}
 	run, err := r.newRecount(ctx, s, schema)
 	if err != nil {
-		return nil, fmt.Errorf("recount %s: %w", tp, err)
+		return sum, fmt.Errorf("recount %s: %w", tp, err)
 	}
 	defer run.worker.close()
-	var out []commit.Range
-	for i := range len(bounds) - 1 {
-		sum := commit.Range{From: bounds[i], Next: bounds[i]}
-		for chunk, err := range s.log.Read(ctx, tp, bounds[i], bounds[i+1]) {
-			if err != nil {
-				return nil, fmt.Errorf("recount %s: %w", tp, err)
-			}
-			for _, piece := range split(chunk) {
-				part, err := run.count(ctx, piece)
-				if err != nil {
-					return nil, fmt.Errorf("recount %s: %w", tp, err)
-				}
-				sum = sum.Join(part)
-			}
+	for chunk, err := range s.log.Read(ctx, tp, from, next) {
+		if err != nil {
+			return sum, fmt.Errorf("recount %s: %w", tp, err)
 		}
-		out = append(out, sum)
+		for _, piece := range split(chunk) {
+			part, err := run.count(ctx, piece)
+			if err != nil {
+				return sum, fmt.Errorf("recount %s: %w", tp, err)
+			}
+			sum = sum.Join(part)
+		}
 	}
-	return out, nil
+	return sum, nil
 }
 
 func (r *Recounter) schema(id int) *iceberg.Schema {

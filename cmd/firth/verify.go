@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/commit"
@@ -21,6 +19,7 @@ type verifyOptions struct {
 	dir, table string
 	deep       bool
 	filesOnly  bool
+	requireLog bool
 	log        verify.Log // nil leaves the topics out
 	progress   func(done, total int)
 }
@@ -32,7 +31,9 @@ func (p *program) verifyCommand() *cobra.Command {
 		Short: "Prove that a table holds each record once",
 		Long: "Proves from the table's own metadata that the ranges of offsets tile without gap or overlap and that\n" +
 			"their counts are the rows of the files. --deep also recounts rows and checksums from the files\n" +
-			"and, where the topic still has the records, from Kafka." +
+			"and, where the topic still has the records, from Kafka. Topics that cannot be read are a note, or\n" +
+			"with --require-log an error. With --dir the folder's broker is started when no demo runs on it.\n" +
+			"docs/verify.md has the kinds of fault." +
 			exitCodes("proven", "falls short, and says where", "could not check"),
 		Example: example("firth verify db.events", "firth verify db.events --deep",
 			"firth verify db.events --dir firth-demo --json | jq .proven"),
@@ -46,6 +47,9 @@ func (p *program) verifyCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "recount from the files and from Kafka")
 	cmd.Flags().BoolVar(&o.filesOnly, "files-only", false,
 		"with --deep: leave Kafka out, as after a change of filter or policies")
+	cmd.Flags().BoolVar(&o.requireLog, "require-log", false,
+		"with --deep: end with code 2 when Kafka cannot be read")
+	cmd.MarkFlagsMutuallyExclusive("files-only", "require-log")
 	return cmd
 }
 
@@ -65,20 +69,23 @@ func (p *program) verify(ctx context.Context, o verifyOptions) error {
 		bar.total = int64(total)
 		bar.at(int64(done), "")
 	}
-	if o.deep && !o.filesOnly && len(l.config.Clusters) > 0 {
-		f, err := p.newFeeder(l, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	var notes []string
+	if o.deep && !o.filesOnly {
+		topics, err := p.openTopicLog(ctx, l, o, t)
 		if err != nil {
 			return err
 		}
-		defer f.close()
-		if o.log, err = p.openTopicLog(ctx, f, t); err != nil {
-			return err
+		defer topics.close()
+		notes = topics.notes
+		if len(topics.readers) > 0 {
+			o.log = topics.recounter
 		}
 	}
 	report, err := verifyTable(ctx, l, t, o)
 	if err != nil {
 		return err
 	}
+	report.Notes = append(report.Notes, notes...)
 	bar.close()
 	if err := p.print(report, func(w io.Writer) error { return writeProof(w, report) }); err != nil {
 		return err
@@ -92,15 +99,21 @@ func (p *program) verify(ctx context.Context, o verifyOptions) error {
 
 // verifyTable checks a table together with its dead letters.
 func verifyTable(ctx context.Context, l *lake, t *table.Table, o verifyOptions) (*verify.Report, error) {
-	options := verify.Options{Deep: o.deep, Log: o.log, Progress: o.progress}
-	letters, err := l.catalog.LoadTable(ctx, commit.DeadLettersIdent(t.Ident()))
-	switch {
-	case err == nil:
-		options.DeadLetters = letters
-	case !errors.Is(err, table.ErrNotFound):
+	letters, err := l.deadLetters(ctx, t)
+	if err != nil {
 		return nil, err
 	}
-	return verify.Check(ctx, t, l.objects, options)
+	return verify.Check(ctx, t, l.objects, verify.Options{Deep: o.deep, Log: o.log, LogRequired: o.requireLog,
+		DeadLetters: letters, Progress: o.progress})
+}
+
+// deadLetters loads the dead-letter table of t, nil when there is none.
+func (l *lake) deadLetters(ctx context.Context, t *table.Table) (*table.Table, error) {
+	letters, err := l.catalog.LoadTable(ctx, commit.DeadLettersIdent(t.Ident()))
+	if errors.Is(err, table.ErrNotFound) {
+		return nil, nil
+	}
+	return letters, err
 }
 
 // writeProof prints a report for people.

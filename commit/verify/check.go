@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	icetable "github.com/apache/iceberg-go/table"
@@ -19,11 +20,13 @@ type Options struct {
 	Deep bool
 	// Log recounts records that are still retained; nil leaves the log out.
 	Log Log
+	// LogRequired makes a log that cannot be read an error, where it else is a note.
+	LogRequired bool
 	// DeadLetters is the dead-letter table, or nil when there is none.
 	DeadLetters *table.Table
 	// Progress, when not nil, is told how many files of how many are done.
 	Progress func(done, total int)
-	// Parallel bounds the files looked at together; 0 is 8.
+	// Parallel bounds the files and stretches of log that are read together; 0 is 8.
 	Parallel int
 }
 
@@ -36,13 +39,14 @@ func Check(ctx context.Context, t *table.Table, store objstore.Store, opts Optio
 		opts.Parallel = parallelDefault
 	}
 	c := &check{
-		table: t, meta: t.Metadata(), store: store, opts: opts,
+		table: t, meta: t.Metadata(), store: &witness{Store: store}, opts: opts,
 		report: &Report{Table: t.String(), Deep: opts.Deep, Snapshots: len(t.Metadata().Snapshots())},
 	}
 	if head := c.meta.SnapshotByName(icetable.MainBranch); head != nil {
 		c.report.SnapshotID = head.SnapshotID
 	}
-	for _, step := range []func(context.Context) error{c.ledgerTiles, c.filesAddUp, c.deadLettersAddUp, c.deep} {
+	steps := []func(context.Context) error{c.ledgerTiles, c.filesAddUp, c.deadLettersAddUp, c.deep}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("verify %s: %w", t, err)
 		}
@@ -55,17 +59,21 @@ func Check(ctx context.Context, t *table.Table, store objstore.Store, opts Optio
 type check struct {
 	table  *table.Table
 	meta   icetable.Metadata
-	store  objstore.Store
+	store  *witness
 	opts   Options
 	report *Report
 
-	ledger commit.Ledger
-	laid   map[commit.TopicPartition]*tiled
-	steps  []step
-	files  []liveFile
-	// foreign are the retained snapshots of main that others made.
-	foreign map[int64]bool
-	own     map[int64]bool
+	history
+	laid map[commit.TopicPartition]*tiled
+	// ownership says of the retained snapshots of main whether they are ours.
+	ownership map[int64]bool
+
+	files, letters []liveFile
+	listed         bool // files is all that the head references
+}
+
+func (c *check) note(format string, args ...any) {
+	c.report.Notes = append(c.report.Notes, fmt.Sprintf(format, args...))
 }
 
 // ledgerTiles decodes the ledger and lays its ranges one behind the other.
@@ -73,37 +81,69 @@ func (c *check) ledgerTiles(ctx context.Context) error {
 	ledger, err := commit.ReadLedger(c.meta)
 	switch {
 	case errors.Is(err, commit.ErrDamaged):
-		c.report.faultf(FaultLedger, "%v", err)
 		// What can be decoded is checked all the same, so that the report says where it falls short.
+		c.report.faultf(FaultLedger, "%v", err)
 	case err != nil:
 		return err
 	}
 	c.ledger = ledger
 	c.report.Foreign = ledger.Foreign
-	c.own, c.foreign = map[int64]bool{}, map[int64]bool{}
-	for snapshot := range commit.Ancestry(c.meta) {
-		if !commit.IsFirth(snapshot) {
-			c.foreign[snapshot.SnapshotID] = true
-			c.report.Foreign = c.report.Foreign.Add(commit.ForeignOf(snapshot))
+	if err := c.walk(ctx); err != nil {
+		return err
+	}
+	c.laid = tile(c.history, c.report.fault)
+	c.tellPartitions()
+	if len(c.laid) == 0 && len(c.report.Faults) == 0 {
+		c.tellEmpty()
+	}
+	return nil
+}
+
+// walk gathers the ranges of the snapshots that are not folded, and what others did in between.
+func (c *check) walk(ctx context.Context) error {
+	c.ownership = map[int64]bool{}
+	var oldest *icetable.Snapshot
+	for s := range commit.Ancestry(c.meta) {
+		oldest = s
+		own := commit.IsFirth(s)
+		c.ownership[s.SnapshotID] = own
+		if s.SequenceNumber <= c.ledger.Foreign.Through {
+			continue // a tag keeps it alive; it is in the totals
+		}
+		if !own {
+			c.report.Foreign = c.report.Foreign.Add(commit.ForeignOf(s))
 			continue
 		}
-		c.own[snapshot.SnapshotID] = true
-		ranges, err := commit.SnapshotRanges(ctx, c.store, snapshot)
+		var ranges map[commit.TopicPartition]commit.Range
+		err := guard(func() (err error) { ranges, err = commit.SnapshotRanges(ctx, c.store, s); return err })
 		if err != nil {
-			if !errors.Is(err, commit.ErrDamaged) && !errors.Is(err, objstore.ErrNotFound) {
+			if cause := c.store.cause(); cause != nil {
 				return err
 			}
-			c.report.fault(Fault{Kind: FaultLedger, SnapshotID: snapshot.SnapshotID, Text: err.Error()})
+			c.report.fault(Fault{Kind: FaultLedger, SnapshotID: s.SnapshotID, Text: err.Error()})
 			continue
 		}
-		c.steps = append(c.steps, step{snapshotID: snapshot.SnapshotID, ranges: ranges})
+		next := step{snapshotID: s.SnapshotID, schemaID: c.meta.CurrentSchema().ID, ranges: ranges}
+		if s.SchemaID != nil {
+			next.schemaID = *s.SchemaID
+		}
+		c.steps = append(c.steps, next)
 	}
-	for i, j := 0, len(c.steps)-1; i < j; i, j = i+1, j-1 {
-		c.steps[i], c.steps[j] = c.steps[j], c.steps[i]
-	}
-	c.laid = tile(ledger, c.steps, c.report.fault)
-	c.tellPartitions()
+	slices.Reverse(c.steps)
+	c.cut = oldest != nil && oldest.ParentSnapshotID != nil &&
+		oldest.SequenceNumber > c.ledger.Foreign.Through+1
 	return nil
+}
+
+// tellEmpty says what it means that there is no ledger: nothing to prove where nothing was committed,
+// nothing proven where rows are.
+func (c *check) tellEmpty() {
+	if c.report.SnapshotID == 0 {
+		c.note("nothing was committed yet")
+		return
+	}
+	c.report.fault(Fault{Kind: FaultLedger, SnapshotID: c.report.SnapshotID,
+		Text: "the table has no ledger: firth never committed to it, so there is nothing to prove it by"})
 }
 
 func (c *check) tellPartitions() {
@@ -111,56 +151,12 @@ func (c *check) tellPartitions() {
 		t := c.laid[tp]
 		c.report.Counts = c.report.Counts.Add(t.Counts)
 		c.report.Partitions = append(c.report.Partitions, Partition{
-			Cluster: tp.Cluster, Topic: tp.Topic, TopicID: tp.TopicID.String(), Partition: tp.Partition,
+			tp: tp, Cluster: tp.Cluster, Topic: tp.Topic, TopicID: tp.TopicID.String(), Partition: tp.Partition,
 			From: t.From, Next: t.Next, Ranges: t.ranges, Counts: t.Counts,
 			Checksum: strconv.FormatUint(t.Checksum, 16),
 		})
-		if t.missing > 0 {
-			c.report.Notes = append(c.report.Notes, fmt.Sprintf(
-				"%s: the counts of %d offsets are gone with snapshots that others expired", tp, t.missing))
-		}
 		if t.Counts.Lost > 0 {
-			c.report.Notes = append(c.report.Notes,
-				fmt.Sprintf("%s: %d offsets were accepted as lost", tp, t.Counts.Lost))
+			c.note("%s: %d offsets were accepted as lost", tp, t.Counts.Lost)
 		}
 	}
-}
-
-// deadLettersAddUp compares the dead letters counted with those published and pending.
-func (c *check) deadLettersAddUp(ctx context.Context) error {
-	d := DeadLetters{Counted: c.report.Counts.DeadLetters}
-	applied := int64(0)
-	if dead := c.opts.DeadLetters; dead != nil {
-		d.Table = dead.String()
-		files, err := liveFiles(ctx, dead, c.store)
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			d.Rows += f.file.Count()
-		}
-		sequences, err := commit.ReadApplied(dead.Metadata().Properties())
-		if err != nil {
-			c.report.faultf(FaultDeadLetters, "%v", err)
-		}
-		applied = sequences[c.meta.TableUUID()]
-	}
-	for _, p := range c.ledger.Pending {
-		if p.Sequence > applied {
-			d.Pending += p.Rows()
-		}
-	}
-	c.report.DeadLetters = d
-	if d.Rows+d.Pending != d.Counted {
-		c.report.faultf(FaultDeadLetters, "%d dead letters are counted, %d are in %s and %d pending",
-			d.Counted, d.Rows, orNoTable(d.Table), d.Pending)
-	}
-	return nil
-}
-
-func orNoTable(name string) string {
-	if name == "" {
-		return "no table"
-	}
-	return name
 }

@@ -1,70 +1,123 @@
 package verify
 
 import (
-	"context"
 	"fmt"
-
-	"github.com/firthlake/firth/commit"
+	"maps"
+	"slices"
 )
 
 // compareTotal is all that can be said of a table whose rows do not tell where they come from.
 func (c *check) compareTotal(found *tallied) {
+	c.note("the table has no columns _kafka_topic, _kafka_partition and _kafka_offset: " +
+		"rows are compared as one sum")
+	if c.report.Foreign.RemovedRecords > 0 || found.deleted > 0 {
+		c.note("others removed or rewrote rows: the sum of the rest cannot be compared")
+		return
+	}
 	var want uint64
 	for _, t := range c.laid {
 		want += t.Checksum
+		if t.missing > 0 {
+			return // a fault of its own
+		}
 	}
-	c.report.Notes = append(c.report.Notes,
-		"the table has no coordinates columns: rows are compared as one sum, and not with the log")
-	if found.checksum != want && c.report.Foreign.RemovedRecords == 0 {
+	if found.checksum != want && !c.anyBroken() {
 		c.report.faultf(FaultChecksum, "rows have checksum %x, the ledger says %x", found.checksum, want)
 	}
 }
 
+func (c *check) anyBroken() bool {
+	return slices.ContainsFunc(c.files, func(f liveFile) bool { return f.broken })
+}
+
+// comparison is what holding files against the ledger gives, before others' removals are allowed for.
+type comparison struct {
+	short     []Fault
+	shortRows int64
+}
+
 // comparePlaces holds what was read against the ledger, range by range.
 func (c *check) comparePlaces(found *tallied) {
-	if found.unplaced > 0 {
-		c.report.faultf(FaultRows, "%d rows in our files have no coordinates", found.unplaced)
+	for _, name := range slices.Sorted(maps.Keys(found.astray)) {
+		c.report.fault(Fault{Kind: FaultRows, File: name, SnapshotID: c.addedBy(name),
+			Text: fmt.Sprintf("%d rows of offsets that no range covers", found.astray[name])})
 	}
-	var short []Fault
-	var shortRows int64
+	var all comparison
 	for _, key := range sortedPlaces(found.places) {
 		s := found.places[key]
-		for _, offset := range s.doubled {
-			c.report.fault(Fault{Kind: FaultDoubledRow, Topic: key.topic, Partition: key.partition, From: offset,
-				Next: offset + 1, Text: "the record is in the table more than once"})
-		}
-		if s.astray > 0 {
-			c.report.fault(Fault{Kind: FaultRows, Topic: key.topic, Partition: key.partition,
-				Text: fmt.Sprintf("%d rows of offsets that no range covers", s.astray)})
-		}
-		for _, seg := range s.whole() {
-			f := Fault{Topic: key.topic, Partition: key.partition, From: seg.from, Next: seg.next,
-				SnapshotID: seg.snapshotID}
-			want := seg.want.Counts.Inserted + seg.want.Counts.Updated
-			switch {
-			case seg.rows < want:
-				f.Kind, f.Text = FaultMissingRow, fmt.Sprintf("%d rows found, the ledger says %d", seg.rows, want)
-				short, shortRows = append(short, f), shortRows+want-seg.rows
-			case seg.rows > want:
-				f.Kind, f.Text = FaultRows, fmt.Sprintf("%d rows found, the ledger says %d", seg.rows, want)
-				c.report.fault(f)
-			case seg.checksum != seg.want.Checksum:
-				f.Kind = FaultChecksum
-				f.Text = fmt.Sprintf("rows have checksum %x, the ledger says %x", seg.checksum, seg.want.Checksum)
-				c.report.fault(f)
-			}
+		c.tellDoubled(key, s)
+		for i := range s.list {
+			c.compareSegment(key, &s.list[i], &all)
 		}
 	}
-	if removed := c.report.Foreign.RemovedRecords; shortRows > 0 && shortRows <= removed {
-		c.report.Notes = append(c.report.Notes, fmt.Sprintf("%d rows were removed by others", shortRows))
-		return
-	}
-	for _, f := range short {
-		c.report.fault(f)
-	}
+	c.tellShort(all, found)
 	c.tellRows(found)
 }
 
+func (c *check) addedBy(name string) int64 {
+	for _, f := range c.files {
+		if f.name == name {
+			return f.snapshotID
+		}
+	}
+	return 0
+}
+
+func (c *check) tellDoubled(key place, s *segments) {
+	for _, d := range s.doubled {
+		c.report.fault(Fault{Kind: FaultDoubledRow, Topic: key.topic, Partition: key.partition,
+			From: d.offset, Next: d.offset + 1, File: d.in.file, SnapshotID: d.in.snapshotID,
+			Text: "the record is in the table more than once"})
+	}
+	if more := s.times - int64(len(s.doubled)); more > 0 {
+		c.note("%s-%d: %d more records are in the table more than once", key.topic, key.partition, more)
+	}
+}
+
+func (c *check) compareSegment(key place, seg *segment, all *comparison) {
+	f := Fault{Topic: key.topic, Partition: key.partition, From: seg.from, Next: seg.next,
+		SnapshotID: seg.snapshotID}
+	switch {
+	case seg.found.rows < seg.wantRows:
+		f.Kind = FaultMissingRow
+		f.Text = fmt.Sprintf("%d rows found, the ledger says %d", seg.found.rows, seg.wantRows)
+		all.short = append(all.short, f)
+		all.shortRows += seg.wantRows - seg.found.rows
+	case c.laid[seg.tp] != nil && c.laid[seg.tp].missing > 0 && seg.snapshotID == 0:
+		// Counts of this stretch are gone, which is a fault of its own.
+	case seg.found.rows > seg.wantRows:
+		f.Kind = FaultRows
+		f.Text = fmt.Sprintf("%d rows found, the ledger says %d", seg.found.rows, seg.wantRows)
+		c.report.fault(f)
+	case seg.found.checksum != seg.wantChecksum:
+		f.Kind = FaultChecksum
+		f.Text = fmt.Sprintf("rows have checksum %x, the ledger says %x", seg.found.checksum, seg.wantChecksum)
+		if c.report.Foreign.Snapshots > 0 {
+			f.Text += "; others changed this table, and a wanted change is not told from damage"
+		}
+		c.report.fault(f)
+	}
+}
+
+// tellShort reports rows that are not there, unless others say that they removed as many.
+func (c *check) tellShort(all comparison, found *tallied) {
+	if all.shortRows == 0 {
+		return
+	}
+	foreign := c.report.Foreign
+	removed := found.deleted + max(0, foreign.RemovedRecords-foreign.AddedRecords+found.foreign)
+	if all.shortRows > removed {
+		for _, f := range all.short {
+			c.report.fault(f)
+		}
+		return
+	}
+	c.report.RemovedByOthers = all.shortRows
+	c.note("%d rows were removed by others; the checksums of the %d ranges that held them cannot be compared",
+		all.shortRows, len(all.short))
+}
+
+// tellRows says of each topic partition how many of its rows were found.
 func (c *check) tellRows(found *tallied) {
 	for i := range c.report.Partitions {
 		p := &c.report.Partitions[i]
@@ -72,43 +125,11 @@ func (c *check) tellRows(found *tallied) {
 		if s == nil {
 			continue
 		}
-		for _, seg := range s.list {
-			if seg.from >= p.From && seg.next <= p.Next {
-				p.Rows += seg.rows
+		for j := range s.list {
+			seg := &s.list[j]
+			if seg.ranges == 1 && seg.tp == p.tp {
+				p.Rows += seg.found.rows
 			}
 		}
 	}
-}
-
-// compareLog decodes what the log still has and compares it with the rows in files.
-func (c *check) compareLog(
-	ctx context.Context, found *tallied, earliest map[commit.TopicPartition]commit.Offset,
-) error {
-	for _, tp := range sorted(earliest) {
-		first, next := earliest[tp], c.laid[tp].Next
-		again, err := c.opts.Log.Recount(ctx, tp, first, next)
-		if err != nil {
-			return fmt.Errorf("read %s from the log: %w", tp, err)
-		}
-		var rows int64
-		var checksum uint64
-		for _, seg := range found.places[place{tp.Topic, tp.Partition}].list {
-			if seg.retained {
-				rows, checksum = rows+seg.rows, checksum+seg.checksum
-			}
-		}
-		want := again.Counts.Inserted + again.Counts.Updated
-		if rows != want || checksum != again.Checksum {
-			f := at(tp, FaultLog, first, next)
-			f.Text = fmt.Sprintf("files hold %d rows with checksum %x, the log's records give %d with %x",
-				rows, checksum, want, again.Checksum)
-			c.report.fault(f)
-		}
-		for i := range c.report.Partitions {
-			if p := &c.report.Partitions[i]; p.Topic == tp.Topic && p.Partition == tp.Partition {
-				p.Retained = int64(next - first)
-			}
-		}
-	}
-	return nil
 }

@@ -16,55 +16,60 @@ import (
 	"github.com/firthlake/firth/table"
 )
 
-// Log recounts what a log still has. It decodes and filters as ingest does.
-type Log interface {
-	// Earliest returns the first offset that is still there, and false when the log has another
-	// incarnation of the topic or none.
-	Earliest(ctx context.Context, tp commit.TopicPartition) (commit.Offset, bool, error)
-	// Recount reads [from, next) again and returns what became of it.
-	Recount(ctx context.Context, tp commit.TopicPartition, from, next commit.Offset) (commit.Range, error)
-}
+// coordinates are the names of the columns that say where a row comes from.
+type coordinates struct{ topic, partition, offset string }
 
-// The columns that say where a row comes from.
-const (
-	topicColumn     = "_kafka_topic"
-	partitionColumn = "_kafka_partition"
-	offsetColumn    = "_kafka_offset"
+var (
+	rowCoordinates    = coordinates{"_kafka_topic", "_kafka_partition", "_kafka_offset"}
+	letterCoordinates = coordinates{"topic", "partition", "offset"}
 )
 
 // tallied is what deep reading found, guarded while files are read side by side.
 type tallied struct {
-	mu       sync.Mutex
+	names coordinates
+
+	mu       sync.Mutex // guards what follows
 	places   map[place]*segments
-	checksum uint64 // of all rows, for tables without coordinates
-	unplaced int64  // rows whose coordinates are null or unknown
+	checksum uint64 // of all rows in our files, for tables without coordinates
+	deleted  int64  // rows that delete files take out
+	foreign  int64  // rows in others' files that are not records of ours
+	astray   map[string]int64
+	faults   []Fault
 }
 
-// deep reads every file of ours and compares rows and checksums with the ledger, then with the log.
+// deep reads every file and compares rows and checksums with the ledger, then with the log.
 func (c *check) deep(ctx context.Context) error {
 	if !c.opts.Deep {
 		return nil
 	}
-	found := &tallied{places: c.segments()}
-	earliest, err := c.cutAtLog(ctx, found)
+	if !c.listed {
+		c.note("files are not read, since what lists them is damaged")
+		return nil
+	}
+	rows := func(n commit.Counts) int64 { return n.Inserted + n.Updated }
+	found := &tallied{names: rowCoordinates, places: c.segments(rows), astray: map[string]int64{}}
+	spans, err := c.askLog(ctx, found)
 	if err != nil {
 		return err
 	}
-	if err := c.readFiles(ctx, found); err != nil {
+	if err := c.readTable(ctx, c.table, c.files, found); err != nil {
 		return err
 	}
-	if !c.placed() {
+	if c.placed() {
+		c.comparePlaces(found)
+	} else {
 		c.compareTotal(found)
-		return nil
 	}
-	c.comparePlaces(found)
-	return c.compareLog(ctx, found, earliest)
+	if err := c.compareLog(ctx, spans); err != nil {
+		return err
+	}
+	return c.deepLetters(ctx)
 }
 
 // placed says whether the table has the columns that place its rows.
 func (c *check) placed() bool {
 	schema := c.meta.CurrentSchema()
-	for _, name := range []string{topicColumn, partitionColumn, offsetColumn} {
+	for _, name := range []string{rowCoordinates.topic, rowCoordinates.partition, rowCoordinates.offset} {
 		if _, ok := schema.FindFieldByName(name); !ok {
 			return false
 		}
@@ -72,153 +77,178 @@ func (c *check) placed() bool {
 	return true
 }
 
-func (c *check) segments() map[place]*segments {
+// segments makes a segment of every range; count says how many rows its counts make.
+func (c *check) segments(count func(commit.Counts) int64) map[place]*segments {
 	places := map[place]*segments{}
-	of := func(tp commit.TopicPartition) *segments {
+	add := func(tp commit.TopicPartition, r commit.Range, snapshotID int64) {
+		if r.Next <= r.From {
+			return
+		}
 		key := place{tp.Topic, tp.Partition}
 		if places[key] == nil {
 			places[key] = newSegments()
 		}
-		return places[key]
+		places[key].add(tp, r, snapshotID, count(r.Counts))
 	}
 	for tp, f := range c.ledger.Folded {
-		if f.Next > f.From {
-			of(tp).add(f.Range, 0)
-		}
+		add(tp, f.Range, 0)
 	}
 	for _, s := range c.steps {
 		for tp, r := range s.ranges {
-			if r.Next > r.From {
-				of(tp).add(r, s.snapshotID)
-			}
+			add(tp, r, s.snapshotID)
 		}
 	}
 	for _, s := range places {
-		s.sort()
+		s.arrange()
 	}
 	return places
 }
 
-// cutAtLog marks what the log still has. A place with two incarnations is left out.
-func (c *check) cutAtLog(ctx context.Context, found *tallied) (map[commit.TopicPartition]commit.Offset, error) {
-	earliest := map[commit.TopicPartition]commit.Offset{}
-	if c.opts.Log == nil || !c.placed() {
-		return earliest, nil
-	}
-	for _, tp := range sorted(c.laid) {
-		first, ok, err := c.opts.Log.Earliest(ctx, tp)
-		if err != nil {
-			return nil, fmt.Errorf("ask the log for %s: %w", tp, err)
-		}
-		if !ok {
-			c.report.Notes = append(c.report.Notes, fmt.Sprintf("%s: the log has it no more", tp))
-			continue
-		}
-		first = max(first, c.laid[tp].From)
-		if first < c.laid[tp].Next {
-			earliest[tp] = first
-			found.places[place{tp.Topic, tp.Partition}].cut(first)
-		}
-	}
-	return earliest, nil
-}
-
-// readFiles reads our files, several side by side.
-func (c *check) readFiles(ctx context.Context, found *tallied) error {
-	tasks, err := table.Plan(ctx, c.table, c.store, table.Scan{})
+// readTable reads the files of a table that are whole, several side by side.
+func (c *check) readTable(ctx context.Context, t *table.Table, files []liveFile, found *tallied) error {
+	var tasks []table.Task
+	err := guard(func() (err error) { tasks, err = table.Plan(ctx, t, c.store, table.Scan{}); return err })
 	if err != nil {
 		return err
 	}
-	ours := map[string]bool{}
-	for _, f := range c.files {
-		if !f.foreign && !f.missing && !f.deletes {
-			ours[f.file.FilePath()] = true
+	whole := map[string]*liveFile{}
+	for i := range files {
+		if f := &files[i]; !f.broken && !f.deletes {
+			whole[f.name] = f
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(min(c.opts.Parallel, parallelDefault))
-	done := 0
+	group.SetLimit(c.opts.Parallel)
+	done, total := 0, len(whole)
 	for _, task := range tasks {
-		if !ours[task.File.FilePath()] {
+		file := whole[task.File.FilePath()]
+		delete(whole, task.File.FilePath()) // once, however often it is listed
+		if file == nil {
 			continue
 		}
 		group.Go(func() error {
-			if err := c.readFile(ctx, task, found); err != nil {
-				if ctx.Err() != nil {
-					return err
-				}
-				found.mu.Lock()
-				c.report.fault(Fault{Kind: FaultChangedFile, File: task.File.FilePath(), Text: err.Error()})
-				found.mu.Unlock()
+			if err := c.readFile(ctx, task, file, found); err != nil {
+				return err
 			}
 			found.mu.Lock()
 			defer found.mu.Unlock()
 			if done++; c.opts.Progress != nil {
-				c.opts.Progress(done, len(ours))
+				c.opts.Progress(done, total)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	err = group.Wait()
+	c.report.Faults = append(c.report.Faults, found.faults...)
+	return err
 }
 
-func (c *check) readFile(ctx context.Context, task table.Task, found *tallied) error {
-	sums, err := table.NewChecksummer(c.meta.CurrentSchema())
-	if err != nil {
-		return err
-	}
+// readFile reads one file. What its bytes do wrong is a fault; what the store does wrong is the error.
+func (c *check) readFile(ctx context.Context, task table.Task, file *liveFile, found *tallied) error {
 	var rows int64
-	var buffer []uint64
-	for batch, err := range table.Read(ctx, c.store, task) {
+	err := guard(func() error {
+		sums, err := table.NewChecksummer(task.Schema)
 		if err != nil {
 			return err
 		}
-		rows += batch.NumRows()
-		if buffer, err = sums.Rows(buffer[:0], batch); err != nil {
-			return err
+		var buffer []uint64
+		for batch, err := range table.Read(ctx, c.store, task) {
+			if err != nil {
+				return err
+			}
+			rows += batch.NumRows()
+			if buffer, err = sums.Rows(buffer[:0], batch); err != nil {
+				return err
+			}
+			found.count(batch, buffer, file)
 		}
-		found.count(batch, buffer)
-	}
-	if rows != task.File.Count() && len(task.Deletes) == 0 {
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && c.store.cause() != nil:
+		return err
+	case err != nil:
+		found.fault(Fault{Kind: FaultChangedFile, File: file.name, SnapshotID: file.snapshotID, Text: err.Error()})
+	case rows > file.rows, rows < file.rows && len(task.Deletes) == 0:
+		found.fault(Fault{Kind: FaultChangedFile, File: file.name, SnapshotID: file.snapshotID,
+			Text: fmt.Sprintf("it has %d rows, its manifest says %d", rows, file.rows)})
+	default:
 		found.mu.Lock()
-		c.report.fault(Fault{Kind: FaultChangedFile, File: task.File.FilePath(),
-			Text: fmt.Sprintf("it has %d rows, its manifest says %d", rows, task.File.Count())})
+		found.deleted += file.rows - rows
 		found.mu.Unlock()
 	}
 	return nil
 }
 
-// count puts the rows of a batch where they belong.
-func (t *tallied) count(batch arrow.RecordBatch, sums []uint64) {
+func (t *tallied) fault(f Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, sum := range sums {
-		t.checksum += sum
+	t.faults = append(t.faults, f)
+}
+
+// count puts the rows of a batch where they belong.
+func (t *tallied) count(batch arrow.RecordBatch, sums []uint64, file *liveFile) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !file.foreign {
+		for _, sum := range sums {
+			t.checksum += sum
+		}
 	}
-	topic, ok1 := column(batch, topicColumn).(*array.String)
-	partition, ok2 := column(batch, partitionColumn).(*array.Int32)
-	offset, ok3 := column(batch, offsetColumn).(*array.Int64)
-	if !ok1 || !ok2 || !ok3 {
-		t.unplaced += batch.NumRows()
-		return
+	placed := int64(0)
+	topic, ok1 := column(batch, t.names.topic).(*array.String)
+	partition, ok2 := column(batch, t.names.partition).(*array.Int32)
+	offset, ok3 := column(batch, t.names.offset).(*array.Int64)
+	if ok1 && ok2 && ok3 {
+		placed = t.place(runner{topic, partition, offset}, sums, origin{file.name, file.snapshotID})
 	}
-	var key place
-	var here *segments
-	for i, sum := range sums {
-		if topic.IsNull(i) || partition.IsNull(i) || offset.IsNull(i) {
-			t.unplaced++
+	left := batch.NumRows() - placed
+	switch {
+	case left == 0:
+	case file.foreign:
+		t.foreign += left
+	default:
+		t.astray[file.name] += left
+	}
+}
+
+// runner finds runs of rows of one place with consecutive offsets.
+type runner struct {
+	topic     *array.String
+	partition *array.Int32
+	offset    *array.Int64
+}
+
+// end returns where the run that begins at row i ends.
+func (r runner) end(i int) int {
+	j := i + 1
+	for j < r.offset.Len() && r.valid(j) && r.offset.Value(j) == r.offset.Value(j-1)+1 &&
+		r.partition.Value(j) == r.partition.Value(i) && r.topic.Value(j) == r.topic.Value(i) {
+		j++
+	}
+	return j
+}
+
+func (r runner) valid(i int) bool {
+	return r.topic.IsValid(i) && r.partition.IsValid(i) && r.offset.IsValid(i)
+}
+
+// place adds rows to their segments and returns how many have one.
+func (t *tallied) place(r runner, sums []uint64, in origin) (placed int64) {
+	for i := 0; i < len(sums); {
+		if !r.valid(i) {
+			i++
 			continue
 		}
-		if here == nil || key.partition != partition.Value(i) || key.topic != topic.Value(i) {
-			// The key outlives the batch, whose memory the name points into.
-			key = place{strings.Clone(topic.Value(i)), partition.Value(i)}
-			if here = t.places[key]; here == nil {
-				here = newSegments()
-				t.places[key] = here
-			}
+		j := r.end(i)
+		if here := t.places[place{r.topic.Value(i), r.partition.Value(i)}]; here != nil {
+			placed += here.run(commit.Offset(r.offset.Value(i)), sums[i:j], in)
 		}
-		here.row(commit.Offset(offset.Value(i)), sum)
+		i = j
 	}
+	return placed
 }
 
 func column(batch arrow.RecordBatch, name string) arrow.Array {

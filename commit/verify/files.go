@@ -16,133 +16,205 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// liveFile is a data file that the head references.
+// liveFile is a data or delete file that the head references.
 type liveFile struct {
-	file       iceberg.DataFile
+	name       string
+	rows       int64
+	bytes      int64
 	snapshotID int64 // the snapshot that added it
 	deletes    bool  // it is a delete file
 	foreign    bool
-	missing    bool
+	// broken says that it is gone, has another size or is listed a second time: it is not read.
+	broken bool
 }
 
-// liveFiles lists what the head of a table references.
-func liveFiles(ctx context.Context, t *table.Table, store objstore.Store) ([]liveFile, error) {
+// liveFiles lists what the head of a table references. When what lists them is damaged it reports that
+// and returns false.
+func (c *check) liveFiles(ctx context.Context, t *table.Table) ([]liveFile, bool, error) {
 	head := t.Metadata().SnapshotByName(icetable.MainBranch)
 	if head == nil {
-		return nil, nil
-	}
-	files := table.FileIO(ctx, store)
-	manifests, err := head.Manifests(files)
-	if err != nil {
-		return nil, fmt.Errorf("read the manifest list of snapshot %d: %w", head.SnapshotID, err)
+		return nil, true, nil
 	}
 	var live []liveFile
-	for _, m := range manifests {
-		for entry, err := range m.Entries(files, true) {
+	err := guard(func() error {
+		for entry, err := range table.Entries(ctx, t, c.store, head.SnapshotID) {
 			if err != nil {
-				return nil, fmt.Errorf("read manifest %s: %w", m.FilePath(), err)
+				return err
 			}
 			live = append(live, liveFile{
-				file: entry.DataFile(), snapshotID: entry.SnapshotID(),
-				deletes: m.ManifestContent() == iceberg.ManifestContentDeletes,
+				name: entry.File.FilePath(), rows: entry.File.Count(), bytes: entry.File.FileSizeBytes(),
+				snapshotID: entry.SnapshotID,
+				deletes:    entry.File.ContentType() != iceberg.EntryContentData,
 			})
 		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		return live, true, nil
+	case c.store.cause() != nil:
+		return nil, false, err
+	case errors.Is(err, objstore.ErrNotFound):
+		c.report.fault(Fault{Kind: FaultMissingFile, SnapshotID: head.SnapshotID, Text: err.Error()})
+	default:
+		c.report.fault(Fault{Kind: FaultChangedFile, SnapshotID: head.SnapshotID, Text: err.Error()})
 	}
-	return live, nil
+	return live, false, nil
 }
 
 // filesAddUp checks that each file is there once and that their rows are those the ledger counts.
 func (c *check) filesAddUp(ctx context.Context) error {
-	files, err := liveFiles(ctx, c.table, c.store)
-	if errors.Is(err, objstore.ErrNotFound) {
-		c.report.faultf(FaultMissingFile, "%v", err)
-		return nil
-	}
-	if err != nil {
+	var err error
+	if c.files, c.listed, err = c.liveFiles(ctx, c.table); err != nil {
 		return err
 	}
-	c.files = files
-	seen := make(map[string]int64, len(files))
 	for i := range c.files {
 		f := &c.files[i]
-		name := f.file.FilePath()
-		if first, doubled := seen[name]; doubled && !f.deletes {
-			c.report.fault(Fault{Kind: FaultDoubledFile, File: name, SnapshotID: f.snapshotID,
-				Text: fmt.Sprintf("its %d rows count twice, first by snapshot %d", f.file.Count(), first)})
-		}
-		seen[name] = f.snapshotID
 		f.foreign = c.isForeign(f)
 		c.tally(f)
 	}
-	c.compareRows()
-	return c.statFiles(ctx)
+	if c.listed {
+		c.compareRows()
+	}
+	return c.lookAt(ctx, c.files)
 }
 
 func (c *check) tally(f *liveFile) {
 	if f.deletes {
+		c.report.Files.Deletes++
 		return
 	}
 	c.report.Files.Data++
-	c.report.Files.Rows += f.file.Count()
-	c.report.Files.Bytes += f.file.FileSizeBytes()
+	c.report.Files.Rows += f.rows
+	c.report.Files.Bytes += f.bytes
 	if f.foreign {
 		c.report.Files.ForeignData++
-		c.report.Files.ForeignRows += f.file.Count()
+		c.report.Files.ForeignRows += f.rows
 	}
 }
 
 // isForeign says whether others added the file: by the snapshot that added it while that is there, by
 // the form of its name when it has expired.
 func (c *check) isForeign(f *liveFile) bool {
-	switch {
-	case c.own[f.snapshotID]:
-		return false
-	case c.foreign[f.snapshotID]:
-		return true
+	if own, known := c.ownership[f.snapshotID]; known {
+		return !own
 	}
-	return !strings.HasPrefix(path.Base(f.file.FilePath()), "firth-")
+	return !strings.HasPrefix(path.Base(f.name), "firth-")
 }
 
-// compareRows holds the rows of all files against the ledger and what others say they did.
+// compareRows holds the rows of files against the ledger and what others say they did: for each snapshot
+// that is there, and for the table.
 func (c *check) compareRows() {
 	counts, foreign := c.report.Counts, c.report.Foreign
+	if foreign.RemovedDataFiles == 0 && c.compareSteps() {
+		return
+	}
 	for _, t := range c.laid {
 		if t.missing > 0 {
-			return // the counts of some offsets are gone; Notes tells
+			return // the counts of some offsets are gone, which is a fault of its own
 		}
 	}
 	want := counts.Inserted + counts.Updated + foreign.AddedRecords - foreign.RemovedRecords
-	if have := c.report.Files.Rows; have != want {
-		c.report.faultf(FaultRows,
-			"files hold %d rows, want %d: %d by the ledger, %d added and %d removed by others",
-			have, want, counts.Inserted+counts.Updated, foreign.AddedRecords, foreign.RemovedRecords)
+	have := c.report.Files.Rows
+	if have == want {
+		return
 	}
+	f := Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: fmt.Sprintf(
+		"files hold %d rows, want %d: %d by the ledger, %d added and %d removed by others",
+		have, want, counts.Inserted+counts.Updated, foreign.AddedRecords, foreign.RemovedRecords)}
+	if have > want && c.cut {
+		f.Kind = FaultExpired
+		f.Text += "; others expired snapshots before their counts were folded"
+	}
+	c.report.fault(f)
 }
 
-// statFiles looks whether each file is there with the size that its manifest says.
-func (c *check) statFiles(ctx context.Context) error {
+// compareSteps holds the files that each snapshot added against its ranges. It is of use as long as
+// nobody removed files.
+func (c *check) compareSteps() (fell bool) {
+	rows := map[int64]int64{}
+	counted := map[string]bool{}
+	for _, f := range c.files {
+		if !f.deletes && !counted[f.name] {
+			counted[f.name] = true
+			rows[f.snapshotID] += f.rows
+		}
+	}
+	for _, s := range c.steps {
+		var want int64
+		for _, r := range s.ranges {
+			want += r.Counts.Inserted + r.Counts.Updated
+		}
+		if have := rows[s.snapshotID]; have != want {
+			fell = true
+			f := Fault{Kind: FaultRows, SnapshotID: s.snapshotID,
+				Text: fmt.Sprintf("its files hold %d rows, its ranges count %d", have, want)}
+			if len(s.ranges) == 1 {
+				for tp, r := range s.ranges {
+					f.Topic, f.Partition, f.From, f.Next = tp.Topic, tp.Partition, r.From, r.Next
+				}
+			}
+			c.report.fault(f)
+		}
+	}
+	return fell
+}
+
+// lookAt looks whether each file is listed once and there with the size that its manifest says.
+func (c *check) lookAt(ctx context.Context, files []liveFile) error {
+	first := make(map[string]int64, len(files))
+	for i := range files {
+		f := &files[i]
+		// Position deletes that one delete vector file holds for several data files share its name.
+		if before, twice := first[f.name]; twice {
+			f.broken = true
+			if !f.deletes {
+				c.report.fault(Fault{Kind: FaultDoubledFile, File: f.name, SnapshotID: f.snapshotID,
+					Text: fmt.Sprintf("its %d rows count twice, first by snapshot %d", f.rows, before)})
+			}
+			continue
+		}
+		first[f.name] = f.snapshotID
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.opts.Parallel)
-	var mu sync.Mutex // guards the report and the missing marks
-	for i := range c.files {
-		f := &c.files[i]
+	var mu sync.Mutex // guards the report
+	for i := range files {
+		f := &files[i]
+		if f.broken {
+			continue
+		}
 		group.Go(func() error {
-			object, err := c.store.Stat(ctx, f.file.FilePath())
+			fault, err := c.stat(ctx, f)
+			if fault == nil || err != nil {
+				return err
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			switch {
-			case errors.Is(err, objstore.ErrNotFound):
-				f.missing = true
-				c.report.fault(Fault{Kind: FaultMissingFile, File: f.file.FilePath(), SnapshotID: f.snapshotID,
-					Text: fmt.Sprintf("%d rows are gone", f.file.Count())})
-			case err != nil:
-				return fmt.Errorf("stat %s: %w", f.file.FilePath(), err)
-			case object.Size != f.file.FileSizeBytes():
-				c.report.fault(Fault{Kind: FaultChangedFile, File: f.file.FilePath(), SnapshotID: f.snapshotID,
-					Text: fmt.Sprintf("it has %d bytes, its manifest says %d", object.Size, f.file.FileSizeBytes())})
-			}
+			f.broken = true
+			c.report.fault(*fault)
 			return nil
 		})
 	}
 	return group.Wait()
+}
+
+func (c *check) stat(ctx context.Context, f *liveFile) (*Fault, error) {
+	object, err := c.store.Stat(ctx, f.name)
+	fault := &Fault{File: f.name, SnapshotID: f.snapshotID}
+	switch {
+	case errors.Is(err, objstore.ErrNotFound), errors.Is(err, objstore.ErrBadLocation):
+		fault.Kind, fault.Text = FaultMissingFile, fmt.Sprintf("%d rows are gone", f.rows)
+		if f.deletes {
+			fault.Text = fmt.Sprintf("%d deletes are gone: rows that were deleted come back", f.rows)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("stat %s: %w", f.name, err)
+	case !f.deletes && object.Size != f.bytes:
+		fault.Kind = FaultChangedFile
+		fault.Text = fmt.Sprintf("it has %d bytes, its manifest says %d", object.Size, f.bytes)
+	default:
+		return nil, nil
+	}
+	return fault, nil
 }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -28,12 +27,16 @@ type Report struct {
 	// Foreign is what other writers added and removed: no breach of the proof.
 	Foreign     commit.Foreign `json:"foreign"`
 	DeadLetters DeadLetters    `json:"dead_letters"`
+	// RemovedByOthers are rows that the ledger counts and others removed, as far as a deep check found.
+	RemovedByOthers int64 `json:"removed_by_others,omitempty"`
 	// Notes say what limits the proof, such as offsets that were accepted as lost.
 	Notes []string `json:"notes,omitempty"`
 }
 
 // Partition is the proof of one topic partition.
 type Partition struct {
+	tp commit.TopicPartition
+
 	Cluster   string        `json:"cluster"`
 	Topic     string        `json:"topic"`
 	TopicID   string        `json:"topic_id"`
@@ -43,9 +46,10 @@ type Partition struct {
 	Ranges    int           `json:"ranges"` // in snapshots that are still there
 	Counts    commit.Counts `json:"counts"`
 	Checksum  string        `json:"checksum"`
-	// Rows and Retained are set by a deep check: rows found in files, and offsets compared with the log.
-	Rows     int64 `json:"rows,omitempty"`
-	Retained int64 `json:"retained,omitempty"`
+	// Rows and Retained are set by a deep check: rows found in files, and offsets that the log still
+	// has and that give the same again.
+	Rows     int64 `json:"rows"`
+	Retained int64 `json:"retained"`
 }
 
 // Files counts what the head references.
@@ -53,6 +57,7 @@ type Files struct {
 	Data        int   `json:"data"`
 	Rows        int64 `json:"rows"`
 	Bytes       int64 `json:"bytes"`
+	Deletes     int   `json:"deletes"` // delete files
 	ForeignData int   `json:"foreign_data"`
 	ForeignRows int64 `json:"foreign_rows"`
 }
@@ -73,6 +78,7 @@ const (
 	FaultLedger      Kind = "ledger"       // a ledger value is damaged or was edited
 	FaultGap         Kind = "gap"          // offsets that no range covers
 	FaultOverlap     Kind = "overlap"      // offsets that two ranges cover
+	FaultExpired     Kind = "expired"      // offsets whose counts went with snapshots that others expired
 	FaultCounts      Kind = "counts"       // counts that do not add up
 	FaultRows        Kind = "rows"         // files hold more or fewer rows than the ledger says
 	FaultChecksum    Kind = "checksum"     // rows that are not those of the ledger
@@ -89,9 +95,9 @@ const (
 type Fault struct {
 	Kind       Kind          `json:"kind"`
 	Topic      string        `json:"topic,omitempty"`
-	Partition  int32         `json:"partition,omitempty"`
-	From       commit.Offset `json:"from,omitempty"`
-	Next       commit.Offset `json:"next,omitempty"`
+	Partition  int32         `json:"partition"` // Partition, From and Next go with Topic
+	From       commit.Offset `json:"from"`
+	Next       commit.Offset `json:"next"`
 	SnapshotID int64         `json:"snapshot_id,omitempty"`
 	File       string        `json:"file,omitempty"`
 	Text       string        `json:"text"`
@@ -134,10 +140,7 @@ func at(tp commit.TopicPartition, kind Kind, from, next commit.Offset) Fault {
 
 // finish orders what was found and draws the conclusion.
 func (r *Report) finish() {
-	slices.SortStableFunc(r.Partitions, func(a, b Partition) int {
-		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Topic, b.Topic),
-			cmp.Compare(a.TopicID, b.TopicID), cmp.Compare(a.Partition, b.Partition))
-	})
+	slices.Sort(r.Notes)
 	r.Proven = len(r.Faults) == 0
 	if r.Faults == nil {
 		r.Faults = []Fault{}
