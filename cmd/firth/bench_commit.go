@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -40,7 +41,7 @@ type commitBenchResult struct {
 	HeapBytesFirst uint64  `json:"heap_bytes_first"`
 	HeapBytesLast  uint64  `json:"heap_bytes_last"`
 	Snapshots      int     `json:"snapshots"`
-	DataFiles      string  `json:"data_files"`
+	DataFiles      int64   `json:"data_files"`
 	Seconds        float64 `json:"seconds"`
 }
 
@@ -54,7 +55,7 @@ func runCommitBench(ctx context.Context, opts commitBenchOptions) (commitBenchRe
 	if err != nil {
 		return commitBenchResult{}, err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }() // the folder is thrown away
 	b := &commitBench{opts: opts, ident: table.Ident{"bench", "commits"}}
 	if err := b.open(ctx, store); err != nil {
 		return commitBenchResult{}, err
@@ -86,7 +87,10 @@ func runCommitBench(ctx context.Context, opts commitBenchOptions) (commitBenchRe
 	result.MedianMsLast, result.P99MsLast = quantiles(took[len(took)-tenth:])
 	meta := b.committer.Table().Metadata()
 	result.Snapshots = len(meta.Snapshots())
-	result.DataFiles = meta.CurrentSnapshot().Summary.Properties["total-data-files"]
+	total := meta.CurrentSnapshot().Summary.Properties["total-data-files"]
+	if result.DataFiles, err = strconv.ParseInt(total, 10, 64); err != nil {
+		return result, fmt.Errorf("count data files: %w", err)
+	}
 	return result, nil
 }
 
