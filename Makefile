@@ -22,8 +22,9 @@ demo: build ## run the main job on the embedded broker, store and catalog
 test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no server needed)
 	$(GO) test ./...
 
-race: ## the same under the race detector
+race: ## the same under the race detector; the simulator, where nothing runs beside anything, without it too
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -timeout 20m ./cmd/sim
 
 lint: $(LINT) ## style guide, vet and linters
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

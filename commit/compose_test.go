@@ -111,7 +111,8 @@ func runMerge(t *testing.T, d *datadriven.TestData) string {
 func chain(t *testing.T, version, n int) icetable.Metadata {
 	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
 	meta, err := icetable.NewMetadataWithUUID(schema, iceberg.UnpartitionedSpec,
-		icetable.UnsortedSortOrder, "s3://lake/t", iceberg.Properties{"format-version": fmt.Sprint(version)}, uuid.UUID{1})
+		icetable.UnsortedSortOrder, "s3://lake/t",
+		iceberg.Properties{"format-version": fmt.Sprint(version)}, uuid.UUID{1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,8 @@ func chain(t *testing.T, version, n int) icetable.Metadata {
 	for i := range n {
 		id := int64(i + 1)
 		s := &icetable.Snapshot{SnapshotID: id, ParentSnapshotID: parent, SequenceNumber: id,
-			TimestampMs: id * 1000, ManifestList: fmt.Sprintf("list%d", id), Summary: &icetable.Summary{Operation: icetable.OpAppend}}
+			TimestampMs: id * 1000, ManifestList: fmt.Sprintf("list%d", id),
+			Summary: &icetable.Summary{Operation: icetable.OpAppend}}
 		if version == 3 {
 			zero := int64(0)
 			s.FirstRowID, s.AddedRows = &zero, &zero

@@ -19,7 +19,8 @@ import (
 func TestS3ConformsOnMinIO(t *testing.T) {
 	minio, err := newLab(t).MinIO(t.Context(), "conformance")
 	require.NoError(t, err)
-	at := url.URL{Scheme: "http", User: url.UserPassword(components.AccessKey, components.SecretKey), Host: minio.Address}
+	keys := url.UserPassword(components.AccessKey, components.SecretKey)
+	at := url.URL{Scheme: "http", User: keys, Host: minio.Address}
 	runTagged(t, "../table/objstore", "S3", "FIRTH_TEST_S3="+at.String())
 }
 
