@@ -76,7 +76,8 @@ func (l *lake) twin(t *testing.T, group string) *lake {
 	other := newLake(t, l.lab, l.settings)
 	other.settings.group = group
 	other.configure(t)
-	require.NoError(t, os.CopyFS(filepath.Join(other.dir, "tables"), os.DirFS(filepath.Join(l.dir, "tables"))))
+	tables := os.DirFS(filepath.Join(l.dir, "tables"))
+	require.NoError(t, os.CopyFS(filepath.Join(other.dir, "tables"), tables))
 	return other
 }
 
@@ -106,10 +107,11 @@ func (l *lake) configure(t *testing.T) {
 	}
 	fmt.Fprintf(&text, "warehouse:\n  location: %q\n", s.warehouse)
 	if s.s3 != "" {
-		fmt.Fprintf(&text, "  s3: {endpoint: %q, access_key: %s, secret_key: %s, path_style: true}\n", s.s3,
-			components.AccessKey, s.secret)
+		fmt.Fprintf(&text, "  s3: {endpoint: %q, access_key: %s, secret_key: %s, path_style: true}\n",
+			s.s3, components.AccessKey, s.secret)
 	}
-	fmt.Fprintf(&text, "listen: {catalog: %q, admin: %q}\ngroup: %s\n%s", s.catalog, s.admin, s.group, s.tokens)
+	fmt.Fprintf(&text, "listen: {catalog: %q, admin: %q}\ngroup: %s\n", s.catalog, s.admin, s.group)
+	text.WriteString(s.tokens)
 	write(t, l.config(), text.String())
 }
 
@@ -176,7 +178,8 @@ func (l *lake) run(t *testing.T, name string, args ...string) *components.Proces
 
 func (l *lake) start(ctx context.Context, name string, args ...string) (*components.Process, error) {
 	return l.lab.Start(ctx, components.Command{
-		Name: name, Path: os.Getenv(binaryVariable), Args: append([]string{"run", "-c", l.config()}, args...),
+		Name: name, Path: os.Getenv(binaryVariable),
+		Args:  append([]string{"run", "-c", l.config()}, args...),
 		Ready: components.Answers("http://" + l.settings.admin + "/healthz"),
 	})
 }
@@ -308,7 +311,9 @@ func says(t *testing.T, p *components.Process, words ...string) {
 			}
 		}
 		return true
-	}, func() string { return fmt.Sprintf("the log of %s does not say %q:\n%s", p.Name, missing, p.Tail()) })
+	}, func() string {
+		return fmt.Sprintf("the log of %s does not say %q:\n%s", p.Name, missing, p.Tail())
+	})
 }
 
 // proven verifies the table from ledger, files and topic.
@@ -329,7 +334,8 @@ func (l *lake) reader(t *testing.T) components.Reader {
 	t.Helper()
 	programs, err := filepath.Abs("readers")
 	require.NoError(t, err)
-	return components.Reader{Programs: programs, Catalog: "http://" + l.settings.catalog, S3: l.settings.s3}
+	return components.Reader{Programs: programs, Catalog: "http://" + l.settings.catalog,
+		S3: l.settings.s3}
 }
 
 // agrees reads the tables with one engine and compares every partition with what was generated.
@@ -343,8 +349,9 @@ func (l *lake) agrees(t *testing.T, engine string, want map[string]figures) {
 		reader.Trino = trino.Port
 	}
 	var found map[string]figures
-	require.NoError(t, l.lab.Ask(t.Context(), reader, components.Question{Program: engine + "_reader",
-		Tables: slices.Sorted(maps.Keys(want))}, &found))
+	require.NoError(t, l.lab.Ask(t.Context(), reader, components.Question{
+		Program: engine + "_reader", Tables: slices.Sorted(maps.Keys(want)),
+	}, &found))
 	require.Equal(t, want, found, engine)
 	t.Logf("%s agrees on %d tables after %.0f s", engine, len(want), time.Since(begun).Seconds())
 }

@@ -52,7 +52,7 @@ func newPipeline(t *testing.T) *pipeline {
 	require.NoError(t, err)
 	p.lake = newLake(t, lab, settings{brokers: p.kafka.Brokers, registry: p.registry.URL,
 		s3: "http://" + p.door.Address})
-	rows, rate := either[int64](150_000, 3_000_000), either[int64](2_500, 9_000)
+	rows, rate := either[int64](150_000, 3_000_000), either[int64](3_000, 9_000)
 	for i, format := range []gen.Format{gen.JSON, gen.Avro, gen.Protobuf} {
 		w := workload{topic: string(format), format: format, seed: uint64(i + 1), rows: rows, rate: rate}
 		columns := events10
@@ -77,9 +77,11 @@ func (w workload) bad() [][]byte {
 	id := []byte{0, 0, 0, byte(w.schemaID >> 8), byte(w.schemaID)}
 	switch w.format {
 	case gen.Avro:
-		return [][]byte{slices.Concat(id, []byte{10, 'a'}), {0, 0, 9, 9, 9, 2, 2}, {}, []byte("no schema id")}
+		return [][]byte{slices.Concat(id, []byte{10, 'a'}), {0, 0, 9, 9, 9, 2, 2}, {},
+			[]byte("no schema id")}
 	case gen.Protobuf:
-		return [][]byte{slices.Concat(id, []byte{0, 0xff, 0xff}), {0, 0, 9, 9, 9, 0, 8}, []byte("nothing")}
+		return [][]byte{slices.Concat(id, []byte{0, 0xff, 0xff}), {0, 0, 9, 9, 9, 0, 8},
+			[]byte("nothing")}
 	}
 	return [][]byte{[]byte("{"), []byte(`{"user_id": "a word"}`), []byte(`{"quantity": 3000000000}`),
 		[]byte("{\"country\": \"\xff\"}"), []byte(strings.Repeat("[", 2000))}
@@ -89,8 +91,8 @@ func (w workload) bad() [][]byte {
 // requests through and loses the answers.
 func faults() []components.Toxic {
 	toxic := func(kind string, toxicity float64, attributes map[string]any) components.Toxic {
-		return components.Toxic{Name: kind, Type: kind, Stream: "downstream", Toxicity: toxicity,
-			Attributes: attributes}
+		return components.Toxic{Name: kind, Type: kind, Stream: "downstream",
+			Toxicity: toxicity, Attributes: attributes}
 	}
 	return []components.Toxic{
 		toxic("latency", 0.7, map[string]any{"latency": 300, "jitter": 200}),
@@ -110,7 +112,8 @@ func (p *pipeline) disturb(ctx context.Context, random *rand.Rand) error {
 		if err := p.door.Add(ctx, toxic); err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		_ = pause(ctx, time.Duration(500+random.IntN(2000))*time.Millisecond) // the toxic goes in any case
+		// The toxic goes in any case, so the end of ctx is no matter.
+		_ = pause(ctx, time.Duration(500+random.IntN(2000))*time.Millisecond)
 		if err := p.door.Remove(context.WithoutCancel(ctx), toxic.Name); err != nil {
 			return err
 		}
@@ -189,7 +192,8 @@ func (p *pipeline) feed(t *testing.T) map[string][]place {
 	ctx, calm := context.WithCancel(t.Context())
 	defer calm()
 	var disturbance, producers errgroup.Group
-	disturbance.Go(func() error { return p.disturb(ctx, rand.New(rand.NewPCG(p.random.Uint64(), 1))) })
+	random := rand.New(rand.NewPCG(p.random.Uint64(), 1))
+	disturbance.Go(func() error { return p.disturb(ctx, random) })
 	bad := make([][]place, len(p.feeds))
 	for i, w := range p.feeds {
 		producers.Go(func() error {
@@ -269,8 +273,9 @@ func TestRecordsSurviveKillsAndFaults(t *testing.T) {
 func (p *pipeline) lettersAre(t *testing.T, tables []string, bad map[string][]place) {
 	t.Helper()
 	var found map[string][][]string
-	require.NoError(t, p.lab.Ask(t.Context(), p.reader(t), components.Question{Program: "duckdb_rows",
-		Tables: tables, Select: `"partition", "offset", error_class`}, &found))
+	require.NoError(t, p.lab.Ask(t.Context(), p.reader(t), components.Question{
+		Program: "duckdb_rows", Tables: tables, Select: `"partition", "offset", error_class`,
+	}, &found))
 	for _, name := range tables {
 		topic := strings.TrimSuffix(strings.TrimPrefix(name, "db."), "__dead_letters")
 		var want, have []string

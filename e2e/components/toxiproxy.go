@@ -68,6 +68,16 @@ func (p *Proxy) Remove(ctx context.Context, toxic string) error {
 	return p.call(ctx, http.MethodDelete, "/"+p.Name+"/toxics/"+toxic, nil)
 }
 
+// Close refuses connections until Open.
+func (p *Proxy) Close(ctx context.Context) error {
+	return p.call(ctx, http.MethodPost, "/"+p.Name, map[string]any{"enabled": false})
+}
+
+// Open ends Close.
+func (p *Proxy) Open(ctx context.Context) error {
+	return p.call(ctx, http.MethodPost, "/"+p.Name, map[string]any{"enabled": true})
+}
+
 func (p *Proxy) call(ctx context.Context, method, path string, body any) error {
 	var text []byte
 	if body != nil {
