@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -38,10 +37,7 @@ type comparison struct {
 
 // comparePlaces holds what was read against the ledger, range by range.
 func (c *check) comparePlaces(found *tallied) {
-	for _, name := range slices.Sorted(maps.Keys(found.astray)) {
-		c.report.fault(Fault{Kind: FaultRows, File: name, SnapshotID: c.addedBy(name),
-			Text: fmt.Sprintf("%d rows of offsets that no range covers", found.astray[name])})
-	}
+	c.tellAstray(found, c.files, FaultRows)
 	var all comparison
 	for _, key := range sortedPlaces(found.places) {
 		s := found.places[key]
@@ -54,13 +50,31 @@ func (c *check) comparePlaces(found *tallied) {
 	c.tellRows(found)
 }
 
-func (c *check) addedBy(name string) int64 {
-	for _, f := range c.files {
-		if f.name == name {
-			return f.snapshotID
+// tellAstray reports rows of our files that no range covers.
+func (c *check) tellAstray(found *tallied, files []liveFile, kind Kind) {
+	if c.holed() {
+		kind = FaultExpired
+	}
+	for _, f := range files {
+		if n := found.astray[f.name]; n > 0 {
+			delete(found.astray, f.name) // once
+			c.report.fault(Fault{Kind: kind, File: f.name, SnapshotID: f.snapshotID,
+				Text: fmt.Sprintf("%d rows of offsets that no range covers", n)})
 		}
 	}
-	return 0
+}
+
+// holed says whether others expired snapshots whose counts were not folded.
+func (c *check) holed() bool {
+	if c.cut {
+		return true
+	}
+	for _, t := range c.laid {
+		if t.missing > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *check) tellDoubled(key place, s *segments) {

@@ -133,10 +133,8 @@ func (c *check) compareRows() {
 // nobody removed files.
 func (c *check) compareSteps() (fell bool) {
 	rows := map[int64]int64{}
-	counted := map[string]bool{}
 	for _, f := range c.files {
-		if !f.deletes && !counted[f.name] {
-			counted[f.name] = true
+		if !f.deletes {
 			rows[f.snapshotID] += f.rows
 		}
 	}

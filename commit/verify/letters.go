@@ -47,7 +47,11 @@ func (c *check) deadLettersAddUp(ctx context.Context) error {
 		c.note("%s: others added %d rows and removed %d", d.Table, foreign.AddedRecords, foreign.RemovedRecords)
 	}
 	if listed && d.Rows != want {
-		c.report.faultf(FaultDeadLetters,
+		kind := FaultDeadLetters
+		if d.Rows > want && c.holed() {
+			kind = FaultExpired
+		}
+		c.report.faultf(kind,
 			"%d dead letters are counted, %d are in %s, %d pending, %d added and %d removed by others",
 			d.Counted, d.Rows, orNoTable(d.Table), d.Pending, foreign.AddedRecords, foreign.RemovedRecords)
 	}
@@ -86,6 +90,7 @@ func (c *check) deepLetters(ctx context.Context) error {
 	if err := c.readTable(ctx, c.opts.DeadLetters, c.letters, found); err != nil {
 		return err
 	}
+	c.tellAstray(found, c.letters, FaultDeadLetters)
 	for _, key := range sortedPlaces(found.places) {
 		s := found.places[key]
 		c.tellDoubled(key, s)
