@@ -139,6 +139,7 @@ func (c *check) readTable(ctx context.Context, t *table.Table, files []liveFile,
 		})
 	}
 	err = group.Wait()
+	slices.SortStableFunc(found.faults, func(a, b Fault) int { return strings.Compare(a.File, b.File) })
 	c.report.Faults = append(c.report.Faults, found.faults...)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"sync"
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -176,25 +175,23 @@ func (c *check) lookAt(ctx context.Context, files []liveFile) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.opts.Parallel)
-	var mu sync.Mutex // guards the report
+	faults := make([]*Fault, len(files))
 	for i := range files {
-		f := &files[i]
-		if f.broken {
-			continue
-		}
-		group.Go(func() error {
-			fault, err := c.stat(ctx, f)
-			if fault == nil || err != nil {
+		if f := &files[i]; !f.broken {
+			group.Go(func() (err error) {
+				faults[i], err = c.stat(ctx, f)
 				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			f.broken = true
-			c.report.fault(*fault)
-			return nil
-		})
+			})
+		}
 	}
-	return group.Wait()
+	err := group.Wait()
+	for i, fault := range faults {
+		if fault != nil {
+			files[i].broken = true
+			c.report.fault(*fault)
+		}
+	}
+	return err
 }
 
 func (c *check) stat(ctx context.Context, f *liveFile) (*Fault, error) {

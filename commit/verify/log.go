@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -134,30 +133,35 @@ const schemasMax = 3
 
 // compareLog decodes what the log still has and compares it with the ledger, or with the rows in files.
 func (c *check) compareLog(ctx context.Context, spans []stretch) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(c.opts.Parallel)
-	var mu sync.Mutex // guards the report
-	for _, s := range spans {
+	verdicts := make([]verdict, len(spans))
+	for i, s := range spans {
 		if s.segment != nil && c.report.RemovedByOthers > 0 {
+			verdicts[i].skip = true
 			c.note("%s: offsets %d to %d are not compared with the log: others removed rows", s.tp, s.from, s.next-1)
 			continue
 		}
 		group.Go(func() error {
-			v, err := c.recount(ctx, s)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				return c.logTrouble(ctx, s.tp, err)
-			}
-			c.tellLog(s, v)
-			return nil
+			verdicts[i], verdicts[i].err = c.recount(running, s)
+			return running.Err()
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, s := range spans {
+		if err := c.tellLog(ctx, s, verdicts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verdict is what the log says of a stretch.
 type verdict struct {
+	err   error // the log could not be read
+	skip  bool
 	equal bool
 	gone  int64 // offsets that had a record and have none now
 	again commit.Range
@@ -197,8 +201,11 @@ func (s *stretch) judge(again commit.Range) verdict {
 	return v
 }
 
-func (c *check) tellLog(s stretch, v verdict) {
+func (c *check) tellLog(ctx context.Context, s stretch, v verdict) error {
 	switch {
+	case v.skip:
+	case v.err != nil:
+		return c.logTrouble(ctx, s.tp, v.err)
 	case v.equal:
 		for i := range c.report.Partitions {
 			if p := &c.report.Partitions[i]; p.tp == s.tp {
@@ -215,6 +222,7 @@ func (c *check) tellLog(s stretch, v verdict) {
 			" what they make of old records"
 		c.report.fault(f)
 	}
+	return nil
 }
 
 func (s *stretch) difference(again commit.Range) string {
