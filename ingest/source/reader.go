@@ -7,7 +7,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -190,7 +189,7 @@ func fetchRequest(tp commit.TopicPartition, at commit.Offset) *kmsg.FetchRequest
 	part.Partition, part.FetchOffset = tp.Partition, int64(at)
 	part.PartitionMaxBytes = partitionBytesMax
 	topic := kmsg.NewFetchRequestTopic()
-	topic.Topic, topic.TopicID = tp.Topic, [16]byte(uuid.UUID(tp.TopicID))
+	topic.Topic, topic.TopicID = tp.Topic, [16]byte(tp.TopicID)
 	topic.Partitions = append(topic.Partitions, part)
 	request := kmsg.NewPtrFetchRequest()
 	request.MaxWaitMillis = int32(fetchWaitMax / time.Millisecond)
