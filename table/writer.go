@@ -232,19 +232,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	for lane, file := range w.open {
-		if file == nil {
-			continue
-		}
-		w.open[lane] = nil
-		described, err := file.finish(w.unpartitioned())
-		if err != nil {
-			return err
-		}
-		w.opts.Metrics.wroteFile(described)
-		w.files = append(w.files, described)
-	}
-	return nil
+	return w.finishFiles(0)
 }
 
 // Abort gives up: it removes what this writer wrote and nothing else. It also follows a Close whose
@@ -334,7 +322,7 @@ func (w *Writer) encode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.roll()
+	return w.finishFiles(w.opts.Parquet.FileBytesTarget)
 }
 
 // shares splits the pending batches into runs of about equal bytes, one per lane that has enough to
@@ -352,10 +340,10 @@ func (w *Writer) shares() [][]arrow.RecordBatch {
 	return shares
 }
 
-// roll finishes the files that have reached their size.
-func (w *Writer) roll() error {
+// finishFiles finishes the open files of at least sizeMin bytes.
+func (w *Writer) finishFiles(sizeMin int64) error {
 	for lane, file := range w.open {
-		if file == nil || file.size() < w.opts.Parquet.FileBytesTarget {
+		if file == nil || file.size() < sizeMin {
 			continue
 		}
 		w.open[lane] = nil

@@ -100,6 +100,44 @@ func runWriter(
 	return err
 }
 
+// TestFailedFileFreesItsMemory breaks the stream of a large file: while it is written, at its end, and
+// by giving it up.
+func TestFailedFileFreesItsMemory(t *testing.T) {
+	for name, end := range map[string]func(*dataFile) error{
+		"finish": func(f *dataFile) error {
+			_, err := f.finish(partitionValue{spec: iceberg.UnpartitionedSpec})
+			return err
+		},
+		"abort": func(f *dataFile) error {
+			f.abort()
+			return objstore.ErrInjected
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+			defer mem.AssertSize(t, 0)
+			schema := iceberg.NewSchema(0, optional(1, "a", iceberg.PrimitiveTypes.String),
+				optional(2, "b", iceberg.PrimitiveTypes.String))
+			batch := newDice(3, memory.DefaultAllocator).batch(t, schema, 1000)
+			defer batch.Release()
+			opts, err := ParquetOptions{}.withDefaults()
+			require.NoError(t, err)
+			layout, err := newLayout(schema, opts, mem)
+			require.NoError(t, err)
+			layout.chooseEncodings([]arrow.RecordBatch{batch})
+			file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet", layout)
+			require.NoError(t, err)
+			file.sink.to = brokenWriter{}
+			require.NoError(t, file.write(batch))
+			require.ErrorIs(t, end(file), objstore.ErrInjected)
+		})
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, objstore.ErrInjected }
+
 func TestAbortThatFailsCanBeTriedAgain(t *testing.T) {
 	store := newStore()
 	batch := newDice(5, memory.DefaultAllocator).batch(t, everyType(), 10)

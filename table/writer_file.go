@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,16 +26,23 @@ type dataFile struct {
 	nans     []int64 // per leaf
 }
 
-// countingSink passes bytes on and counts them. It hides Close, which the Parquet writer would call.
+// countingSink passes bytes on and counts them. It keeps the first error for itself and drops what comes
+// after it, since a Parquet writer that sees one frees nothing at its end. It hides Close, which the
+// Parquet writer would call.
 type countingSink struct {
 	to    io.Writer
 	bytes int64
+	err   error
 }
 
 func (s *countingSink) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return len(p), nil
+	}
 	n, err := s.to.Write(p)
 	s.bytes += int64(n)
-	return n, err
+	s.err = err
+	return len(p), nil
 }
 
 // createDataFile begins a file. ctx bounds it up to its end.
@@ -74,6 +82,9 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 			return fmt.Errorf("end row group of %s: %w", f.location, err)
 		}
 	}
+	if f.sink.err != nil {
+		return fmt.Errorf("write %s: %w", f.location, f.sink.err)
+	}
 	return nil
 }
 
@@ -100,7 +111,7 @@ func (f *dataFile) countNaNs(batch arrow.RecordBatch) {
 // finish completes the file and describes it. The object is there when it returns nil; on an error
 // it may be.
 func (f *dataFile) finish(partition partitionValue) (iceberg.DataFile, error) {
-	if err := f.parquet.Close(); err != nil {
+	if err := cmp.Or(f.parquet.Close(), f.sink.err); err != nil {
 		f.upload.Abort()
 		return nil, fmt.Errorf("finish %s: %w", f.location, err)
 	}
