@@ -305,6 +305,33 @@ func TestStagedTableExistsOnceCommitted(t *testing.T) {
 	require.ErrorIs(t, err, table.ErrConflict)
 }
 
+func TestExpiryOfASnapshotThatATagHoldsConflicts(t *testing.T) {
+	f := newFixture(t)
+	created, err := f.CreateTable(t.Context(), events, catalog.TableSpec{Schema: schema})
+	require.NoError(t, err)
+	_, updates := appendSnapshot(created.Metadata(), nil)
+	first, err := f.CommitTable(t.Context(), events, nil, updates)
+	require.NoError(t, err)
+	old := first.Metadata().CurrentSnapshot().SnapshotID
+	_, updates = appendSnapshot(first.Metadata(), nil)
+	tag := icetable.NewSetSnapshotRefUpdate("audit", old, icetable.TagRef, 0, 0, 0)
+	_, err = f.CommitTable(t.Context(), events, nil, append(updates, tag))
+	require.NoError(t, err)
+
+	expiry := icetable.NewRemoveSnapshotsUpdate([]int64{old}, false)
+	_, err = f.CommitTable(t.Context(), events, nil, []icetable.Update{expiry})
+	require.ErrorIs(t, err, table.ErrConflict)
+	require.ErrorContains(t, err, "tag audit points to it")
+	kept, err := f.LoadTable(t.Context(), events)
+	require.NoError(t, err)
+	require.NotNil(t, kept.Metadata().SnapshotByName("audit"))
+
+	untag := icetable.NewRemoveSnapshotRefUpdate("audit")
+	after, err := f.CommitTable(t.Context(), events, nil, []icetable.Update{untag, expiry})
+	require.NoError(t, err)
+	require.Nil(t, after.Metadata().SnapshotByID(old))
+}
+
 func BenchmarkCommitAt100Snapshots(b *testing.B) {
 	ctx := b.Context()
 	store, err := catalog.OpenSQLite(ctx, b.TempDir()+"/catalog.db")

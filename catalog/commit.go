@@ -139,6 +139,9 @@ func (c *Catalog) stage(ctx context.Context, change TableChange) (staged, error)
 	if err != nil {
 		return staged{}, invalid(ObjectTable, "apply the updates", err)
 	}
+	if err := checkRefs(updates, base.metadata, metadata); err != nil {
+		return staged{}, err
+	}
 	next, err := c.writeVersion(ctx, metadata, base)
 	if err != nil {
 		return staged{}, err
@@ -296,6 +299,37 @@ func checkFreshness(updates []byte, base icetable.Metadata) error {
 		}
 	}
 	return nil
+}
+
+// checkRefs finds a branch or tag that would go only because its snapshot does: the library removes
+// it silently. Who asks to expire a snapshot did not know of it, so that is a conflict.
+func checkRefs(updates icetable.Updates, base, next icetable.Metadata) error {
+	kept := map[string]bool{}
+	for name := range next.Refs() {
+		kept[name] = true
+	}
+	for name, ref := range base.Refs() {
+		if kept[name] || removesRef(updates, name) {
+			continue
+		}
+		return &Error{Kind: table.ErrConflict, Object: ObjectTable, Text: fmt.Sprintf(
+			"snapshot %d cannot be removed: %s %s points to it", ref.SnapshotID, ref.SnapshotRefType, name)}
+	}
+	return nil
+}
+
+// removesRef says whether one of the updates names the branch or tag for removal.
+func removesRef(updates icetable.Updates, name string) bool {
+	return slices.ContainsFunc(updates, func(update icetable.Update) bool {
+		if update.Action() != icetable.UpdateRemoveSnapshotRef {
+			return false
+		}
+		var removal struct {
+			RefName string `json:"ref-name"`
+		}
+		raw, err := json.Marshal(update)
+		return err == nil && json.Unmarshal(raw, &removal) == nil && removal.RefName == name
+	})
 }
 
 // writeVersion checks new metadata and writes it to a file that no swap names yet.
