@@ -23,7 +23,7 @@ type jsonDecoder struct {
 	seen    []int64
 
 	scratch []byte // a string without its escapes
-	keys    jsonKeys
+	keys    keySet
 
 	refused refusal // what is wrong with the value that was refused last
 	broken  Class   // what is wrong with the document
@@ -49,7 +49,7 @@ type refusal struct {
 }
 
 func newJSONDecoder(plan *Plan) *jsonDecoder {
-	d := &jsonDecoder{plan: plan, seen: make([]int64, plan.objects), keys: newJSONKeys()}
+	d := &jsonDecoder{plan: plan, seen: make([]int64, plan.objects)}
 	if plan.options.UnknownFields == UnknownEvolve {
 		d.growth = newGrowth(plan)
 	}

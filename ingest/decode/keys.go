@@ -1,74 +1,80 @@
 package decode
 
-import "unicode/utf8"
+import (
+	"hash/maphash"
+	"slices"
+	"unicode/utf8"
+)
 
-// keySet finds repeated keys of a map. Few keys are compared with each other; it holds those of a
-// larger one only while it looks.
+// keySet finds a key that is twice in a map. Its memory is kept from map to map. The hash is seeded,
+// since the keys are the records' own and might be chosen to collide.
 type keySet struct {
-	texts   map[string]struct{}
-	numbers map[int64]struct{}
+	seed  maphash.Seed
+	slots []int32 // index into the keys plus one; 0 is free
 }
 
 // keysCompared is the number of keys up to which comparing all pairs is faster than hashing.
 const keysCompared = 16
 
-// repeats tells whether two values of a column, from the first on, are equal.
-func (s *keySet) repeats(column *Column, first int) bool {
-	if column.rows-first > keysCompared {
-		return s.repeatsMany(column, first)
-	}
-	for i := first; i < column.rows; i++ {
-		for k := first; k < i; k++ {
-			if column.hasText() {
-				if string(column.text(i)) == string(column.text(k)) {
+// repeats tells whether a value of keys from the index first on is there twice. The keys are compared
+// in the form in which the column holds them.
+func (s *keySet) repeats(keys *Column, first int) bool {
+	count := keys.rows - first
+	if count <= keysCompared {
+		for i := first; i < keys.rows; i++ {
+			for k := first; k < i; k++ {
+				if string(keys.valueBytes(i)) == string(keys.valueBytes(k)) {
 					return true
 				}
-			} else if column.number(i) == column.number(k) {
-				return true
 			}
 		}
+		return false
+	}
+	if s.slots == nil {
+		s.seed = maphash.MakeSeed()
+	}
+	size := 64
+	for size < 2*count {
+		size *= 2
+	}
+	s.slots = slices.Grow(s.slots[:0], size)[:size]
+	clear(s.slots)
+	return s.insert(keys, first)
+}
+
+// insert fills the table and tells whether a key was there already.
+func (s *keySet) insert(keys *Column, first int) bool {
+	mask := uint64(len(s.slots) - 1)
+	for i := first; i < keys.rows; i++ {
+		key := keys.valueBytes(i)
+		at := maphash.Bytes(s.seed, key) & mask
+		for s.slots[at] != 0 {
+			if string(keys.valueBytes(first+int(s.slots[at])-1)) == string(key) {
+				return true
+			}
+			at = (at + 1) & mask
+		}
+		s.slots[at] = int32(i - first + 1)
 	}
 	return false
 }
 
-func (s *keySet) repeatsMany(column *Column, first int) bool {
-	if s.texts == nil {
-		s.texts, s.numbers = map[string]struct{}{}, map[int64]struct{}{}
-	}
-	defer clear(s.texts)
-	defer clear(s.numbers)
-	for i := first; i < column.rows; i++ {
-		if column.hasText() {
-			s.texts[string(column.text(i))] = struct{}{}
-		} else {
-			s.numbers[column.number(i)] = struct{}{}
-		}
-	}
-	return len(s.texts)+len(s.numbers) < column.rows-first
-}
-
-// number is the i-th value of a boolean, int or long column; others count as all different.
-func (c *Column) number(i int) int64 {
+// valueBytes is the memory of the i-th value of a column that holds no nested values.
+func (c *Column) valueBytes(i int) []byte {
 	switch c.layout {
-	case layoutBool:
-		return int64(c.bytes[i])
 	case layout32:
-		return int64(c.int32s[i])
+		return c.values.Buf()[4*i : 4*i+4]
 	case layout64:
-		return c.int64s[i]
+		return c.values.Buf()[8*i : 8*i+8]
+	case layoutFixed:
+		return c.bytes[c.width*i : c.width*(i+1)]
+	case layoutBytes:
+		return c.bytes[c.int32s[i]:c.int32s[i+1]]
+	case layoutBool:
+		return c.bytes[i : i+1]
+	default:
+		return nil
 	}
-	return int64(i)
-}
-
-// hasText tells whether values are bytes, so that text gives them.
-func (c *Column) hasText() bool { return c.layout == layoutBytes || c.layout == layoutFixed }
-
-// text is the bytes of the i-th value.
-func (c *Column) text(i int) []byte {
-	if c.layout == layoutFixed {
-		return c.bytes[i*c.width : (i+1)*c.width]
-	}
-	return c.bytes[c.int32s[i]:c.int32s[i+1]]
 }
 
 // appendKey appends the key of a map's entry.
