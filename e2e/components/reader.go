@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,6 +33,23 @@ type Question struct {
 	Select, Where string
 	// Before are statements that Spark runs first, separated by semicolons.
 	Before string
+	// Queries are for the programs that read values.
+	Queries []Query
+}
+
+// Query asks for the rows of a table, or for their count when no columns are named.
+type Query struct {
+	Table   string      `json:"table"`
+	Columns [][2]string `json:"columns"` // name and Iceberg type
+	Where   Condition   `json:"where"`
+}
+
+// Condition compares a column with a value. The zero Condition holds for every row.
+type Condition struct {
+	Column string `json:"column"`
+	Type   string `json:"type"`  // Iceberg's name of the column's type
+	Op     string `json:"op"`    // "=", "<", "<=", ">", ">=", "is null", "is not null"
+	Value  string `json:"value"` // as SQL writes it, without quotes; binary in hexadecimal
 }
 
 // Ask runs a program and decodes what it prints into answer.
@@ -50,6 +68,14 @@ func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
 	if r.S3 != "" {
 		cmd.Env = append(cmd.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
 	}
+	if len(q.Queries) > 0 {
+		file, err := l.queries(q)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.Remove(file) }() // it lies in the lab's folder
+		cmd.Env = append(cmd.Env, "FIRTH_QUERIES="+file, "TZ=UTC")
+	}
 	if q.Where != "" {
 		cmd.Env = append(cmd.Env, "FIRTH_WHERE="+q.Where)
 	}
@@ -64,6 +90,20 @@ func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
 		return fmt.Errorf("read the answer of %s: %w\n%.1000s", q.Program, err, out)
 	}
 	return nil
+}
+
+// queries writes what is asked into a file: an environment variable holds 128 KiB at most.
+func (l *Lab) queries(q Question) (string, error) {
+	text, err := json.Marshal(q.Queries)
+	if err != nil {
+		return "", err
+	}
+	file, err := os.CreateTemp(l.Dir, q.Program+"-*.json")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(text)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 func (r Reader) trinoProperties() map[string]string {
