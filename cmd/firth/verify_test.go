@@ -58,8 +58,9 @@ func TestVerifyNamesTheDamageOfAFolder(t *testing.T) {
 		shallow, deep int
 		kind          verify.Kind
 	}{
-		"removed data file": {damage: func(t *testing.T) { require.NoError(t, os.Remove(glob(t, dir, "data/*.parquet")[0])) },
-			shallow: exitFallsShort, deep: exitFallsShort, kind: verify.FaultMissingFile},
+		"removed data file": {damage: func(t *testing.T) {
+			require.NoError(t, os.Remove(glob(t, dir, "data/*.parquet")[0]))
+		}, shallow: exitFallsShort, deep: exitFallsShort, kind: verify.FaultMissingFile},
 		"truncated data file": {damage: func(t *testing.T) {
 			require.NoError(t, os.Truncate(glob(t, dir, "data/*.parquet")[0], 200))
 		}, shallow: exitFallsShort, deep: exitFallsShort, kind: verify.FaultChangedFile},

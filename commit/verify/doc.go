@@ -6,7 +6,8 @@
 // files too: rows and checksums per topic partition are what the ledger says, and, where the log still has
 // the records, what decoding them again gives.
 //
-// A fault is never an error: an error says that something could not be checked at all.
+// A fault is never an error: an error says that something could not be checked at all, as when the store
+// does not answer. docs/verify.md tells users the same.
 //
 // Invariants:
 //   - Proven is true only if every check ran and none found a fault;

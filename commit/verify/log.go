@@ -51,7 +51,7 @@ func (c *check) askLog(ctx context.Context, found *tallied) ([]stretch, error) {
 			continue
 		}
 		if !ok {
-			c.note("%s: not compared with the log: no source of the table reads it, or the topic is another one now", tp)
+			c.note("%s: not compared with the log: no source reads it, or the topic is another one now", tp)
 			continue
 		}
 		if f, folded := c.ledger.Folded[tp]; folded && f.Missing == 0 {
@@ -213,7 +213,8 @@ func (c *check) tellLog(ctx context.Context, s stretch, v verdict) error {
 			}
 		}
 	case v.gone > 0:
-		c.note("%s: offsets %d to %d are not compared with the log: %d of their records are gone from it, as by compaction",
+		c.note("%s: offsets %d to %d are not compared with the log: "+
+			"%d of their records are gone from it, as by compaction",
 			s.tp, s.from, s.next-1, v.gone)
 	default:
 		f := at(s.tp, FaultLog, s.from, s.next)

@@ -19,14 +19,16 @@ import (
 //	cut                                      others expired snapshots
 func TestTile(t *testing.T) {
 	datadriven.RunTest(t, "testdata/tile", func(t *testing.T, d *datadriven.TestData) string {
-		h := history{ledger: commit.Ledger{Position: commit.Position{}, Folded: map[commit.TopicPartition]commit.Folded{}}}
+		h := history{ledger: commit.Ledger{Position: commit.Position{},
+			Folded: map[commit.TopicPartition]commit.Folded{}}}
 		for _, line := range strings.Split(d.Input, "\n") {
 			require.NoError(t, h.parse(line), line)
 		}
 		var out strings.Builder
 		laid := tile(h, func(f Fault) { fmt.Fprintln(&out, f) })
 		for _, p := range sorted(laid) {
-			fmt.Fprintf(&out, "%s [%d, %d): %s, %d ranges\n", p, laid[p].From, laid[p].Next, laid[p].Counts, laid[p].ranges)
+			fmt.Fprintf(&out, "%s [%d, %d): %s, %d ranges\n", p, laid[p].From, laid[p].Next,
+				laid[p].Counts, laid[p].ranges)
 		}
 		return out.String()
 	})
@@ -70,7 +72,8 @@ func (h *history) parse(line string) error {
 		return nil
 	}
 	if !join {
-		h.steps = append(h.steps, step{snapshotID: int64(len(h.steps) + 1), ranges: map[commit.TopicPartition]commit.Range{}})
+		h.steps = append(h.steps, step{snapshotID: int64(len(h.steps) + 1),
+			ranges: map[commit.TopicPartition]commit.Range{}})
 	}
 	h.steps[len(h.steps)-1].ranges[p] = r
 	return nil
