@@ -1,6 +1,8 @@
 // Command sim runs the whole system in one process from one seed: a log, an object store, a catalog,
-// and several firth processes that ingest and commit the same table while operations fail, answers get
-// lost, requests land late and processes die. The same seed gives the same trace.
+// and several firth processes that ingest and commit the same one or two tables while operations fail,
+// answers get lost, requests land late and processes die; records gain a field, the topic grows, its
+// retention runs ahead of readers, stores fill up, clocks jump, and other engines append, delete,
+// rewrite, tag and expire. The same seed gives the same trace.
 //
 //	go run ./cmd/sim --seeds 1000          seeds 1 to 1000
 //	go run ./cmd/sim --seed 42 --trace     one seed, with what happened

@@ -17,6 +17,8 @@ import (
 //	               later, after any number of other operations
 //	processes      killed or stopped for a while between any two operations, started again
 //	log            partitions given to another process, gaps, records that cannot be decoded
+//
+// What befalls the surroundings (hazards) and what others do to the tables comes on top.
 type faultRates struct {
 	failed, lost, late, killed, stopped int
 }
@@ -40,6 +42,9 @@ func (w *world) objectsOf(p *process) objstore.Store {
 	return objstore.NewFaulty(w.objects, func(op objstore.Op) objstore.Fault {
 		if err := p.pass(fmt.Sprintf("%s %s", op.Kind, op.Location)); err != nil {
 			return objstore.Fault{Kind: objstore.CrashBefore}
+		}
+		if fault := w.surroundings(op); fault.Kind != objstore.NoFault {
+			return fault
 		}
 		switch w.draw() {
 		case operationFails:

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/apache/iceberg-go"
-
-	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/evolve"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/source/sourcetest"
 	"github.com/firthlake/firth/ingest/spec"
@@ -20,7 +19,7 @@ import (
 )
 
 // workload is what a seed draws: how much is written, by how many processes it is read, in which
-// groups, and how the table looks.
+// groups, and how the tables look.
 type workload struct {
 	processes  int
 	groups     int // 1: the processes share the work; more: they fight for the table
@@ -32,93 +31,63 @@ type workload struct {
 	snapshots  int           // kept
 	bucketed   bool
 	version    string // Iceberg format version
+	// evolvesAt is how many records are left when records begin to have one more field; 0 is never.
+	evolvesAt int
 
 	fates map[commit.TopicPartition][]recordFate // by offset
 }
-
-// recordFate is what must become of an offset.
-type recordFate struct {
-	kind fateKind
-	id   int64
-}
-
-type fateKind int
-
-const (
-	becomesRow fateKind = iota
-	becomesDeadLetter
-	isFiltered
-	isTombstone
-	isAbsent
-)
 
 const topic = "events"
 
 func (w *world) drawWorkload() workload {
 	processes := 1 + w.rng.IntN(3)
-	return workload{
+	load := workload{
 		processes: processes, groups: 1 + w.rng.IntN(processes), partitions: 1 + w.rng.Int32N(3),
 		left: 30 + w.rng.IntN(100), chunk: 1 + w.rng.IntN(20), cutRows: 1 + w.rng.Int64N(40),
 		pace: time.Duration(1+w.rng.IntN(500)) * time.Millisecond, snapshots: 2 + w.rng.IntN(8),
 		bucketed: w.rng.IntN(4) == 0, version: []string{"2", "2", "3"}[w.rng.IntN(3)],
 		fates: map[commit.TopicPartition][]recordFate{},
 	}
-}
-
-func tableSchema() *iceberg.Schema {
-	return iceberg.NewSchema(0,
-		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
-		iceberg.NestedField{ID: 2, Name: "kind", Type: iceberg.PrimitiveTypes.String},
-		iceberg.NestedField{ID: 3, Name: "_kafka_topic", Type: iceberg.PrimitiveTypes.String},
-		iceberg.NestedField{ID: 4, Name: "_kafka_partition", Type: iceberg.PrimitiveTypes.Int32},
-		iceberg.NestedField{ID: 5, Name: "_kafka_offset", Type: iceberg.PrimitiveTypes.Int64},
-	)
-}
-
-// create makes the table and its dead-letter table.
-func (w *world) create(ctx context.Context) error {
-	w.log.Create(topic, w.load.partitions)
-	healthy := w.catalogOf(nil)
-	table := catalog.TableSpec{Schema: tableSchema(), Properties: iceberg.Properties{"format-version": w.load.version}}
-	if w.load.bucketed {
-		partitioned := iceberg.NewPartitionSpec(iceberg.PartitionField{
-			SourceIDs: []int{1}, FieldID: 1000, Name: "id_bucket", Transform: iceberg.BucketTransform{NumBuckets: 4},
-		})
-		table.PartitionSpec = &partitioned
+	if w.rng.IntN(3) == 0 {
+		load.evolvesAt = w.rng.IntN(load.left)
 	}
-	if _, err := healthy.CreateTable(ctx, ident, table); err != nil {
-		return err
-	}
-	_, err := healthy.CreateTable(ctx, commit.DeadLettersIdent(ident), catalog.TableSpec{
-		Schema: ingest.DeadLetterSchema(),
-	})
-	return err
+	return load
 }
 
-// produce writes some records, and notes what must become of each.
+// drawFeeds draws the tables: one, or two that share every fetch and differ in filter and policy.
+func (w *world) drawFeeds() []*feed {
+	feeds := []*feed{newFeed("events", "signal", w.rng.IntN(5) > 0)}
+	if w.rng.IntN(5) == 0 {
+		feeds = append(feeds, newFeed("noises", "noise", w.rng.IntN(2) == 0))
+	}
+	return feeds
+}
+
+// produce writes some records, and notes what each is.
 func (w *world) produce() {
 	for n := w.rng.IntN(8); n > 0 && w.load.left > 0; n-- {
 		index := w.rng.Int32N(w.load.partitions)
 		tp := w.log.TopicPartition(topic, index)
 		w.load.left--
-		id := int64(w.load.left)
-		fate := recordFate{id: id}
-		record := source.Record{Timestamp: w.now.UnixMilli()}
+		fate := recordFate{id: int64(w.load.left)}
+		if w.rng.IntN(20) == 0 {
+			w.log.Skip(topic, index, 2)
+			absent := recordFate{kind: isAbsent}
+			w.load.fates[tp] = append(w.load.fates[tp], absent, absent)
+		}
 		switch w.rng.IntN(20) {
 		case 0:
-			fate.kind = becomesDeadLetter
-			record.Value = fmt.Appendf(nil, `{"id":"%d`, id)
+			fate.kind = isBroken
 		case 1:
 			fate.kind = isTombstone
-		case 2:
-			fate.kind = isFiltered
-			record.Value = fmt.Appendf(nil, `{"id":%d,"kind":"noise"}`, id)
-		case 3:
-			w.log.Skip(topic, index, 2)
-			w.load.fates[tp] = append(w.load.fates[tp], recordFate{kind: isAbsent}, recordFate{kind: isAbsent})
-			fallthrough
-		default:
-			record.Value = fmt.Appendf(nil, `{"kind":"signal","id":%d}`, id)
+		case 2, 3:
+			fate.kind = isNoise
+		}
+		sound := fate.kind == isSignal || fate.kind == isNoise
+		fate.extra = sound && w.load.left < w.load.evolvesAt && w.rng.IntN(2) == 0
+		record := source.Record{Timestamp: w.now.UnixMilli()}
+		if fate.kind != isTombstone {
+			record.Value = fate.value()
 		}
 		w.log.Append(topic, index, record)
 		w.load.fates[tp] = append(w.load.fates[tp], fate)
@@ -161,55 +130,91 @@ func (w *world) serve(ctx context.Context, p *process, group string) error {
 
 // open wires a process as cmd/firth does. It tries again when an operation fails.
 func (w *world) open(ctx context.Context, p *process, group string) (*ingest.Ingester, *sourcetest.Reader, error) {
+	var tables []ingest.TableOptions
+	for _, f := range w.feeds {
+		t, err := w.openTable(ctx, p, group, f)
+		if err != nil {
+			return nil, nil, err
+		}
+		tables = append(tables, t)
+	}
+	reader := w.log.Join(group, w.load.chunk, topic)
+	ingester, err := ingest.New(ctx, ingest.Options{
+		Source: reader, Store: w.objectsOf(p), Now: w.clock, NewID: w.newID, Tables: tables,
+	})
+	return ingester, reader, err
+}
+
+func (w *world) openTable(ctx context.Context, p *process, group string, f *feed) (ingest.TableOptions, error) {
+	var none ingest.TableOptions
 	own, objects := w.catalogOf(p), w.objectsOf(p)
 	var committer *commit.Committer
 	var letters *table.Table
 	for {
 		var err error
-		committer, err = commit.Open(ctx, own, objects, ident, commit.Options{
-			Now: w.clock, NewID: w.newID, Random: w.random, Writer: ingest.WriterName(p.name, group),
-			SnapshotsKeep: w.load.snapshots, SnapshotAgeMin: time.Millisecond, Reads: 1,
-			Sleep: func(context.Context, time.Duration) error { return p.pass("sleep") },
-		})
+		committer, err = commit.Open(ctx, own, objects, f.ident, w.commitOptions(p, ingest.WriterName(p.name, group)))
 		if err == nil {
-			if letters, err = own.LoadTable(ctx, commit.DeadLettersIdent(ident)); err == nil {
+			if letters, err = own.LoadTable(ctx, commit.DeadLettersIdent(f.ident)); err == nil {
 				break
 			}
 		}
 		if p.killed || errors.Is(err, errKilled) {
-			return nil, nil, err
+			return none, err
 		}
 	}
-	keep, err := filter.Parse("kind = 'signal'")
+	keep, err := filter.Parse(fmt.Sprintf("kind = '%s'", f.keeps))
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
-	reader := w.log.Join(group, w.load.chunk, topic)
-	ingester, err := ingest.New(ctx, ingest.Options{
-		Source: reader, Store: objects, Now: w.clock, NewID: w.newID,
-		Tables: []ingest.TableOptions{{
-			Ident: ident, Topics: []string{topic}, Decode: decode.Options{Format: decode.FormatJSON}, Filter: keep,
-			DeadLetterTable: letters, Committer: committer, Group: group,
-			Freshness: spec.Freshness{Interval: spec.Duration(2 * time.Second), Rows: w.load.cutRows},
-		}},
-	})
-	return ingester, reader, err
+	return ingest.TableOptions{
+		Ident: f.ident, Topics: []string{topic}, Filter: keep,
+		Decode:          decode.Options{Format: decode.FormatJSON, UnknownFields: decode.UnknownEvolve},
+		DeadLetterTable: letters, Committer: committer, Group: group,
+		Evolver:   evolver{committer: committer, policy: evolve.Policy{AddColumn: f.follows}},
+		Freshness: spec.Freshness{Interval: spec.Duration(2 * time.Second), Rows: w.load.cutRows},
+	}, nil
 }
 
-// caughtUp says whether the table stands at the end of the log and nothing is pending.
-func (w *world) caughtUp(ctx context.Context) bool {
-	seen := w.seen
-	for i, name := range []table.Ident{ident, commit.DeadLettersIdent(ident)} {
-		entry, err := w.store.Entry(ctx, name)
-		if err != nil {
-			return false
-		}
-		w.seen[i] = entry.MetadataLocation
+// commitOptions are those of p's committers, or of somebody healthy when p is nil.
+func (w *world) commitOptions(p *process, writer string) commit.Options {
+	return commit.Options{
+		Now: w.clock, NewID: w.newID, Random: w.random, Writer: writer,
+		SnapshotsKeep: w.load.snapshots, SnapshotAgeMin: time.Millisecond, Reads: 1,
+		Sleep: func(context.Context, time.Duration) error {
+			if p == nil {
+				return nil
+			}
+			return p.pass("sleep")
+		},
 	}
-	if seen == w.seen {
+}
+
+// caughtUp says whether the tables stand at the end of the log and nothing is pending.
+func (w *world) caughtUp(ctx context.Context) bool {
+	var seen []string
+	for _, f := range w.feeds {
+		for _, name := range []table.Ident{f.ident, commit.DeadLettersIdent(f.ident)} {
+			entry, err := w.store.Entry(ctx, name)
+			if err != nil {
+				return false
+			}
+			seen = append(seen, entry.MetadataLocation)
+		}
+	}
+	if slices.Equal(seen, w.seen) {
 		return false // nothing moved since the last look
 	}
-	t, err := w.catalogOf(nil).LoadTable(ctx, ident)
+	w.seen = seen
+	for _, f := range w.feeds {
+		if !w.feedCaughtUp(ctx, f) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) feedCaughtUp(ctx context.Context, f *feed) bool {
+	t, err := w.catalogOf(nil).LoadTable(ctx, f.ident)
 	if err != nil {
 		return false
 	}
@@ -223,13 +228,16 @@ func (w *world) caughtUp(ctx context.Context) bool {
 		if end := w.lastRecord(tp); end > 0 && ledger.Position[tp] < end {
 			return false
 		}
+		if position, known := ledger.Position[tp]; known && position < w.first[tp] {
+			return false
+		}
 	}
-	applied, err := w.applied(ctx, t)
+	applied, err := w.applied(ctx, t, f)
 	return err == nil && (len(ledger.Pending) == 0 || ledger.Pending[len(ledger.Pending)-1].Sequence <= applied)
 }
 
-func (w *world) applied(ctx context.Context, main *table.Table) (int64, error) {
-	letters, err := w.catalogOf(nil).LoadTable(ctx, commit.DeadLettersIdent(ident))
+func (w *world) applied(ctx context.Context, main *table.Table, f *feed) (int64, error) {
+	letters, err := w.catalogOf(nil).LoadTable(ctx, commit.DeadLettersIdent(f.ident))
 	if err != nil {
 		return 0, err
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source/sourcetest"
-	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -27,7 +27,9 @@ type world struct {
 	objects *objstore.Memory
 	store   *catalog.MemoryStore
 	load    workload
+	feeds   []*feed
 	rates   faultRates
+	hazards hazards
 	healed  bool
 
 	processes []*process
@@ -35,11 +37,16 @@ type world struct {
 	// travelling are requests whose senders gave up and that will land some time.
 	travelling []func(context.Context) error
 	steps      int
-	// seen are the metadata locations of the two tables when caughtUp looked last.
-	seen [2]string
-}
+	// seen are the metadata locations of all tables when caughtUp looked last.
+	seen []string
 
-var ident = table.Ident{"db", "events"}
+	// first is where each partition's log begins, truncated where it has ever begun.
+	first     map[commit.TopicPartition]commit.Offset
+	truncated map[commit.TopicPartition]map[commit.Offset]bool
+	// outageEnds and fullEnds are the steps until which the object store is down or full.
+	outageEnds, fullEnds int
+	foreigners           int // foreign commits so far
+}
 
 // stepsMax bounds a run; the slowest of 100,000 seeds took a third of it.
 const stepsMax = 60_000
@@ -47,14 +54,18 @@ const stepsMax = 60_000
 func newWorld(seed uint64, trace io.Writer) *world {
 	w := &world{
 		seed: seed, trace: trace,
-		rng:   rand.New(rand.NewPCG(seed, 0x66697274682d7369)),
-		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		log:   sourcetest.NewLog("cluster-" + fmt.Sprint(seed)),
-		store: catalog.NewMemoryStore(),
+		rng:       rand.New(rand.NewPCG(seed, 0x66697274682d7369)),
+		now:       time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		log:       sourcetest.NewLog("cluster-" + fmt.Sprint(seed)),
+		store:     catalog.NewMemoryStore(),
+		first:     map[commit.TopicPartition]commit.Offset{},
+		truncated: map[commit.TopicPartition]map[commit.Offset]bool{},
 	}
 	w.objects = objstore.NewMemory(w.clock)
 	w.rates = w.drawRates()
 	w.load = w.drawWorkload()
+	w.feeds = w.drawFeeds()
+	w.hazards = w.drawHazards()
 	return w
 }
 
@@ -102,15 +113,20 @@ func (w *world) run(ctx context.Context) error {
 		if w.steps++; w.steps > stepsMax {
 			return fmt.Errorf("no end after %d steps", stepsMax)
 		}
-		w.happen(ctx)
+		if err := w.happen(ctx); err != nil {
+			return err
+		}
 	}
 	return w.finish(ctx)
 }
 
 // happen is one step of the world: time passes, something may befall, one process goes on.
-func (w *world) happen(ctx context.Context) {
+func (w *world) happen(ctx context.Context) error {
 	w.now = w.now.Add(time.Duration(w.rng.Int64N(int64(w.load.pace))))
 	w.produce()
+	if err := w.befall(ctx); err != nil {
+		return err
+	}
 	w.land(ctx, 20)
 	for _, p := range w.living() {
 		switch {
@@ -127,6 +143,7 @@ func (w *world) happen(ctx context.Context) {
 	if p := w.pick(); p != nil {
 		p.step()
 	}
+	return nil
 }
 
 // land lets each request that is under way arrive with one chance in odds.
@@ -186,6 +203,11 @@ func (w *world) finish(ctx context.Context) error {
 		}
 		w.now = w.now.Add(time.Second)
 		w.land(ctx, 5)
+		if w.rng.IntN(30) == 0 {
+			if err := w.acceptLosses(ctx); err != nil {
+				return err
+			}
+		}
 		if len(w.living()) == 0 {
 			w.spawn(ctx)
 		}
