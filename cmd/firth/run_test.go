@@ -342,6 +342,10 @@ func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
 		first = int64(at)
 	}
 	out := f.firth(t, "accept-loss", "db.events", "--topic", "events", "--partition", "2", "--to",
+		jsonInt(first+1), "--yes")
+	require.Equal(t, exitCouldNot, out.code, "the topic still has the record")
+	require.Contains(t, out.stderr, "give --to "+jsonInt(first))
+	out = f.firth(t, "accept-loss", "db.events", "--topic", "events", "--partition", "2", "--to",
 		jsonInt(first), "--yes", "--json")
 	require.Zero(t, out.code, out.stderr)
 	f.committed(t, 2000)
@@ -351,6 +355,29 @@ func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
 	require.True(t, report.Proven, report.Faults)
 	require.Positive(t, report.Counts.Lost)
 	require.EqualValues(t, 2000, report.Counts.Lost+report.Counts.Inserted)
+}
+
+func TestALossIsAcceptedOnlyWhenTheTopicSaysSo(t *testing.T) {
+	f := newLakeFolder(t)
+	f.spec(t, "", "")
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	f.produce(t, 1000)
+	r := f.run(t)
+	f.committed(t, 1000)
+	r.end(t)
+	f.produce(t, 1000)
+
+	accept := []string{"accept-loss", "db.events", "--topic", "events", "--partition", "2", "--to", "1000000",
+		"--yes"}
+	out := f.firth(t, accept...)
+	require.Equal(t, exitCouldNot, out.code)
+	require.Contains(t, out.stderr, "nothing is lost")
+
+	f.broker.Close()
+	out = f.firth(t, accept...)
+	require.Equal(t, exitCouldNot, out.code)
+	require.Contains(t, out.stderr, "broker unreachable")
+	require.Zero(t, f.report(t, "--files-only").Counts.Lost)
 }
 
 func TestDeepVerifyReadsTheTopicAgain(t *testing.T) {
