@@ -105,6 +105,9 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	if o.once && o.rows <= 0 {
 		return couldNot(errors.New("--once needs --rows"), "give --rows 1000000")
 	}
+	if o.rows < 0 || o.rate < 0 {
+		return couldNot(errors.New("--rows and --rate are 0 or more"), "see 'firth demo --help'")
+	}
 	log, err := p.logger(slog.LevelWarn)
 	if err != nil {
 		return err

@@ -118,6 +118,14 @@ func checkCommandsOnFolder(t *testing.T, dir string) {
 		require.Greater(t, row.Amount, 10.5)
 		require.Equal(t, 2026, row.TS.Year())
 	}
+	out = firth(t, "read", "db.events", "--dir", dir, "--columns", "", "--limit", "1", "--output", "csv")
+	require.Greater(t, len(strings.TrimSpace(strings.Split(out.stdout, "\n")[1])), 50, "all columns")
+	out = firth(t, "read", "db.events", "--dir", dir, "--snapshot", "1")
+	require.Equal(t, exitCouldNot, out.code)
+	require.Contains(t, out.stderr, "'firth describe db.events'")
+	out = firth(t, "plan", "--dir", dir, "--json")
+	require.Contains(t, out.stdout, `"steps": []`)
+
 	old := firth(t, "read", "db.events", "--dir", dir, "--output", "ndjson", "--columns", "user_id",
 		"--snapshot",
 		json.Number(jsonInt(described.History[len(described.History)-1].ID)).String())

@@ -70,6 +70,9 @@ func (p *program) generate(ctx context.Context, o genOptions) error {
 	if err != nil {
 		return couldNot(err, "see 'firth gen --help'")
 	}
+	if o.rows < 0 || o.from < 0 || o.rate < 0 {
+		return couldNot(errors.New("--rows, --from and --rate are 0 or more"), "see 'firth gen --help'")
+	}
 	if (o.out == "") == (o.brokers == "") {
 		return couldNot(errors.New("a file or a topic is needed"),
 			"give --out FILE, or --brokers and --topic")
@@ -111,7 +114,7 @@ func (p *program) write(ctx context.Context, g *gen.Generator, o genOptions, run
 	}
 	file, err := os.Create(o.out)
 	if err != nil {
-		return nil, fmt.Errorf("write rows: %w", err)
+		return nil, couldNot(fmt.Errorf("write rows: %w", err), "give --out a file that can be written")
 	}
 	totals, err := gen.Write(ctx, file, g, run)
 	return totals, errors.Join(err, file.Close())

@@ -63,6 +63,9 @@ func (p *program) inferCommand() *cobra.Command {
 }
 
 func (p *program) infer(ctx context.Context, o inferOptions) error {
+	if o.records < 1 {
+		return couldNot(fmt.Errorf("--records %d is no sample", o.records), "give 1 or more")
+	}
 	c, err := p.loadConfig()
 	if err != nil {
 		return err

@@ -51,6 +51,9 @@ func (p *program) planTables(ctx context.Context, dir string, files []string) er
 	}
 	report := planReport{Tables: []spec.Plan{}}
 	for _, each := range plans {
+		if each.plan.Steps == nil {
+			each.plan.Steps = []spec.Step{}
+		}
 		report.Tables = append(report.Tables, each.plan)
 		report.Refused = report.Refused || each.plan.Refused()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
+	// A wrong flag ends the parsing before a --json behind it.
+	p.json = p.json || slices.Contains(args, "--json")
 	return p.report(err)
 }
 
@@ -50,8 +53,13 @@ func (p *program) root() *cobra.Command {
 		Example:       example("firth demo", "firth run -c firth.yaml", "firth verify db.events --deep"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return couldNot(fmt.Errorf("there is no command %q", args[0]), "'firth --help' lists them")
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&p.json, "json", false, "print one JSON value on standard output, and errors as JSON")

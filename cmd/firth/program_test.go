@@ -89,6 +89,23 @@ func TestErrorsAreJSONWithJSON(t *testing.T) {
 	require.Equal(t, exitCouldNot, report.ExitCode)
 }
 
+func TestWrongFlagBeforeJSONIsReportedAsJSON(t *testing.T) {
+	out := firth(t, "gen", "--rows", "many", "--json")
+	require.Equal(t, exitCouldNot, out.code)
+	require.True(t, json.Valid([]byte(out.stderr)), out.stderr)
+}
+
+func TestNumbersBelowZeroAreRefused(t *testing.T) {
+	for _, args := range [][]string{
+		{"gen", "--rows", "-1", "--out", "-"}, {"gen", "--rate", "-1", "--out", "-"},
+		{"demo", "--rows", "-1"}, {"demo", "--rate", "-1"},
+		{"read", "db.events", "--limit", "-1"}, {"infer", "events", "--records", "0"},
+	} {
+		out := firth(t, args...)
+		require.Equal(t, exitCouldNot, out.code, args)
+	}
+}
+
 func TestVersionIsOneJSONObject(t *testing.T) {
 	out := firth(t, "version", "--json")
 	require.Zero(t, out.code)

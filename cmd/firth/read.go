@@ -55,7 +55,14 @@ func (p *program) readCommand() *cobra.Command {
 
 // scan says what the flags ask for.
 func (o readOptions) scan() (table.Scan, error) {
-	scan := table.Scan{SnapshotID: o.snapshot, Columns: o.columns}
+	scan := table.Scan{SnapshotID: o.snapshot}
+	if len(o.columns) > 0 {
+		scan.Columns = o.columns
+	}
+	if o.limit < 0 {
+		return scan, couldNot(fmt.Errorf("--limit %d is no number of rows", o.limit),
+			"0 prints all rows")
+	}
 	var err error
 	if o.where != "" {
 		if scan.Filter, err = filter.Parse(o.where); err != nil {
@@ -91,6 +98,10 @@ func (p *program) read(ctx context.Context, o readOptions) error {
 		return err
 	}
 	tasks, err := table.Plan(ctx, t, l.objects, scan)
+	if errors.Is(err, table.ErrNotFound) {
+		return couldNot(fmt.Errorf("read %s: %w", o.table, err),
+			"'firth describe "+o.table+"' lists its snapshots")
+	}
 	if err != nil {
 		return couldNot(fmt.Errorf("read %s: %w", o.table, err), remedyOf(err))
 	}
