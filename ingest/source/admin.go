@@ -99,7 +99,11 @@ func (a *Admin) Topics(ctx context.Context, names ...string) ([]Topic, error) {
 		return nil, fmt.Errorf("list topics: %w", connectionError(err))
 	}
 	for _, name := range names {
-		if d := details[name]; d.Err != nil {
+		d := details[name]
+		if errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
+			return nil, a.missing(ctx, name)
+		}
+		if d.Err != nil {
 			return nil, fmt.Errorf("describe topic %s: %w", name, d.Err)
 		}
 	}
@@ -140,6 +144,15 @@ func (a *Admin) Topics(ctx context.Context, names ...string) ([]Topic, error) {
 	}
 	slices.SortFunc(topics, func(a, b Topic) int { return cmp.Compare(a.Name, b.Name) })
 	return topics, nil
+}
+
+// missing says that a topic is not there.
+func (a *Admin) missing(ctx context.Context, name string) error {
+	cluster, err := a.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	return &MissingTopicError{Cluster: cluster, Topics: []string{name}}
 }
 
 // sizes are the largest replica's bytes of each partition. Brokers may refuse to tell, which is no

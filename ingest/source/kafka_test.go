@@ -178,6 +178,14 @@ func TestSeekGoesBackWhileReading(t *testing.T) {
 	}
 }
 
+func TestMissingTopicIsNamedByAdmin(t *testing.T) {
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
+	_, err := openAdmin(t, broker).Topics(t.Context(), "events", "nope")
+	var missing *MissingTopicError
+	require.ErrorAs(t, err, &missing)
+	require.Equal(t, []string{"nope"}, missing.Topics)
+}
+
 func TestOffsetsOutOfRetentionAreToldNotSkipped(t *testing.T) {
 	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
 	produce(t, broker, "events", 0, numbered(0, 10)...)
