@@ -329,7 +329,7 @@ func TestAnotherIdentityIsRefusedUntilDeclared(t *testing.T) {
 	require.ErrorIs(t, err, commit.ErrTopicRecreated)
 	_, err = c.Commit(t.Context(), one(moved))
 	require.ErrorIs(t, err, commit.ErrClusterChanged)
-	require.Contains(t, err.Error(), "declare a transition")
+	require.Contains(t, err.Error(), "feed a new table")
 	_, err = c.Transition(t.Context(), commit.Position{recreated: 0})
 	require.NoError(t, err)
 	_, err = c.Commit(t.Context(), one(recreated))

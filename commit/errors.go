@@ -58,7 +58,7 @@ type IdentityError struct {
 }
 
 func (e *IdentityError) Error() string {
-	const remedy = "; if that is meant, declare a transition of the source, else point the source back"
+	const remedy = "; if that is meant, feed a new table from it, else point the source back"
 	if e.Known.Cluster != e.Offered.Cluster {
 		return fmt.Sprintf("cluster changed: the table knows topic %s on cluster %q, offered is %s on %q%s",
 			e.Known.Topic, e.Known.Cluster, e.Offered, e.Offered.Cluster, remedy)
