@@ -33,7 +33,7 @@ type Options struct {
 	Workers int
 	// SpillDir is the local folder of writers for rows that memory has no room for.
 	SpillDir string
-	// StopTimeout bounds the last flush when Run is stopped; 0 is 30 s.
+	// StopTimeout bounds the end of Run: what is under way and the last flush; 0 is 30 s.
 	StopTimeout time.Duration
 	// Now, NewID and Allocator default to the wall clock, random ids and Go's heap.
 	Now       func() time.Time

@@ -4,16 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Run ingests until ctx ends, then commits what is buffered within StopTimeout and closes the source.
+// Run ingests until ctx ends, then commits what is buffered and closes the source. Decoding and writing
+// that are under way when ctx ends, and the last commits, get StopTimeout together.
 func (g *Ingester) Run(ctx context.Context) error {
 	// Work that has begun outlives ctx, to be finished in time.
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	end := sync.OnceFunc(func() {
+		timer := time.AfterFunc(g.opts.StopTimeout, cancel)
+		context.AfterFunc(lasting, func() { timer.Stop() })
+	})
+	defer context.AfterFunc(ctx, end)()
 	g.results = make(chan func(), len(g.tables))
 	g.parallel = g.opts.Workers
 	var beside errgroup.Group
@@ -47,8 +54,7 @@ func (g *Ingester) Run(ctx context.Context) error {
 		return nil
 	})
 	err := group.Wait()
-	stop := time.AfterFunc(g.opts.StopTimeout, cancel)
-	defer stop.Stop()
+	end() // polling may have failed while ctx goes on
 	flushErr := g.flush(lasting, g.tables)
 	cancel()
 	err = errors.Join(err, flushErr, g.drainResults(&beside))

@@ -179,6 +179,47 @@ func TestTwoDeploymentsRunningAtOnceDoubleNothing(t *testing.T) {
 	w.requireTotals(ident, totals)
 }
 
+// stuckCommitter never answers when it is asked to look at the table.
+type stuckCommitter struct {
+	Committer
+	asked chan struct{}
+}
+
+func (c *stuckCommitter) Refresh(ctx context.Context) error {
+	close(c.asked)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestStopTimeoutEndsWorkThatHangs(t *testing.T) {
+	w := newWorld(t)
+	b, _ := broker(t, 1, 10)
+	ident := w.create("db.events", genFields(t, "events10")...)
+	kafka, err := source.OpenKafka(t.Context(), source.KafkaOptions{
+		Connection: b.Connection(), Topics: []string{"events"}, Group: "g",
+	})
+	require.NoError(t, err)
+	opts := w.options(ident, "g")
+	stuck := &stuckCommitter{Committer: opts.Committer, asked: make(chan struct{})}
+	opts.Committer = stuck
+	g, err := New(t.Context(), Options{
+		Source: kafka, Store: w.objects, Tables: []TableOptions{opts}, Workers: 1,
+		NewID: uuid.New, Allocator: w.mem, StopTimeout: 10 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	<-stuck.asked
+	cancel()
+	select {
+	case err := <-done:
+		require.NoError(t, err, "nothing was buffered")
+	case <-time.After(20 * time.Second):
+		t.Fatal("a look at the table that hangs keeps the process from stopping")
+	}
+}
+
 // BenchmarkRun reads a million records of events10 from an embedded broker into a table in memory.
 func BenchmarkRun(b *testing.B) {
 	const rows = 1_000_000

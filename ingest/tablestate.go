@@ -61,9 +61,8 @@ type tableState struct {
 	holderPosition commit.Position
 	holderMoved    time.Time
 
-	tally    tally
-	budget   window
-	progress TableProgress
+	tally  tally
+	budget window
 }
 
 func (t *tableState) String() string { return t.name }

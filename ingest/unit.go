@@ -15,9 +15,8 @@ type unit struct {
 	chunk source.Chunk
 	wants []want
 
-	// portions and err are what came of it, valid once done is closed.
+	// portions are what came of it, valid once done is closed.
 	portions []*portion
-	err      error
 	done     chan struct{}
 }
 
