@@ -116,9 +116,8 @@ func TestFailedFileFreesItsMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 			defer mem.AssertSize(t, 0)
-			schema := iceberg.NewSchema(0, optional(1, "a", iceberg.PrimitiveTypes.String),
-				optional(2, "b", iceberg.PrimitiveTypes.String))
-			batch := newDice(3, memory.DefaultAllocator).batch(t, schema, 1000)
+			schema := everyType()
+			batch := newDice(3, memory.DefaultAllocator).batch(t, schema, 3000)
 			defer batch.Release()
 			opts, err := ParquetOptions{}.withDefaults()
 			require.NoError(t, err)
