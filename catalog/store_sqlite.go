@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 
 	"modernc.org/sqlite"
@@ -26,9 +27,18 @@ func OpenSQLite(ctx context.Context, path string) (*SQLStore, error) {
 	db.SetMaxOpenConns(1)
 	store := &SQLStore{db: db, undone: sqliteUndone}
 	if err := store.prepare(ctx, "BINARY"); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, sqliteOpening(err)), db.Close())
 	}
 	return store, nil
+}
+
+// sqliteOpening says in the words of the file system why a catalog cannot be opened.
+func sqliteOpening(err error) error {
+	var failure *sqlite.Error
+	if errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_READONLY {
+		return fmt.Errorf("%w: this user may not write the file or its folder: %w", fs.ErrPermission, err)
+	}
+	return err
 }
 
 // sqliteUndone says that a COMMIT found the database locked: nothing was written.
