@@ -24,7 +24,7 @@ const (
 // welcome says what runs and what to do with it.
 func (d *demo) welcome(url string) string {
 	dir := d.options.dir
-	c := filepath.Join(dir, "firth.yaml")
+	c := shellWord(filepath.Join(dir, "firth.yaml"))
 	return fmt.Sprintf(`firth demo: broker %s, table %s, catalog %s, all data in %s
 
 Look at it from another terminal:
@@ -46,7 +46,7 @@ Read it with
 
 Stop it with Ctrl-C; the next start goes on where it stopped.
 
-`, d.broker.Connection().Brokers[0], demoTable, url, dir, c, d.program.self)
+`, d.broker.Connection().Brokers[0], demoTable, url, dir, c, shellWord(d.program.self))
 }
 
 // generateAndShow runs the generator until ctx ends, and shows progress until it has. It returns once
@@ -158,7 +158,7 @@ func (d *demo) farewell(ctx context.Context) error {
 		return err
 	}
 	s := summarize(t)
-	fmt.Fprintf(d.program.stderr, "stopped: %s holds %s rows in %s files; '%s demo --dir %s' goes on\n",
-		demoTable, count(s.Rows), count(s.DataFiles), d.program.self, d.options.dir)
+	fmt.Fprintf(d.program.stderr, "stopped: %s holds %s rows in %s files; to go on:  %s demo --dir %s\n",
+		demoTable, count(s.Rows), count(s.DataFiles), shellWord(d.program.self), shellWord(d.options.dir))
 	return nil
 }

@@ -75,3 +75,15 @@ func age(d time.Duration) string {
 func stamp(millis int64) string {
 	return time.UnixMilli(millis).UTC().Format("2006-01-02T15:04:05.000Z")
 }
+
+// shellWord writes a text so that a shell takes it as one word.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r > 127 || strings.ContainsRune("_-+=:,./@%", r) || r >= '0' && r <= '9' ||
+			r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
