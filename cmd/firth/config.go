@@ -58,6 +58,9 @@ type saslConfig struct {
 	User      string          `yaml:"user,omitempty"`
 	Password  objstore.Secret `yaml:"password,omitempty"`
 	Token     objstore.Secret `yaml:"token,omitempty"`
+	// TokenFile holds the token and is read again for every authentication, so that whoever renews
+	// tokens replaces the file and the process goes on.
+	TokenFile string `yaml:"token_file,omitempty"`
 }
 
 // registryConfig is a schema registry with a Confluent-compatible API.
@@ -167,7 +170,11 @@ func (p *program) reference(name string) (string, error) {
 
 // resolvePaths makes relative paths relative to the folder of the file.
 func (c *config) resolvePaths(folder string) {
-	for _, path := range []*string{&c.Tables, &c.Catalog.Store, &c.Warehouse.Location} {
+	paths := []*string{&c.Tables, &c.Catalog.Store, &c.Warehouse.Location, &c.Warehouse.S3.CAFile}
+	for name, cluster := range c.Clusters {
+		c.Clusters[name] = cluster.resolvePaths(folder)
+	}
+	for _, path := range paths {
 		if *path != "" && !strings.Contains(*path, "://") && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)
 		}
@@ -178,6 +185,16 @@ func (c *config) resolvePaths(folder string) {
 			c.Warehouse.Location = full
 		}
 	}
+}
+
+// resolvePaths returns the cluster with paths relative to the folder of the file.
+func (c clusterConfig) resolvePaths(folder string) clusterConfig {
+	for _, path := range []*string{&c.TLS.CAFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.SASL.TokenFile} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	return c
 }
 
 // validate reports all that is wrong, by line.
@@ -237,7 +254,7 @@ func (c clusterConfig) validate(key string, fault func(key, remedy, format strin
 	}
 	switch s := c.SASL; s.Mechanism {
 	case "":
-		if s.User != "" || s.Password != "" || s.Token != "" {
+		if s.User != "" || s.Password != "" || s.Token != "" || s.TokenFile != "" {
 			fault(key+".sasl", "write mechanism: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER",
 				"has no mechanism")
 		}
@@ -246,8 +263,9 @@ func (c clusterConfig) validate(key string, fault func(key, remedy, format strin
 			fault(key+".sasl", "set both", "%s needs user and password", s.Mechanism)
 		}
 	case "OAUTHBEARER":
-		if s.Token == "" {
-			fault(key+".sasl", "set token", "OAUTHBEARER needs a token")
+		if (s.Token == "") == (s.TokenFile == "") {
+			fault(key+".sasl", "set token_file, or token for one that never expires",
+				"OAUTHBEARER needs one of token and token_file")
 		}
 	default:
 		fault(key+".sasl.mechanism", "write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",

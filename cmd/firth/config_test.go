@@ -110,3 +110,17 @@ func TestTemporaryFolderIsAllowedOnLoopbackOnly(t *testing.T) {
 	c.Catalog.AllowedLocations = []string{"s3://other/place"}
 	require.Equal(t, []string{"s3://other/place"}, c.allowedLocations())
 }
+
+func TestTokenFileIsReadForEveryAuthentication(t *testing.T) {
+	c, err := load(t, "clusters: {default: {brokers: [k:9092], tls: {ca_file: ca.pem}, "+
+		"sasl: {mechanism: OAUTHBEARER, token_file: token}}}\n", nil)
+	require.NoError(t, err)
+	cluster, folder := c.Clusters["default"], filepath.Dir(c.file)
+	require.Equal(t, filepath.Join(folder, "ca.pem"), cluster.TLS.CAFile)
+	for _, want := range []string{"first", "second"} {
+		write(t, folder, "token", want+"\n")
+		token, err := cluster.SASL.token(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, token)
+	}
+}

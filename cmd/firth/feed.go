@@ -86,11 +86,12 @@ type feed struct {
 func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
 	out := &feed{committers: map[string]*commit.Committer{}}
 	for _, cluster := range clustersOf(specs) {
+		log := f.log.With("cluster", cluster)
 		options := ingest.Options{
 			Store: f.lake.objects, Budget: f.budget, Workers: f.workers(), SpillDir: f.spillDir,
-			Now: f.program.now, Log: f.log, Metrics: f.ingestMetrics, WriterMetrics: f.writerMetrics,
+			Now: f.program.now, Log: log, Metrics: f.ingestMetrics, WriterMetrics: f.writerMetrics,
 		}
-		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: f.log, Now: f.program.now}
+		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: log, Now: f.program.now}
 		var err error
 		if kafka.Connection, err = f.lake.config.connection(cluster); err != nil {
 			return nil, err

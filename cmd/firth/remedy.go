@@ -45,6 +45,7 @@ func remedyOf(err error) string {
 		{table.ErrNotFound, "'firth tables' lists the tables"},
 		{source.ErrUnreachable, "check clusters.*.brokers in firth.yaml and that Kafka runs"},
 		{source.ErrCredentials, "check clusters.*.sasl in firth.yaml"},
+		{source.ErrTLS, "check clusters.*.tls and the port in clusters.*.brokers in firth.yaml"},
 		{syscall.EADDRINUSE,
 			"another process listens there: stop it, or choose another address under listen"},
 		{syscall.ECONNREFUSED, "nothing listens there: check the address, and that the server runs"},

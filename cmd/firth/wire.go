@@ -177,9 +177,8 @@ func (c config) connection(name string) (source.Connection, error) {
 		out.TLS = settings
 	}
 	if s := cluster.SASL; s.Mechanism != "" {
-		token := string(s.Token)
 		out.SASL = &source.SASL{Mechanism: s.Mechanism, User: s.User, Password: string(s.Password),
-			Token: func(context.Context) (string, error) { return token, nil }}
+			Token: s.token}
 	}
 	return out, nil
 }
@@ -205,6 +204,18 @@ func (t tlsConfig) open() (*tls.Config, error) {
 		out.Certificates = []tls.Certificate{pair}
 	}
 	return out, nil
+}
+
+// token is the bearer token of this moment.
+func (s saslConfig) token(context.Context) (string, error) {
+	if s.TokenFile == "" {
+		return string(s.Token), nil
+	}
+	text, err := os.ReadFile(s.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read token_file: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // openRegistry returns the schema registry's client, or nil when none is configured.

@@ -14,6 +14,8 @@ var (
 	ErrUnreachable = errors.New("broker unreachable")
 	// ErrCredentials says that the broker refused the user, the password or the token.
 	ErrCredentials = errors.New("credentials refused")
+	// ErrTLS says that client and broker do not agree on encryption or certificates.
+	ErrTLS = errors.New("TLS refused")
 	// ErrClosed says that the source was closed.
 	ErrClosed = errors.New("source closed")
 )

@@ -21,8 +21,8 @@ type Kafka struct {
 	admin   *kadm.Client
 	cluster string
 
-	nextCheck time.Time // of topics, by the goroutine that polls
-	warned    map[string]bool
+	nextCheck time.Time            // of topics, by the goroutine that polls
+	warned    map[string]time.Time // when a warning was told, by the same
 
 	// opened is closed when the fields above are set: the client calls back as soon as it is made.
 	opened  chan struct{}
@@ -63,7 +63,7 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	}
 	k := &Kafka{
 		opts:       opts,
-		warned:     map[string]bool{},
+		warned:     map[string]time.Time{},
 		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),
 		partitions: map[topicPartition]*partition{},
@@ -136,6 +136,7 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	event, _ := k.takePending()
 	event.Warnings = append(event.Warnings, warnings...)
 	k.addChunks(ctx, &event, fetches)
+	event.Warnings = k.untold(event.Warnings)
 	return event, nil
 }
 

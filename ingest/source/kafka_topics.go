@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -184,27 +182,6 @@ func resolve(
 		position[id] = commit.Offset(offset.Offset)
 	}
 	return position, nil
-}
-
-// connectionError adds to err which of the known troubles it is and what to do about it.
-func connectionError(err error) error {
-	var netErr net.Error
-	var firstRead *kgo.ErrFirstReadEOF
-	var opErr *net.OpError
-	switch {
-	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.IllegalSaslState),
-		errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return fmt.Errorf("%w: check user, password and mechanism of the cluster: %w", ErrCredentials, err)
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed),
-		errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return fmt.Errorf("%w: the user needs READ and DESCRIBE on topics and group: %w", ErrCredentials, err)
-	case errors.As(err, &firstRead), errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: the broker closed the connection at once: check TLS, user and password: %w",
-			ErrUnreachable, err)
-	case errors.As(err, &opErr), errors.As(err, &netErr), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: check address, port, TLS and firewall: %w", ErrUnreachable, err)
-	}
-	return err
 }
 
 // retention is the shortest of a topic's two limits, as the broker's configuration says; a negative

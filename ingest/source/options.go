@@ -170,10 +170,10 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 		if s.Token == nil {
 			return nil, errors.New("OAUTHBEARER needs a token")
 		}
-		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		return bearer{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			token, err := s.Token(ctx)
 			return oauth.Auth{Token: token}, err
-		}), nil
+		})}, nil
 	}
 	return nil, fmt.Errorf("SASL mechanism %q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
 		s.Mechanism)

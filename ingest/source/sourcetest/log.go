@@ -190,12 +190,8 @@ func (l *Log) all() []commit.TopicPartition {
 			ids = append(ids, p.id)
 		}
 	}
-	slices.SortFunc(ids, compareIDs)
+	slices.SortFunc(ids, commit.TopicPartition.Compare)
 	return ids
-}
-
-func compareIDs(a, b commit.TopicPartition) int {
-	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 }
 
 // find returns the partition if it still exists under the same topic id.
@@ -230,7 +226,7 @@ func (r *Reader) owned() []commit.TopicPartition {
 			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(ids, compareIDs)
+	slices.SortFunc(ids, commit.TopicPartition.Compare)
 	return ids
 }
 
