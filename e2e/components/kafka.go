@@ -50,24 +50,30 @@ func (l *Lab) Kafka(ctx context.Context) (*Kafka, error) {
 	if err := os.MkdirAll(k.dir, 0o755); err != nil {
 		return nil, err
 	}
+	return k, k.format(ctx, fmt.Sprintf(kafkaProperties, port, controller, filepath.Join(k.dir, "data")))
+}
+
+// format prepares the folder for a broker with these properties and starts it; options are the
+// virtual machine's.
+func (k *Kafka) format(ctx context.Context, text string, options ...string) error {
 	properties := filepath.Join(k.dir, "server.properties")
-	text := fmt.Sprintf(kafkaProperties, port, controller, filepath.Join(k.dir, "data"))
 	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
-		return nil, err
+		return err
 	}
-	jars := filepath.Join(l.Cache, "kafka", "libs", "*")
+	jars := filepath.Join(k.lab.Cache, "kafka", "libs", "*")
 	format := exec.CommandContext(ctx, "java", "-Xmx128m", "-cp", jars,
 		"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", properties)
 	if out, err := format.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("format the broker's folder: %w\n%s", err, out)
+		return fmt.Errorf("format the broker's folder: %w\n%s", err, out)
 	}
 	k.command = Command{
 		Name: "kafka", Dir: k.dir, Path: "java",
-		Args:  []string{"-Xms512m", "-Xmx512m", "-cp", jars, "kafka.Kafka", properties},
+		Args:  append(options, "-Xms512m", "-Xmx512m", "-cp", jars, "kafka.Kafka", properties),
 		Ready: Accepts(k.Brokers),
 	}
-	k.Process, err = l.Start(ctx, k.command)
-	return k, err
+	var err error
+	k.Process, err = k.lab.Start(ctx, k.command)
+	return err
 }
 
 // Restart stops the broker and starts it again on the same data and port.
