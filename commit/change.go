@@ -1,7 +1,9 @@
 package commit
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -22,6 +24,16 @@ type TopicPartition struct {
 
 // String is "topic-partition" as Kafka's tools print it.
 func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic, tp.Partition) }
+
+// Compare orders topic partitions by cluster, topic, topic id and number, as they are coded.
+func (tp TopicPartition) Compare(o TopicPartition) int {
+	return cmp.Or(
+		cmp.Compare(tp.Cluster, o.Cluster),
+		cmp.Compare(tp.Topic, o.Topic),
+		slices.Compare(tp.TopicID[:], o.TopicID[:]),
+		cmp.Compare(tp.Partition, o.Partition),
+	)
+}
 
 // Position is a cut: the next offset of each topic partition that a table has taken in.
 type Position map[TopicPartition]Offset

@@ -2,7 +2,6 @@ package commit
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
@@ -195,14 +194,4 @@ func fromText(text string) ([]byte, error) {
 
 func sortedIDs[V any](m map[uuid.UUID]V) []uuid.UUID {
 	return slices.SortedFunc(maps.Keys(m), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-}
-
-// compareTopicPartitions is the order in which topic partitions are coded.
-func compareTopicPartitions(a, b TopicPartition) int {
-	return cmp.Or(
-		cmp.Compare(a.Cluster, b.Cluster),
-		cmp.Compare(a.Topic, b.Topic),
-		slices.Compare(a.TopicID[:], b.TopicID[:]),
-		cmp.Compare(a.Partition, b.Partition),
-	)
 }

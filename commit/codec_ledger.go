@@ -2,9 +2,7 @@ package commit
 
 import (
 	"iter"
-	"maps"
 	"math"
-	"slices"
 )
 
 // A coded value over topic partitions is a table of strings (clusters and topics, in order of first
@@ -13,7 +11,7 @@ import (
 // encodeTopics writes the string table and the groups; each writes one partition's value. fresh says
 // that a new topic begins, so that predictions start anew.
 func encodeTopics[V any](e *encoder, m map[TopicPartition]V, each func(tp TopicPartition, v V, fresh bool)) {
-	keys := slices.SortedFunc(maps.Keys(m), compareTopicPartitions)
+	keys := sortedTopicPartitions(m)
 	index := map[string]uint64{}
 	var table []string
 	for _, tp := range keys {
@@ -90,7 +88,7 @@ func decodeTopics(d *decoder) iter.Seq2[TopicPartition, bool] {
 					d.fail("partition %d is out of range", partition)
 				}
 				tp.Partition = int32(partition)
-				if d.err == nil && !first && compareTopicPartitions(prev, tp) >= 0 {
+				if d.err == nil && !first && prev.Compare(tp) >= 0 {
 					d.fail("topic partitions are not in order")
 				}
 				if d.err != nil || !yield(tp, i == 0) || d.err != nil {

@@ -90,5 +90,5 @@ func countRows(files []iceberg.DataFile) (rows int64) {
 }
 
 func sortedTopicPartitions[V any](m map[TopicPartition]V) []TopicPartition {
-	return slices.SortedFunc(maps.Keys(m), compareTopicPartitions)
+	return slices.SortedFunc(maps.Keys(m), TopicPartition.Compare)
 }

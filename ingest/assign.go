@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,8 +239,5 @@ func (g *Ingester) ack(ctx context.Context, ranges map[commit.TopicPartition]com
 }
 
 func sortIDs(ids []commit.TopicPartition) {
-	slices.SortFunc(ids, func(a, b commit.TopicPartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
-			slices.Compare(a.TopicID[:], b.TopicID[:]))
-	})
+	slices.SortFunc(ids, commit.TopicPartition.Compare)
 }
