@@ -12,7 +12,7 @@ import (
 )
 
 // seedsInTest is how many seeds every test run covers; docs/testing.md has the figures of long runs.
-const seedsInTest = 1500
+const seedsInTest = 2000
 
 func TestInvariantsHoldOnEverySeed(t *testing.T) {
 	seeds := uint64(seedsInTest)

@@ -83,6 +83,12 @@ func lay(laid map[commit.TopicPartition]*tiled, tp commit.TopicPartition, s step
 	t := laid[tp]
 	if t == nil {
 		laid[tp] = &tiled{Range: r, ranges: 1}
+		if cut && r.From > 0 {
+			f := at(tp, FaultExpired, 0, r.From)
+			f.SnapshotID = s.snapshotID
+			f.Text = "if they were committed, their counts are gone with snapshots that others expired"
+			report(f)
+		}
 		return
 	}
 	switch {
