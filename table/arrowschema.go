@@ -104,16 +104,22 @@ func fieldID(f arrow.Field) int {
 }
 
 // fileSchema is schema as the Parquet writer must see it: uuid columns carry the extension type that
-// makes it write Parquet's UUID annotation, which the Iceberg spec asks for. The second result says
-// whether there is any.
+// makes it write Parquet's UUID annotation, which the Iceberg spec asks for, and integers the one that
+// keeps it from annotating them. The second result says whether there is any.
 func fileSchema(schema *arrow.Schema, source *iceberg.Schema) (*arrow.Schema, bool) {
 	found := false
 	fields := slices.Clone(schema.Fields())
 	for i := range fields {
 		fields[i] = mapFields(fields[i], func(f arrow.Field) arrow.Field {
 			typ, ok := source.FindTypeByID(fieldID(f))
-			if _, isUUID := typ.(iceberg.UUIDType); ok && isUUID {
+			if !ok {
+				return f
+			}
+			switch typ.(type) {
+			case iceberg.UUIDType:
 				f.Type, found = extensions.NewUUIDType(), true
+			case iceberg.Int32Type, iceberg.Int64Type:
+				f.Type, found = newBareInteger(f.Type), true
 			}
 			return f
 		})
