@@ -136,7 +136,7 @@ type outcome struct {
 }
 
 // commandMax bounds one command of the program.
-const commandMax = 5 * time.Minute
+const commandMax = 20 * time.Minute
 
 // firth runs a command to its end.
 func firth(ctx context.Context, args ...string) (outcome, error) {

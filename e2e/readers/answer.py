@@ -38,8 +38,9 @@ def say(read):
 
 
 def rows(read):
-    """Reads every table with read(name) and prints its rows, in order, with every value as text."""
-    print(json.dumps({name: sorted([text(v) for v in row] for row in read(name)) for name in tables()}))
+    """Reads every table under every condition with read(name, condition) and prints the rows, sorted, values as text."""
+    print(json.dumps({name: {where: sorted([text(v) for v in row] for row in read(name, where))
+                             for where in env("WHERE", "true").split(";")} for name in tables()}))
 
 
 def text(value):

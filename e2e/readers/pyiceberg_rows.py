@@ -4,9 +4,9 @@ from pyiceberg_lake import catalog
 lake = catalog()
 
 
-def read(name):
+def read(name, where):
     columns = [c.strip().strip('"') for c in env("SELECT").split(",")]
-    scan = lake.load_table(name).scan(row_filter=env("WHERE", "true"), selected_fields=tuple(columns))
+    scan = lake.load_table(name).scan(row_filter=where, selected_fields=tuple(columns))
     return [[row[c] for c in columns] for row in scan.to_arrow().to_pylist()]
 
 

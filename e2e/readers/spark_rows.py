@@ -2,5 +2,5 @@ from answer import env, rows
 from spark_lake import session
 
 spark = session()
-rows(lambda name: spark.sql(f"select {env('SELECT')} from lake.{name} where {env('WHERE', 'true')}").collect())
+rows(lambda name, where: spark.sql(f"select {env('SELECT')} from lake.{name} where {where}").collect())
 spark.stop()

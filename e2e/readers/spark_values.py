@@ -3,6 +3,14 @@ from spark_lake import session
 from values import Dialect, say_values
 
 spark = session()
+# Hundreds of small queries: compiling each, and loading its table, would take longer than reading.
+for name, value in {
+    "spark.sql.catalog.lake.cache-enabled": "true",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}.items():
+    spark.conf.set(name, value)
 for statement in filter(None, env("BEFORE").split(";")):
     spark.sql(statement)
 sql = Dialect({"long": "bigint", "uuid": "string", "timestamp": "timestamp_ntz", "timestamptz": "timestamp"},

@@ -1,4 +1,4 @@
 from answer import env, rows
 from trino_lake import run
 
-rows(lambda name: run(f"select {env('SELECT')} from {name} where {env('WHERE', 'true')}"))
+rows(lambda name, where: run(f"select {env('SELECT')} from {name} where {where}"))
