@@ -183,6 +183,9 @@ func (l *lake) asks(t *testing.T, engine string, asked []question) {
 	q := components.Question{Program: engine + "_values"}
 	for _, one := range asked {
 		fault := engineFaults()[engine+" "+one.Table+" "+one.Where.Column]
+		if engine == "spark" && strings.HasPrefix(one.Where.Op, "<") {
+			continue // it plans a question in a tenth of a second, and the others ask them all
+		}
 		if !slices.Contains(one.skip, engine) && fault == "" {
 			put, q.Queries = append(put, one), append(q.Queries, one.Query)
 		}
