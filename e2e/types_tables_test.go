@@ -64,7 +64,8 @@ func ranges() *dataset {
 	long := strings.Repeat("x", 15)
 	return &dataset{name: "ranges", rows: 30, split: true, columns: []column{
 		{"i", "int", plus(number("-2147483648", "-7", "0", "1", "2147483647"), null()), nil},
-		{"l", "long", plus(number("-9223372036854775808", "-4294967296", "-1", "0", "9223372036854775807"), null()), nil},
+		{"l", "long",
+			plus(number("-9223372036854775808", "-4294967296", "-1", "0", "9223372036854775807"), null()), nil},
 		{"d9", "decimal(9, 2)", plus(number("-9999999.99", "-1.28", "-0.01", "1.27", "9999999.99"), null()), nil},
 		{"d18", "decimal(18, 4)", number("-99999999999999.9999", "-0.0001", "0.0000", "0.0255", "0.0256",
 			"99999999999999.9999"), nil},

@@ -36,12 +36,11 @@ type countingSink struct {
 }
 
 func (s *countingSink) Write(p []byte) (int, error) {
-	if s.err != nil {
-		return len(p), nil
+	if s.err == nil {
+		var n int
+		n, s.err = s.to.Write(p)
+		s.bytes += int64(n)
 	}
-	n, err := s.to.Write(p)
-	s.bytes += int64(n)
-	s.err = err
 	return len(p), nil
 }
 
