@@ -144,7 +144,10 @@ func feedDatasets(t *testing.T, tables []*dataset) *lake {
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	brokers := broker.Connection().Brokers
-	l := newLake(t, newLab(t), settings{brokers: brokers[0], warehouse: "warehouse"})
+	lab := newLab(t)
+	minio, err := lab.MinIO(t.Context(), "warehouse") // this Trino has no local files
+	require.NoError(t, err)
+	l := newLake(t, lab, settings{brokers: brokers[0], s3: minio.Endpoint})
 	for _, d := range tables {
 		l.spec(t, d.name, d.spec())
 	}
@@ -183,8 +186,8 @@ func (l *lake) asks(t *testing.T, engine string, asked []question) {
 	q := components.Question{Program: engine + "_values"}
 	for _, one := range asked {
 		fault := engineFaults()[engine+" "+one.Table+" "+one.Where.Column]
-		if engine == "spark" && strings.HasPrefix(one.Where.Op, "<") {
-			continue // it plans a question in a tenth of a second, and the others ask them all
+		if (engine == "spark" || engine == "trino") && strings.HasPrefix(one.Where.Op, "<") {
+			continue // they take a tenth of a second to plan a question; the others are asked them all
 		}
 		if !slices.Contains(one.skip, engine) && fault == "" {
 			put, q.Queries = append(put, one), append(q.Queries, one.Query)

@@ -49,10 +49,10 @@ def plain(value):
 
 def nested(value):
     """Structs and maps by name, sorted; lists in order."""
-    if hasattr(value, "asDict"):  # Spark's Row
-        value = value.asDict()
-    elif hasattr(value, "_names"):  # Trino's row
+    if hasattr(value, "_names"):  # Trino's row, which has any attribute
         value = dict(zip(value._names, value))
+    elif hasattr(value, "asDict"):  # Spark's Row
+        value = value.asDict()
     if isinstance(value, dict):
         pairs = sorted((str(k), plain(v)) for k, v in value.items())
         return "{" + ", ".join(f"{k}: {v}" for k, v in pairs) + "}"
@@ -108,6 +108,8 @@ class Dialect:
     def literal(self, kind, text):
         if kind == "binary":
             return f"X'{text}'"
+        if kind.startswith("timestamp"):
+            text = text.replace("T", " ")
         if self.backslash:
             text = text.replace("\\", "\\\\").replace("'", "\\'")
         else:
