@@ -63,6 +63,7 @@ func (c *chaos) join(recordsMax int) {
 	c.seed++
 	o := committest.Options(c.random.Uint64(), WriterName(fmt.Sprintf("process-%d", c.seed), "g"))
 	o.Now = c.now
+	o.Reads = 1 // faults are drawn from one source of randomness
 	catalog, store := c.faultyCatalog(), c.store()
 	committer, err := commit.Open(c.t.Context(), catalog, store, c.ident, o)
 	if err != nil {

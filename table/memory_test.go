@@ -52,10 +52,13 @@ func TestBudgetServesWaitersInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100)
 		b.Charge(100)
+		var mu sync.Mutex // the last two are served at once
 		var order []int
 		for i, n := range []int64{80, 10, 10} {
 			go func() {
 				if b.Acquire(t.Context(), n) == nil {
+					mu.Lock()
+					defer mu.Unlock()
 					order = append(order, i)
 				}
 			}()
