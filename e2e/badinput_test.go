@@ -172,7 +172,7 @@ func (s *surroundings) anotherCluster(t *testing.T) {
 	l.settings.brokers = other.Connection().Brokers[0]
 	l.configure(t)
 	p := l.run(t, "elsewhere")
-	l.notReady(t, "db.moved is stopped", "cluster changed", "transition")
+	l.notReady(t, "db.moved is stopped", "cluster changed", "feed a new table")
 	p.Stop()
 	l.settings.brokers = s.kafka.Brokers
 	l.configure(t)
