@@ -132,7 +132,7 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer d.lake.close()
-	if err := d.applySpecs(ctx); err != nil {
+	if err := p.applySpecs(ctx, d.lake); err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
@@ -156,13 +156,13 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	return d.live(ctx, log)
 }
 
-// applySpecs makes the tables of the folder's specs what they say; a demo does not ask.
-func (d *demo) applySpecs(ctx context.Context) error {
-	specs, err := readSpecs(d.lake.config.Tables, nil)
+// applySpecs makes the tables of the folder's specs what they say; nobody is asked.
+func (p *program) applySpecs(ctx context.Context, l *lake) error {
+	specs, err := readSpecs(l.config.Tables, nil)
 	if err != nil {
 		return err
 	}
-	plans, err := planAll(ctx, d.program, d.lake, specs)
+	plans, err := planAll(ctx, p, l, specs)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (d *demo) applySpecs(ctx context.Context) error {
 		return err
 	}
 	for _, each := range plans {
-		if _, err := d.program.apply(ctx, d.lake, each); err != nil {
+		if _, err := p.apply(ctx, l, each); err != nil {
 			return err
 		}
 	}

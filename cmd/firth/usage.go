@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -12,7 +15,8 @@ type usage struct {
 	rssBytesMax int64
 }
 
-// measure reads the process's usage. Where the system does not tell, it is zero.
+// measure reads the process's usage. Where the system does not tell, it is zero. Linux keeps the peak
+// of the process's own pages apart; the one of getrusage begins with its parent's.
 func measure() usage {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
@@ -22,5 +26,24 @@ func measure() usage {
 	if runtime.GOOS != "darwin" {
 		rss <<= 10 // everyone else counts kilobytes
 	}
+	if own := peakOfStatus(); own > 0 {
+		rss = own
+	}
 	return usage{cpu: time.Duration(r.Utime.Nano() + r.Stime.Nano()), rssBytesMax: rss}
+}
+
+// peakOfStatus reads VmHWM from proc(5), in bytes, or 0 where there is none.
+func peakOfStatus() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "VmHWM:" {
+			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0
 }

@@ -225,6 +225,14 @@ func (a *Admin) CreateTopic(ctx context.Context, topic string, partitions int32)
 	return nil
 }
 
+// DeleteTopic removes a topic with all its records, for ever.
+func (a *Admin) DeleteTopic(ctx context.Context, topic string) error {
+	if _, err := a.admin.DeleteTopic(ctx, topic); err != nil {
+		return fmt.Errorf("delete topic %s: %w", topic, connectionError(err))
+	}
+	return nil
+}
+
 // Truncate removes the records before position, for ever.
 func (a *Admin) Truncate(ctx context.Context, position commit.Position) error {
 	offsets := kadm.Offsets{}
