@@ -35,6 +35,7 @@ type feeder struct {
 	log      *slog.Logger
 	budget   *table.Budget
 	spillDir string
+	place    *instance
 
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
@@ -64,10 +65,15 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	if client != nil {
 		f.schemas = client
 	}
+	if f.place, err = claimInstance(l.config.file); err != nil {
+		log.Info("no place of its own in the consumer group: after a crash its partitions wait for the end "+
+			"of its session", "err", err)
+	}
 	return f, nil
 }
 
 func (f *feeder) close() {
+	f.place.close()
 	if f.registry != nil {
 		f.registry.Close()
 	}
@@ -114,6 +120,7 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
 		}
 		slices.Sort(kafka.Topics)
 		kafka.Topics = slices.Compact(kafka.Topics)
+		kafka.InstanceID = f.place.id(kafka)
 		if options.Source, err = source.OpenKafka(ctx, kafka); err != nil {
 			return nil, fmt.Errorf("cluster %s: %w", cluster, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/ingest"
+	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 )
@@ -97,6 +98,11 @@ func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
 func (s *service) run(ctx context.Context) error {
 	for {
 		next, err := s.generation(ctx)
+		if errors.Is(err, source.ErrInstanceTaken) && ctx.Err() == nil {
+			s.log.Error("joining the consumer group as a new member", "err", err, "remedy", remedyFor(err))
+			s.feeder.place.leave()
+			next, err = s.specs, nil
+		}
 		if err != nil || ctx.Err() != nil {
 			s.mu.Lock()
 			s.fault = err

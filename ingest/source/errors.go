@@ -16,6 +16,12 @@ var (
 	ErrCredentials = errors.New("credentials refused")
 	// ErrTLS says that client and broker do not agree on encryption or certificates.
 	ErrTLS = errors.New("TLS refused")
+	// ErrSession says that the broker wants longer sessions of the consumer group.
+	ErrSession = errors.New("session time-out refused")
+	// ErrInstanceTaken says that another live process joined the consumer group under this one's
+	// instance id, and has its partitions. Whoever reads on does so under another id: with the same
+	// one the two would put each other out for ever.
+	ErrInstanceTaken = errors.New("another live process has this one's place in the consumer group")
 	// ErrClosed says that the source was closed.
 	ErrClosed = errors.New("source closed")
 )

@@ -23,6 +23,7 @@ type Kafka struct {
 
 	nextCheck time.Time            // of topics, by the goroutine that polls
 	warned    map[string]time.Time // when a warning was told, by the same
+	taken     bool                 // another process has the instance id, by the same
 
 	// opened is closed when the fields above are set: the client calls back as soon as it is made.
 	opened  chan struct{}
@@ -136,6 +137,10 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	event, _ := k.takePending()
 	event.Warnings = append(event.Warnings, warnings...)
 	k.addChunks(ctx, &event, fetches)
+	if k.taken {
+		return Event{}, fmt.Errorf("consumer group %s, instance %s: %w", k.opts.Group, k.opts.InstanceID,
+			ErrInstanceTaken)
+	}
 	event.Warnings = k.untold(event.Warnings)
 	return event, nil
 }
@@ -275,6 +280,7 @@ func (k *Kafka) addFailure(ctx context.Context, event *Event, ftp kgo.FetchTopic
 		return // Poll was woken
 	}
 	if ftp.Topic == "" { // of the client or the group as a whole
+		k.taken = k.taken || errors.Is(ftp.Err, kerr.FencedInstanceID)
 		event.Warnings = append(event.Warnings, connectionError(ftp.Err))
 		return
 	}
@@ -375,7 +381,7 @@ func (k *Kafka) Ack(ctx context.Context, position commit.Position) error {
 }
 
 // Close implements Source. What was not released is taken as dropped.
-func (k *Kafka) Close(context.Context) error {
+func (k *Kafka) Close(ctx context.Context) error {
 	k.mu.Lock()
 	closed := k.closed
 	k.closed = true
@@ -384,6 +390,7 @@ func (k *Kafka) Close(context.Context) error {
 		return nil
 	}
 	close(k.closing)
+	k.leave(ctx)
 	k.client.Close()
 	return nil
 }

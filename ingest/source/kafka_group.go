@@ -161,6 +161,28 @@ func (k *Kafka) wake() {
 	}
 }
 
+// leave gives a static member's partitions to the others at once, for the client leaves the group of
+// dynamic members only. It names the member too, so that it puts nobody else out who has the instance
+// id by now. What fails is no matter: the session ends by itself.
+func (k *Kafka) leave(ctx context.Context) {
+	if k.opts.InstanceID == "" || k.taken {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	id, _ := k.client.GroupMetadata()
+	if err := k.client.LeaveGroupContext(ctx); err != nil || id == "" {
+		return
+	}
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, member.InstanceID = id, &k.opts.InstanceID
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group, request.Members = k.opts.Group, []kmsg.LeaveGroupRequestMember{member}
+	if _, err := request.RequestWith(ctx, k.client); err != nil {
+		k.opts.Logger.Debug("leave the consumer group", "err", err)
+	}
+}
+
 // ackOffsets writes offsets to the group and waits for the answer.
 func (k *Kafka) ackOffsets(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset) error {
 	var failed error

@@ -336,6 +336,40 @@ func TestAMemberThatWasPutOutLosesItsPartitionsAndComesBack(t *testing.T) {
 	r.until(t, func() bool { return r.count() == 8 })
 }
 
+func TestAMemberWithTheSameInstanceTakesOverAtOnce(t *testing.T) {
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 2}})
+	produce(t, broker, "events", 0, numbered(0, 5)...)
+	// The session is longer than the test waits: who waits for its end fails.
+	instance := func(o *KafkaOptions) { o.InstanceID, o.SessionTimeout = "one", time.Minute }
+	first := newReader(openKafka(t, broker, instance))
+	first.until(t, func() bool { return first.count() == 5 })
+	second := newReader(openKafka(t, broker, instance))
+	second.until(t, func() bool { return second.count() == 5 })
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := first.k.Poll(ctx)
+		return errors.Is(err, ErrInstanceTaken)
+	}, 40*time.Second, time.Millisecond)
+	// The end of the one that was put out takes nothing from the other.
+	require.NoError(t, first.k.Close(t.Context()))
+	require.Len(t, members(t, broker), 1)
+	require.NoError(t, second.k.Close(t.Context()))
+	require.Empty(t, members(t, broker), "a member that ends leaves its partitions to others at once")
+}
+
+// members are the ids of the members of the group.
+func members(t *testing.T, broker *Embedded) []string {
+	t.Helper()
+	groups, err := openAdmin(t, broker).admin.DescribeGroups(t.Context(), "g")
+	require.NoError(t, err)
+	var ids []string
+	for _, m := range groups["g"].Members {
+		ids = append(ids, m.MemberID)
+	}
+	return ids
+}
+
 func TestOnlyCommittedTransactionsAreRead(t *testing.T) {
 	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Connection().Brokers...), kgo.TransactionalID("t"))

@@ -51,9 +51,10 @@ type KafkaOptions struct {
 	// Group is the consumer group that shares the partitions out.
 	Group string
 	// InstanceID, when set, makes this a static member (KIP-345): a restarted process takes its
-	// partitions at once instead of waiting for the session of its dead self to end.
+	// partitions at once instead of waiting for the session of its dead self to end. It must name
+	// what is read too: a member that comes back gets its old partitions, whatever it asks for.
 	InstanceID string
-	// SessionTimeout is how long the group waits for a silent member; 0 means 10 s.
+	// SessionTimeout is how long the group waits for a silent member; 0 means 6 s.
 	SessionTimeout time.Duration
 	// MetadataInterval is how often new topics, new partitions and re-created topics are looked
 	// for; 0 means 30 s.
@@ -74,12 +75,13 @@ const (
 	answerBytesMax     = 256 << 20
 	decompressBytesMax = 512 << 20
 	recordsPerPoll     = 32 << 10
-	sessionTimeout     = 10 * time.Second
+	sessionTimeout     = 6 * time.Second // the least that brokers allow, group.min.session.timeout.ms
 	metadataInterval   = 30 * time.Second
 	fetchWaitMax       = 500 * time.Millisecond
 	dialTimeout        = 10 * time.Second
 	requestTimeout     = 15 * time.Second
 	checkTimeout       = 5 * time.Second
+	leaveTimeout       = 2 * time.Second
 )
 
 func (o *KafkaOptions) fill() error {

@@ -20,7 +20,8 @@ func connectionError(err error) error {
 	var firstRead *kgo.ErrFirstReadEOF
 	var opErr *net.OpError
 	switch {
-	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTLS), errors.Is(err, ErrUnreachable):
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTLS), errors.Is(err, ErrUnreachable),
+		errors.Is(err, ErrSession):
 		return err
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.IllegalSaslState),
 		errors.Is(err, kerr.UnsupportedSaslMechanism):
@@ -28,6 +29,9 @@ func connectionError(err error) error {
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed),
 		errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return fmt.Errorf("%w: the user needs READ and DESCRIBE on topics and group: %w", ErrCredentials, err)
+	case errors.Is(err, kerr.InvalidSessionTimeout):
+		return fmt.Errorf("%w: let group.min.session.timeout.ms of the brokers be %d or less: %w",
+			ErrSession, sessionTimeout.Milliseconds(), err)
 	case tlsRemedy(err) != "":
 		return fmt.Errorf("%w: %s: %w", ErrTLS, tlsRemedy(err), err)
 	case errors.As(err, &firstRead), errors.Is(err, io.EOF):

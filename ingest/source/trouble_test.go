@@ -22,6 +22,7 @@ func TestTroublesOfTheConnectionNameTheirRemedy(t *testing.T) {
 		"or set tls":                       errors.New("invalid size: appears to be a tls alert record for TLS v1.2"),
 		"check address, port":              &net.OpError{Op: "dial", Err: errors.New("refused")},
 		"needs READ":                       kerr.TopicAuthorizationFailed,
+		"let group.min.session.timeout.ms": kerr.InvalidSessionTimeout,
 		"check user, password and mechani": kerr.SaslAuthenticationFailed,
 	} {
 		told := connectionError(fmt.Errorf("dial: %w", err))
