@@ -187,7 +187,7 @@ func (j benchJob) totals(ctx context.Context, l *lake, s *service, result *inges
 		result.Rows += summary.Rows
 		result.Files += summary.DataFiles
 		result.BytesWritten += summary.Bytes
-		proof, err := verifyTable(ctx, l, t, verifyOptions{})
+		proof, err := verifyTable(ctx, l, t, verifyOptions{deep: true})
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/ingest/gen"
+)
+
+func TestRatioIsTheMedianOfRatiosWithinRounds(t *testing.T) {
+	c := comparison{of: measurement{name: "a"}, to: measurement{name: "b"}}
+	rounds := []map[string]figure{
+		{"a": {RowsPerCPU: 10, RowsPerSecond: 1}, "b": {RowsPerCPU: 5, RowsPerSecond: 4}},
+		{"a": {RowsPerCPU: 30, RowsPerSecond: 1}, "b": {RowsPerCPU: 10, RowsPerSecond: 4}},
+		{"a": {RowsPerCPU: 100, RowsPerSecond: 1}, "b": {RowsPerCPU: 100, RowsPerSecond: 4}},
+	}
+	require.InDelta(t, 2, c.ratio(rounds), 0)
+	c.wall = true
+	require.InDelta(t, 0.25, c.ratio(rounds), 0)
+	require.InDelta(t, 2.5, median([]float64{4, 1, 3, 2}), 0)
+}
+
+func TestEveryMeasurementIsTakenOnceARound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, m := range measurements(comparisons()) {
+		require.False(t, seen[m.name], m.name)
+		seen[m.name] = true
+	}
+}
+
+func TestDuckDBReadsTheWorkloadsTypes(t *testing.T) {
+	g, err := gen.New(gen.Options{Workload: "nested", Format: gen.JSON, Seed: 1})
+	require.NoError(t, err)
+	columns := duckdbColumns(g.Schema().Fields())
+	require.Contains(t, columns, "event_id: 'VARCHAR'")
+	require.Contains(t, columns, "geo STRUCT(lat DOUBLE, lon DOUBLE)")
+}
