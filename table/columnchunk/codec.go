@@ -1,0 +1,114 @@
+package columnchunk
+
+import (
+	"encoding/binary"
+
+	"github.com/firthlake/firth/table/zstdframe"
+)
+
+// codec makes the zstd frames of a column. Which way pays is tried on the beginning of a page now and
+// then: the search for matches is ten times as dear as coding bytes alone, and both are wasted on
+// bytes without pattern.
+type codec struct {
+	any   trial // pages as they come
+	equal trial // pages of strings of one length
+}
+
+// trial is a choice that holds for some pages.
+type trial struct {
+	choice choice
+	left   int
+}
+
+type choice uint8
+
+const (
+	choiceMatches  choice = iota // matches and entropy: klauspost's fastest level
+	choiceLiterals               // entropy alone
+	choiceStored
+)
+
+const (
+	// trialPages is how long a choice holds; data seldom change faster.
+	trialPages = 64
+	// trialBytes of a page tell how the whole will do.
+	trialBytes = 128 << 10
+	// lossPercent is how much larger a frame may be for being made ten times as fast.
+	lossPercent = 6
+	// gainPercent is the least gain that makes it worth while for readers to decompress.
+	gainPercent = 3
+)
+
+// compress returns a frame of body, valid until the next.
+func (c *codec) compress(work *scratch, body []byte) []byte {
+	if c.any.left == 0 {
+		c.any = trial{choice: tryAny(work, body[:min(len(body), trialBytes)]), left: trialPages}
+	}
+	c.any.left--
+	switch c.any.choice {
+	case choiceLiterals:
+		if frame, ok := work.frames.Literals(work.frame[:0], body); ok {
+			work.frame = frame
+			return frame
+		}
+	case choiceMatches:
+		work.frame = work.matches.EncodeAll(body, work.frame[:0])
+		return work.frame
+	}
+	work.frame = zstdframe.Raw(work.frame[:0], body)
+	return work.frame
+}
+
+func tryAny(work *scratch, body []byte) choice {
+	work.frame = work.matches.EncodeAll(body, work.frame[:0])
+	matches := len(work.frame)
+	frame, ok := work.frames.Literals(work.frame[:0], body)
+	work.frame = frame
+	switch {
+	case ok && worth(len(frame), len(body)) && len(frame)*100 <= matches*(100+lossPercent):
+		return choiceLiterals
+	case worth(matches, len(body)):
+		return choiceMatches
+	}
+	return choiceStored
+}
+
+func worth(frame, body int) bool { return frame*100 <= body*(100-gainPercent) }
+
+// fixedStrings returns the frame of a page of strings that have width bytes each, or false when the
+// page is better made as PLAIN and given to compress.
+func (c *codec) fixedStrings(work *scratch, head []byte, width int, values []byte) ([]byte, bool) {
+	if width == 0 {
+		return nil, false
+	}
+	if c.equal.left == 0 {
+		c.equal = trial{choice: tryEqual(work, width, values), left: trialPages}
+	}
+	c.equal.left--
+	if c.equal.choice != choiceLiterals {
+		return nil, false
+	}
+	frame, ok := work.frames.FixedStrings(work.frame[:0], head, width, values)
+	work.frame = frame
+	return frame, ok
+}
+
+func tryEqual(work *scratch, width int, values []byte) choice {
+	values = values[:min(len(values), max(trialBytes/(width+4), 1)*width)]
+	frame, ok := work.frames.FixedStrings(work.frame[:0], nil, width, values)
+	work.frame = frame
+	if !ok {
+		return choiceMatches
+	}
+	equal := len(frame)
+	work.sample = work.sample[:0]
+	for at := 0; at < len(values); at += width {
+		work.sample = binary.LittleEndian.AppendUint32(work.sample, uint32(width))
+		work.sample = append(work.sample, values[at:at+width]...)
+	}
+	work.frame = work.matches.EncodeAll(work.sample, work.frame[:0])
+	if equal*100 <= len(work.frame)*(100+lossPercent) {
+		return choiceLiterals
+	}
+	return choiceMatches
+}

@@ -1,0 +1,289 @@
+package columnchunk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/schema"
+)
+
+// step is one field on the way from a batch to a leaf.
+type step struct {
+	field    int // of the batch or of the struct above
+	optional bool
+}
+
+// column is one leaf of the file while a row group is open: its open page, and the finished pages of
+// its chunk.
+type column struct {
+	descr    *schema.Column
+	name     string
+	kind     kind
+	width    int // of a value; 0 for booleans and BYTE_ARRAY
+	signed   bool
+	text     bool // bounds must stay UTF-8
+	steps    []step
+	greatest int // definition level of a value
+	encoding Encoding
+	limits   limits
+
+	*storage
+	open       openPage
+	chunk      chunk
+	codec      codec
+	indexing   bool // the open page holds numbers of the dictionary
+	overflowed bool // the dictionary did not pay in this file
+}
+
+// limits end a page.
+type limits struct {
+	pageBytes, pageRows, dictionaryBytes int
+}
+
+// openPage counts what the storage of a column holds for the page that is being filled.
+type openPage struct {
+	rows           int
+	values         int // rows that are not null
+	shortest, most int // lengths of BYTE_ARRAY values
+}
+
+func (c *column) begin(store *storage) {
+	c.storage = store
+	c.beginChunk()
+}
+
+func (c *column) beginChunk() {
+	c.chunk = chunk{}
+	c.pages, c.records, c.bounds = c.pages[:0], c.records[:0], c.bounds[:0]
+	c.least, c.top = c.least[:0], c.top[:0]
+	c.indexing = c.encoding.Dictionary && !c.overflowed && c.kind != kindBool
+	if c.indexing {
+		c.dictionary.reset(c.limits.dictionaryBytes, c.kind)
+	}
+	c.beginPage()
+}
+
+func (c *column) beginPage() {
+	c.open = openPage{shortest: math.MaxInt}
+	c.levels, c.values, c.lengths, c.indexes =
+		c.levels[:0], c.values[:0], c.lengths[:0], c.indexes[:0]
+}
+
+// append takes in rows [from, to) of s.
+func (c *column) append(s *source, from, to int, work *scratch) error {
+	for from < to {
+		n := c.room(s, from, to)
+		if n == 0 {
+			if err := c.endPage(work); err != nil {
+				return err
+			}
+			continue
+		}
+		next := c.take(s, from, from+n, work)
+		if next < from+n { // the dictionary is full
+			if c.open.rows > 0 {
+				if err := c.endPage(work); err != nil {
+					return err
+				}
+			}
+			c.indexing, c.overflowed = false, true
+		}
+		from = next
+	}
+	return nil
+}
+
+// room is how many rows from from on fit into the open page, as if none were null. A page takes at
+// least one.
+func (c *column) room(s *source, from, to int) int {
+	n := min(to-from, c.limits.pageRows-c.open.rows)
+	if c.indexing || c.kind == kindBool {
+		return n
+	}
+	left := c.limits.pageBytes - len(c.values) - 4*len(c.lengths)
+	if c.kind == kindBytes {
+		first := s.offsets[from]
+		if int(s.offsets[from+n]-first)+4*n > left {
+			n = sort.Search(n, func(i int) bool {
+				return int(s.offsets[from+i+1]-first)+4*(i+1) > left
+			})
+		}
+	} else {
+		n = min(n, max(left, 0)/c.width)
+	}
+	if c.open.rows == 0 {
+		n = max(n, 1)
+	}
+	return n
+}
+
+// take moves rows [from, to) into the open page, up to the row whose value finds no room in the
+// dictionary, which it returns.
+func (c *column) take(s *source, from, to int, work *scratch) int {
+	next, values := to, 0
+	if s.valid == nil {
+		next = from + c.takeValues(s, from, to, work)
+		values = next - from
+	} else {
+		for at := s.validAt + from; at < s.validAt+to; {
+			start, end := nextRun(s.valid, at, s.validAt+to)
+			n := c.takeValues(s, start-s.validAt, end-s.validAt, work)
+			values += n
+			if n < end-start {
+				next = start + n - s.validAt
+				break
+			}
+			at = end
+		}
+	}
+	c.takeLevels(s, from, next)
+	c.open.rows += next - from
+	c.open.values += values
+	return next
+}
+
+func (c *column) takeLevels(s *source, from, to int) {
+	if c.greatest == 0 || s.valid == nil && len(c.levels) == 0 {
+		return
+	}
+	c.fillLevels(c.open.rows - len(c.levels))
+	switch {
+	case s.valid == nil:
+		c.fillLevels(to - from)
+	case s.levels != nil:
+		c.levels = append(c.levels, s.levels[from:to]...)
+	default:
+		c.levels = appendBits(c.levels, s.valid, s.validAt+from, s.validAt+to, byte(c.greatest-1))
+	}
+}
+
+// fillLevels adds rows that have a value.
+func (c *column) fillLevels(rows int) {
+	for range rows {
+		c.levels = append(c.levels, byte(c.greatest))
+	}
+}
+
+// takeValues moves the values of rows [from, to), none of them null, and says how many the
+// dictionary took; without one, all.
+func (c *column) takeValues(s *source, from, to int, work *scratch) int {
+	if c.indexing {
+		return c.takeNumbers(s, from, to, work)
+	}
+	switch {
+	case s.bits != nil:
+		c.values = appendBits(c.values, s.bits, s.bitsAt+from, s.bitsAt+to, 0)
+	case s.offsets != nil:
+		c.takeText(s, from, to)
+	case s.decimals != nil:
+		c.values = appendDecimals(c.values, s.decimals[from:to], c.kind, c.width)
+	default:
+		c.values = append(c.values, s.fixed[from*c.width:to*c.width]...)
+	}
+	return to - from
+}
+
+func (c *column) takeText(s *source, from, to int) {
+	if from == to {
+		return
+	}
+	offsets := s.offsets[from : to+1]
+	last := offsets[0]
+	shortest, most := int32(math.MaxInt32), int32(0)
+	for _, end := range offsets[1:] {
+		n := end - last
+		last = end
+		shortest, most = min(shortest, n), max(most, n)
+		c.lengths = append(c.lengths, uint32(n))
+	}
+	c.open.shortest = min(c.open.shortest, int(shortest))
+	c.open.most = max(c.open.most, int(most))
+	c.values = append(c.values, s.text[offsets[0]:last]...)
+}
+
+// takeNumbers is takeValues by way of the dictionary.
+func (c *column) takeNumbers(s *source, from, to int, work *scratch) (taken int) {
+	if s.offsets != nil {
+		for row := from; row < to; row++ {
+			number, ok := c.dictionary.addBytes(s.text[s.offsets[row]:s.offsets[row+1]])
+			if !ok {
+				return row - from
+			}
+			c.indexes = append(c.indexes, number)
+		}
+		return to - from
+	}
+	var values []byte
+	if s.decimals != nil {
+		work.decimals = appendDecimals(work.decimals[:0], s.decimals[from:to], c.kind, c.width)
+		values = work.decimals
+	} else {
+		values = s.fixed[from*c.width : to*c.width]
+	}
+	switch c.kind.numberWidth() {
+	case 4:
+		c.indexes, taken = addNumbers(&c.dictionary, c.indexes, arrow.Uint32Traits.CastFromBytes(values))
+	case 8:
+		c.indexes, taken = addNumbers(&c.dictionary, c.indexes, arrow.Uint64Traits.CastFromBytes(values))
+	default:
+		for ; taken < to-from; taken++ {
+			number, ok := c.dictionary.addBytes(values[taken*c.width : (taken+1)*c.width])
+			if !ok {
+				break
+			}
+			c.indexes = append(c.indexes, number)
+		}
+	}
+	return taken
+}
+
+// pageEncoding is how the open page is stored. A page of nulls has no values to encode: Iceberg's
+// vectorised reader fails on one in DELTA_LENGTH_BYTE_ARRAY.
+func (c *column) pageEncoding() parquet.Encoding {
+	switch {
+	case c.open.values == 0:
+		return parquet.Encodings.Plain
+	case c.indexing:
+		return parquet.Encodings.RLEDict
+	}
+	return c.encoding.Values
+}
+
+// appendPlain appends the values of the open page as PLAIN has them.
+func (c *column) appendPlain(dst []byte) []byte {
+	switch c.kind {
+	case kindBool:
+		return pack(dst, c.values, 1)
+	case kindBytes:
+		at := 0
+		for _, n := range c.lengths {
+			dst = binary.LittleEndian.AppendUint32(dst, n)
+			dst = append(dst, c.values[at:at+int(n)]...)
+			at += int(n)
+		}
+		return dst
+	}
+	return append(dst, c.values...)
+}
+
+// checkEncoding says whether a column can be stored so.
+func (c *column) checkEncoding() error {
+	switch c.encoding.Values {
+	case parquet.Encodings.Plain:
+		return nil
+	case parquet.Encodings.DeltaBinaryPacked:
+		if c.kind == kindInt32 || c.kind == kindInt64 {
+			return nil
+		}
+	case parquet.Encodings.DeltaLengthByteArray:
+		if c.kind == kindBytes {
+			return nil
+		}
+	}
+	return fmt.Errorf("column %s: %s cannot be stored as %s",
+		c.name, c.descr.PhysicalType(), c.encoding.Values)
+}

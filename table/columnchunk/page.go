@@ -1,0 +1,150 @@
+package columnchunk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+)
+
+// pageRecord is a finished data page of the chunk.
+type pageRecord struct {
+	offset     int // in the pages of the chunk
+	size       int // with its header
+	rows       int
+	nulls      int
+	known      bool   // there are bounds
+	least, top extent // in the bounds of the chunk
+}
+
+// extent is a range of a buffer that may still move.
+type extent struct{ from, to int }
+
+// chunk sums up the finished pages.
+type chunk struct {
+	rows, nulls  int64
+	nans         int64
+	uncompressed int64 // pages and headers
+	bounded      bool  // least and top are those of the values so far
+	encodings    [encodingsKnown]int32
+}
+
+// endPage encodes and compresses the open page and begins the next.
+func (c *column) endPage(work *scratch) error {
+	encoding := c.pageEncoding()
+	frame, uncompressed, err := c.compress(encoding, work)
+	if err != nil {
+		return err
+	}
+	start := len(c.pages)
+	c.pages = appendDataHeader(c.pages, dataHeader{uncompressed: uncompressed,
+		compressed: len(frame), values: c.open.rows, encoding: encoding})
+	headed := len(c.pages) - start
+	c.pages = append(c.pages, frame...)
+
+	nulls := c.open.rows - c.open.values
+	record := pageRecord{offset: start, size: len(c.pages) - start, rows: c.open.rows, nulls: nulls}
+	c.measure(&work.bounds)
+	c.keepBounds(&record, &work.bounds)
+	c.records = append(c.records, record)
+	c.chunk.rows += int64(c.open.rows)
+	c.chunk.nulls += int64(nulls)
+	c.chunk.nans += work.bounds.nans
+	c.chunk.uncompressed += int64(uncompressed + headed)
+	c.chunk.encodings[encoding]++
+	c.beginPage()
+	return nil
+}
+
+// compress makes the frame of the open page and says how large its content is.
+func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byte, size int, err error) {
+	body := appendLevels(work.body[:0], c.levels, c.open.rows, c.greatest)
+	if c.kind == kindBytes && encoding == parquet.Encodings.Plain {
+		size = len(body) + len(c.values) + 4*len(c.lengths)
+		if err := c.checkSize(size); err != nil {
+			return nil, 0, err
+		}
+		if c.open.values > 0 && c.open.shortest == c.open.most {
+			work.body = body
+			if frame, ok := c.codec.fixedStrings(work, body, c.open.most, c.values); ok {
+				return frame, size, nil
+			}
+		}
+	}
+	switch encoding {
+	case parquet.Encodings.RLEDict:
+		body = c.dictionary.appendIndexes(body, c.indexes)
+	case parquet.Encodings.DeltaBinaryPacked:
+		if c.kind == kindInt32 {
+			body = appendDelta32(body, arrow.Int32Traits.CastFromBytes(c.values))
+		} else {
+			body = appendDelta64(body, arrow.Int64Traits.CastFromBytes(c.values))
+		}
+	case parquet.Encodings.DeltaLengthByteArray:
+		body = appendDelta32(body, arrow.Int32Traits.CastFromBytes(
+			arrow.Uint32Traits.CastToBytes(c.lengths)))
+		body = append(body, c.values...)
+	default:
+		body = c.appendPlain(body)
+	}
+	work.body = body
+	if err := c.checkSize(len(body)); err != nil {
+		return nil, 0, err
+	}
+	return c.codec.compress(work, body), len(body), nil
+}
+
+// checkSize refuses what the header cannot say; only a value of almost 2 GiB gets here.
+func (c *column) checkSize(size int) error {
+	if size > math.MaxInt32 {
+		return fmt.Errorf("column %s: a page of %d bytes is larger than Parquet allows: "+
+			"keep its values below 2 GiB", c.name, size)
+	}
+	return nil
+}
+
+// dataHeader is what the header of a data page of version 1 says.
+type dataHeader struct {
+	uncompressed, compressed, values int
+	encoding                         parquet.Encoding
+}
+
+// Headers are structs of Thrift's compact protocol, so few fields that they are written out here: a
+// byte with the distance to the next field's id and its type, then the value.
+const (
+	thriftI32    = 0x15 // next field, zigzag varint
+	thriftFalse  = 0x12
+	thriftStruct = 0x0c // the distance goes into the upper half
+	thriftEnd    = 0x00
+
+	pageTypeData       = 0
+	pageTypeDictionary = 2
+)
+
+func appendI32(dst []byte, v int) []byte {
+	return binary.AppendVarint(append(dst, thriftI32), int64(v))
+}
+
+func appendDataHeader(dst []byte, h dataHeader) []byte {
+	dst = appendI32(dst, pageTypeData)
+	dst = appendI32(dst, h.uncompressed)
+	dst = appendI32(dst, h.compressed)
+	dst = append(dst, 2<<4|thriftStruct) // field 5
+	dst = appendI32(dst, h.values)
+	dst = appendI32(dst, int(h.encoding))
+	dst = appendI32(dst, int(parquet.Encodings.RLE)) // definition levels
+	dst = appendI32(dst, int(parquet.Encodings.RLE)) // repetition levels
+	return append(dst, thriftEnd, thriftEnd)
+}
+
+func appendDictionaryHeader(dst []byte, uncompressed, compressed, entries int) []byte {
+	dst = appendI32(dst, pageTypeDictionary)
+	dst = appendI32(dst, uncompressed)
+	dst = appendI32(dst, compressed)
+	dst = append(dst, 4<<4|thriftStruct) // field 7
+	dst = appendI32(dst, entries)
+	dst = appendI32(dst, int(parquet.Encodings.Plain))
+	return append(dst, thriftFalse, thriftEnd, thriftEnd)
+}
