@@ -241,6 +241,34 @@ func TestFixedStringsDecodeAtBlockEdges(t *testing.T) {
 	}
 }
 
+func TestFixedStringsLeaveSharedEndsToTheMatches(t *testing.T) {
+	e, decoder := NewEncoder(), newDecoder(t)
+	middle := uniform(40_000, "0123456789abcdef")
+	for _, front := range []int{0, 1, 5, 26, 31, 36, 40, 47, 63, 95, 127, 128, 1000, 8000} {
+		for _, tail := range []int{0, 1, 3, 200, 8000} {
+			for _, width := range []int{1, 2, 20} {
+				var values []byte
+				for at := 0; at+width <= len(middle)/(1+(front+tail)/50); at += width {
+					values = append(values, bytes.Repeat([]byte{'<'}, front)...)
+					values = append(values, middle[at:at+width]...)
+					values = append(values, bytes.Repeat([]byte{'>'}, tail)...)
+				}
+				width := front + width + tail
+				checkFixed(t, e, decoder, []byte("head"), width, values)
+				equal := bytes.Repeat(values[:width], 50)
+				checkFixed(t, e, decoder, nil, width, equal)
+			}
+		}
+	}
+	stamps := []byte{}
+	for i := range 10_000 {
+		stamps = fmt.Appendf(stamps, "2026-11-21T08:12:%02d.%06dZ", i/1000, i*7919%1_000_000)
+	}
+	out, ok := e.FixedStrings(nil, nil, 27, stamps)
+	require.True(t, ok)
+	require.Less(t, len(out), 10_000*(8*4+1)/8, "the six digits and what two more take")
+}
+
 func TestFixedStringsRefuseWhatTheyCannotWrite(t *testing.T) {
 	e := NewEncoder()
 	cases := []struct{ width, bytes int }{{0, 0}, {-1, 10}, {3, 10}, {widthMax + 1, widthMax + 1}}

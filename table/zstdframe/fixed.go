@@ -1,32 +1,25 @@
 package zstdframe
 
 import (
+	"bytes"
 	"encoding/binary"
-	"math/bits"
 )
 
 const (
 	prefixBytes = 4
-	// widthMax keeps a few values within a block; longer ones gain nothing from a prefix less.
+	// widthMax keeps several values within a block; longer ones gain nothing from a prefix less.
 	widthMax = 1 << 14
 	// valuesMin is where sequences begin to pay for their block.
 	valuesMin = 8
 	// headBytesInline is the longest head that shares the first block with the first value.
 	headBytesInline = 64
-
-	// Block header, literals and sequences of a block beyond its bytes.
-	sequenceHeaderBytesMax = 3 + 1 + 3 + 1
-	sequenceTablesRLE      = 1<<6 | 1<<4 | 1<<2
-	// prefixMatchCode is the code of a match of 4 bytes, which has no extra bits.
-	prefixMatchCode = 1
-	// repeatedOffsetCode stands for offset value 1, the offset of the sequence before.
-	repeatedOffsetCode = 0
 )
 
 // FixedStrings appends to dst one frame whose content is head and then every value of width
 // bytes, taken back to back from values, behind its length as 4 bytes little endian: a page of
 // levels and PLAIN byte arrays of one length. values may be an Arrow string buffer from the first
-// offset to the last, so nothing is gathered.
+// offset to the last, so nothing is gathered. What all values share at their fronts or ends is
+// left to the matches.
 //
 // It returns false and dst as it was when values is not a whole number of values, when a value is
 // empty or longer than 16 KiB, and when the frame would not be smaller than its content. dst must
@@ -38,7 +31,7 @@ func (e *Encoder) FixedStrings(dst, head []byte, width int, values []byte) ([]by
 	count := len(values) / width
 	content := len(head) + count*(prefixBytes+width)
 	if count < valuesMin {
-		return e.Literals(dst, e.gather(head, width, values))
+		return e.Literals(dst, e.gatherPlain(head, width, values))
 	}
 	start := len(dst)
 	dst = appendFrameHeader(dst, content)
@@ -47,8 +40,9 @@ func (e *Encoder) FixedStrings(dst, head []byte, width int, values []byte) ([]by
 		dst, _ = e.appendLiteralBlocks(dst, head)
 		head = nil
 	}
-	dst = e.appendFirstValue(dst, e.gather(head, width, values[:width]), width)
-	dst, last := e.appendFixedBlocks(dst, width, values[width:])
+	l := layoutOf(width, values)
+	dst = e.appendFirstValue(dst, e.gatherPlain(head, width, values[:width]), l)
+	dst, last := e.appendFixedBlocks(dst, l, values[width:])
 	dst[last] |= blockLast
 	if len(dst)-start >= content {
 		return dst[:start], false
@@ -56,8 +50,53 @@ func (e *Encoder) FixedStrings(dst, head []byte, width int, values []byte) ([]by
 	return dst, true
 }
 
-// gather is head and the values behind their lengths, in memory of the Encoder.
-func (e *Encoder) gather(head []byte, width int, values []byte) []byte {
+// layout says what is the same in all values of a frame.
+//
+//	len₀ front middle tail  len₁ front middle tail  len₂ front middle tail
+//	                        └─ match ─┘      └──── match ────┘
+type layout struct {
+	width, front, tail int
+}
+
+// layoutOf finds the front and tail that all values share. One byte is left in the middle, since
+// an offset repeats only behind literals.
+func layoutOf(width int, values []byte) layout {
+	first := values[:width]
+	front, tail := width-1, width-1
+	for rest := values[width:]; len(rest) > 0 && front+tail > 0; rest = rest[width:] {
+		if !bytes.Equal(rest[:front], first[:front]) {
+			front = sharedFront(rest[:front], first)
+		}
+		if !bytes.Equal(rest[width-tail:width], first[width-tail:]) {
+			tail = sharedTail(rest[width-tail:width], first)
+		}
+	}
+	return layout{width: width, front: front, tail: min(tail, width-1-front)}
+}
+
+// sharedFront is how many bytes a and the longer b have in common at the front.
+func sharedFront(a, b []byte) int {
+	n := 0
+	for n < len(a) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// sharedTail is how many bytes a and the longer b have in common at the end.
+func sharedTail(a, b []byte) int {
+	n := 0
+	for n < len(a) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	return n
+}
+
+func (l layout) middle() int { return l.width - l.front - l.tail }
+func (l layout) match() int  { return l.tail + prefixBytes + l.front }
+
+// gatherPlain is head and the values behind their lengths, in memory of the Encoder.
+func (e *Encoder) gatherPlain(head []byte, width int, values []byte) []byte {
 	out := append(e.gathered[:0], head...)
 	for ; len(values) > 0; values = values[width:] {
 		out = binary.LittleEndian.AppendUint32(out, uint32(width))
@@ -67,101 +106,61 @@ func (e *Encoder) gather(head []byte, width int, values []byte) []byte {
 	return out
 }
 
-// appendFirstValue appends the block that holds the first prefix and value and, as the only match
-// with an offset of its own, the prefix of the second value. It leaves that offset to be repeated
+// gatherMiddles is what is left to be coded of the values.
+func (e *Encoder) gatherMiddles(l layout, values []byte) []byte {
+	out := e.gathered[:0]
+	for ; len(values) > 0; values = values[l.width:] {
+		out = append(out, values[l.front:l.width-l.tail]...)
+	}
+	e.gathered = out
+	return out
+}
+
+// appendFirstValue appends the block that ends with the first value and, as the only match with
+// an offset of its own, the prefix and front of the second. It leaves that offset to be repeated
 // by all that follow.
-func (e *Encoder) appendFirstValue(dst, lits []byte, width int) []byte {
+func (e *Encoder) appendFirstValue(dst, plain []byte, l layout) []byte {
 	start := len(dst)
 	dst = appendBlockHeader(dst, blockCompressed, 0)
-	dst, _ = e.literals.append(dst, lits)
-
-	lengthCode, lengthBits := literalLengthCode(len(lits))
-	offset := uint(prefixBytes + width + 3) // 1 to 3 are repeated offsets
-	offsetBits := bits.Len(offset) - 1
-	dst = append(dst, 1, sequenceTablesRLE, byte(lengthCode), byte(offsetBits), prefixMatchCode)
-	stream := uint64(extraBits(len(lits), lengthBits))
-	stream |= uint64(extraBits(int(offset), offsetBits)) << lengthBits
-	stream |= 1 << (lengthBits + offsetBits)
-	for ; stream > 0; stream >>= 8 {
-		dst = append(dst, byte(stream))
-	}
+	dst, _ = e.literals.append(dst, plain)
+	s := newSequence(len(plain), prefixBytes+l.front)
+	s.setOffset(prefixBytes + l.width)
+	dst = s.append(dst, 1)
 	putBlockHeader(dst[start:], blockCompressed, len(dst)-start-blockHeaderBytes)
 	return dst
 }
 
 // appendFixedBlocks appends the blocks of all values but the first and returns where the header
-// of the last one is. A block starts behind a prefix and holds
+// of the last one is. A block starts behind a match and holds
 //
-//	value prefix value prefix … value prefix     and the last one  value prefix … value
+//	middle match middle match … middle match     and the last one  middle match … middle tail
 //
-// where each prefix is one sequence, all alike, and the values are the literals.
-func (e *Encoder) appendFixedBlocks(dst []byte, width int, values []byte) ([]byte, int) {
-	perBlock := blockBytesMax / (prefixBytes + width) * width
+// with matches all alike, and the middles as its literals.
+func (e *Encoder) appendFixedBlocks(dst []byte, l layout, values []byte) ([]byte, int) {
+	perBlock := blockBytesMax / (prefixBytes + l.width) * l.width
+	s := newSequence(l.middle(), l.match())
 	for {
 		lits := values[:min(len(values), perBlock)]
 		values = values[len(lits):]
-		sequences := len(lits) / width
+		sequences := len(lits) / l.width
+		if l.front+l.tail > 0 {
+			tail := lits[len(lits)-l.tail:]
+			lits = e.gatherMiddles(l, lits)
+			if len(values) == 0 {
+				lits = append(lits, tail...)
+				e.gathered = lits
+			}
+		}
 		if len(values) == 0 {
 			sequences--
 		}
 		start := len(dst)
 		dst = appendBlockHeader(dst, blockCompressed, 0)
 		dst, _ = e.literals.append(dst, lits)
-		dst = appendFixedSequences(dst, sequences, width)
+		dst = s.append(dst, sequences)
 		putBlockHeader(dst[start:], blockCompressed, len(dst)-start-blockHeaderBytes)
 		if len(values) == 0 {
 			return dst, start
 		}
 	}
 }
-
-// appendFixedSequences appends a sequences section (3.1.1.3.2) of n times the same sequence: width
-// literals, then 4 bytes from the offset before. With tables of one code each the states take no
-// bits; what is left are the extra bits of the literal length, which repeat after 8 sequences at
-// a byte's edge.
-func appendFixedSequences(dst []byte, n, width int) []byte {
-	switch {
-	case n == 0:
-		return append(dst, 0)
-	case n < 128:
-		dst = append(dst, byte(n))
-	default: // below 0x7F00, as each takes 5 bytes of a block
-		dst = append(dst, byte(n>>8)+128, byte(n))
-	}
-	code, size := literalLengthCode(width)
-	dst = append(dst, sequenceTablesRLE, byte(code), repeatedOffsetCode, prefixMatchCode)
-
-	var eight [16]byte
-	for bit := range 8 * size {
-		eight[bit/8] |= byte(extraBits(width, size)>>(bit%size)&1) << (bit % 8)
-	}
-	for range n / 8 {
-		dst = append(dst, eight[:size]...)
-	}
-	rest := n % 8 * size
-	dst = append(dst, eight[:rest/8]...)
-	end := byte(1) << (rest % 8)
-	return append(dst, eight[rest/8]&(end-1)|end)
-}
-
-// literalLengthCode is the code of a literal length and the number of its extra bits, table 16 of
-// section 3.1.1.3.2.1.1. Every base is a multiple of its range, so the extra bits are the low ones.
-func literalLengthCode(n int) (code, size int) {
-	switch {
-	case n < 16:
-		return n, 0
-	case n < 24:
-		return 16 + (n-16)/2, 1
-	case n < 32:
-		return 20 + (n-24)/4, 2
-	case n < 48:
-		return 22 + (n-32)/8, 3
-	case n < 64:
-		return 24, 4
-	default:
-		size = bits.Len(uint(n)) - 1
-		return 19 + size, size
-	}
-}
-
-func extraBits(n, size int) int { return n & (1<<size - 1) }

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// A block of at least sampleBytesMin is judged by about one byte in eight: runs of sampleRun bytes
+// A block of at least sampleBytesMin is judged by about one byte in sixteen: runs of sampleRun bytes
 // whose distances vary, so that no layout of fixed width stays in step with them.
 const (
 	sampleBytesMin = 32 << 10
 	sampleRun      = 64
-	sampleGapMean  = 7 * sampleRun
+	sampleGapMean  = 15 * sampleRun
 )
 
 // histogram counts bytes.

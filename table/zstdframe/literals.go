@@ -16,7 +16,10 @@ const (
 	literalsCodedMin = 32
 	// literalsStreamsMin is the fewest literals cut into four streams.
 	literalsStreamsMin = 256
-	jumpTableBytes     = 6
+	// gainMin is the part of a block that codes must save to be worth their decoding. It is above
+	// what a sample of random bytes seems to save.
+	gainMin        = 64
+	jumpTableBytes = 6
 	// literalsOverheadMax is header, tree, jump table and the slack of the wide stores.
 	literalsOverheadMax = 5 + treeBytesMax + jumpTableBytes + 4*(8+1)
 )
@@ -75,7 +78,7 @@ func (l *literalCoder) choose(n int) int {
 		return literalsRaw
 	}
 	scale := float64(n) / float64(l.counts.total) / 8
-	best, kind := float64(n), literalsRaw
+	best, kind := float64(n-n/gainMin), literalsRaw
 	if l.repeatable {
 		if size, ok := l.lookup.code.bits(&l.counts); ok && float64(size)*scale < best {
 			best, kind = float64(size)*scale, literalsTreeless
@@ -83,7 +86,8 @@ func (l *literalCoder) choose(n int) int {
 	}
 	l.next.build(&l.counts)
 	size, _ := l.next.bits(&l.counts)
-	if !l.next.describe() || float64(size)*scale+float64(len(l.next.tree())) >= best {
+	if float64(size)*scale >= best || !l.next.describe() ||
+		float64(size)*scale+float64(len(l.next.tree())) >= best {
 		return kind
 	}
 	l.lookup.set(&l.next)

@@ -123,7 +123,7 @@ type streamState struct {
 
 // store writes the waiting bits and keeps those of the last, incomplete byte.
 func store(out []byte, at int, word, sum uint64) (int, uint64) {
-	binary.LittleEndian.PutUint64(out[at:], word>>(-sum&63))
+	binary.LittleEndian.PutUint64(out[at:at+8], word>>(-sum&63))
 	return at + int(sum&entryLength)>>3, sum &^ (entryLength - 7)
 }
 
