@@ -85,16 +85,20 @@ func (c Counts) negative() bool {
 // Add returns the field-wise sum.
 func (c Counts) Add(o Counts) Counts {
 	c.Inserted += o.Inserted
-	c.Updated += o.Updated
-	c.Deleted += o.Deleted
-	c.Superseded += o.Superseded
-	c.Filtered += o.Filtered
-	c.Tombstones += o.Tombstones
-	c.SampledOut += o.SampledOut
-	c.DeadLetters += o.DeadLetters
-	c.Skipped += o.Skipped
-	c.Lost += o.Lost
-	c.Absent += o.Absent
+	theirs := o.others()
+	for i, count := range c.others() {
+		*count += *theirs[i]
+	}
+	return c
+}
+
+// Sub returns the field-wise difference.
+func (c Counts) Sub(o Counts) Counts {
+	c.Inserted -= o.Inserted
+	theirs := o.others()
+	for i, count := range c.others() {
+		*count -= *theirs[i]
+	}
 	return c
 }
 
@@ -113,6 +117,13 @@ func (r Range) Join(next Range) Range {
 		panic(fmt.Sprintf("BUG: joining range ending at %d with one starting at %d", r.Next, next.From))
 	}
 	return Range{From: r.From, Next: next.Next, Counts: r.Counts.Add(next.Counts), Checksum: r.Checksum + next.Checksum}
+}
+
+// Without undoes Join: it returns what r held before last was joined onto it. It does not look whether
+// last was: callers check that last ends where r does, and what is left.
+func (r Range) Without(last Range) Range {
+	return Range{From: r.From, Next: last.From, Counts: r.Counts.Sub(last.Counts),
+		Checksum: r.Checksum - last.Checksum}
 }
 
 // Validate says what is wrong with r: a negative or reversed interval, or counts that do not add up.

@@ -100,8 +100,8 @@ func decodeTopics(d *decoder) iter.Seq2[TopicPartition, bool] {
 	}
 }
 
-// EncodePosition codes a position; equal positions give equal bytes.
-func EncodePosition(p Position) []byte {
+// encodePosition codes a position; equal positions give equal bytes.
+func encodePosition(p Position) []byte {
 	e := newEncoder(kindPosition)
 	var predicted Offset
 	encodeTopics(e, p, func(_ TopicPartition, next Offset, fresh bool) {
@@ -114,8 +114,8 @@ func EncodePosition(p Position) []byte {
 	return e.finish()
 }
 
-// DecodePosition is the inverse of EncodePosition; its error is ErrDamaged.
-func DecodePosition(coded []byte) (Position, error) {
+// decodePosition is the inverse of encodePosition; its error is ErrDamaged.
+func decodePosition(coded []byte) (Position, error) {
 	d := newDecoder(kindPosition, coded)
 	p := Position{}
 	var predicted int64
@@ -132,34 +132,31 @@ func DecodePosition(coded []byte) (Position, error) {
 	return p, nil
 }
 
-// EncodeRanges codes the ranges of one commit. It panics on a range that Validate refuses.
-func EncodeRanges(ranges map[TopicPartition]Range) []byte {
-	e := newEncoder(kindRanges)
+// encodeRanges codes the ranges of one commit or, of another kind, folded totals. It panics on a range
+// that Validate refuses.
+func encodeRanges(kind byte, ranges map[TopicPartition]Range) []byte {
+	e := newEncoder(kind)
 	var prev Range
 	encodeTopics(e, ranges, func(_ TopicPartition, r Range, fresh bool) {
 		if fresh {
 			prev = Range{}
 		}
-		encodeRange(e, prev, r, 0)
+		encodeRange(e, prev, r)
 		prev = r
 	})
 	return e.finish()
 }
 
-// DecodeRanges is the inverse of EncodeRanges; its error is ErrDamaged.
-func DecodeRanges(coded []byte) (map[TopicPartition]Range, error) {
-	d := newDecoder(kindRanges, coded)
+// decodeRanges is the inverse of encodeRanges; its error is ErrDamaged.
+func decodeRanges(kind byte, coded []byte) (map[TopicPartition]Range, error) {
+	d := newDecoder(kind, coded)
 	ranges := map[TopicPartition]Range{}
 	var prev Range
 	for tp, fresh := range decodeTopics(d) {
 		if fresh {
 			prev = Range{}
 		}
-		var missing int64
-		prev, missing = decodeRange(d, prev)
-		if missing != 0 {
-			d.fail("range of a commit with missing offsets")
-		}
+		prev = decodeRange(d, prev)
 		ranges[tp] = prev
 	}
 	if err := d.end(); err != nil {
@@ -168,45 +165,10 @@ func DecodeRanges(coded []byte) (map[TopicPartition]Range, error) {
 	return ranges, nil
 }
 
-// EncodeFolded codes the totals of expired snapshots.
-func EncodeFolded(folded map[TopicPartition]Folded) []byte {
-	e := newEncoder(kindFolded)
-	var prev Range
-	encodeTopics(e, folded, func(_ TopicPartition, f Folded, fresh bool) {
-		if fresh {
-			prev = Range{}
-		}
-		encodeRange(e, prev, f.Range, f.Missing)
-		prev = f.Range
-	})
-	return e.finish()
-}
-
-// DecodeFolded is the inverse of EncodeFolded; its error is ErrDamaged.
-func DecodeFolded(coded []byte) (map[TopicPartition]Folded, error) {
-	d := newDecoder(kindFolded, coded)
-	folded := map[TopicPartition]Folded{}
-	var prev Range
-	for tp, fresh := range decodeTopics(d) {
-		if fresh {
-			prev = Range{}
-		}
-		var f Folded
-		f.Range, f.Missing = decodeRange(d, prev)
-		prev = f.Range
-		folded[tp] = f
-	}
-	if err := d.end(); err != nil {
-		return nil, err
-	}
-	return folded, nil
-}
-
-// checksumBit and missingBit stand above the bits of the counts in a range's mask.
+// checksumBit stands above the bits of the counts in a range's mask.
 const (
 	checksumBit = 10
-	missingBit  = 11
-	maskBits    = 12
+	maskBits    = 11
 )
 
 // others are the counts in the order of their bits, all but Inserted, which is what remains.
@@ -217,8 +179,8 @@ func (c *Counts) others() [10]*int64 {
 
 // encodeRange writes From and length as differences to the partition before, a mask of what is not
 // zero, and that. Inserted is not written: the counts add up to the length.
-func encodeRange(e *encoder, prev, r Range, missing int64) {
-	if r.Counts.Sum()+missing != int64(r.Next-r.From) {
+func encodeRange(e *encoder, prev, r Range) {
+	if r.Counts.Sum() != int64(r.Next-r.From) {
 		panic("BUG: coding a range whose counts do not add up")
 	}
 	e.varint(int64(r.From - prev.From))
@@ -233,24 +195,18 @@ func encodeRange(e *encoder, prev, r Range, missing int64) {
 	if r.Checksum != 0 {
 		mask |= 1 << checksumBit
 	}
-	if missing != 0 {
-		mask |= 1 << missingBit
-	}
 	e.uvarint(mask)
 	for _, count := range counts {
 		if *count != 0 {
 			e.uvarint(uint64(*count))
 		}
 	}
-	if missing != 0 {
-		e.uvarint(uint64(missing))
-	}
 	if r.Checksum != 0 {
 		e.fixed64(r.Checksum)
 	}
 }
 
-func decodeRange(d *decoder, prev Range) (r Range, missing int64) {
+func decodeRange(d *decoder, prev Range) (r Range) {
 	r.From = Offset(d.plus(int64(prev.From), d.varint()))
 	length := d.plus(int64(prev.Next-prev.From), d.varint())
 	r.Next = Offset(d.plus(int64(r.From), length))
@@ -265,13 +221,9 @@ func decodeRange(d *decoder, prev Range) (r Range, missing int64) {
 			left = d.plus(left, -*count)
 		}
 	}
-	if mask&(1<<missingBit) != 0 {
-		missing = d.natural()
-		left = d.plus(left, -missing)
-	}
 	r.Counts.Inserted = left
 	if mask&(1<<checksumBit) != 0 {
 		r.Checksum = d.fixed64()
 	}
-	return r, missing
+	return r
 }

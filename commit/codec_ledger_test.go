@@ -38,19 +38,11 @@ func someRanges() map[TopicPartition]Range {
 	}
 }
 
-func somePosition() Position { return Position{}.advance(someRanges()) }
-
-func someFolded() map[TopicPartition]Folded {
-	folded := map[TopicPartition]Folded{}
-	for tp, r := range someRanges() {
-		folded[tp] = Folded{Range: r}
-	}
-	tp := TopicPartition{"lkc-1", topicA, "orders", 0}
-	f := folded[tp]
-	f.Next, f.Missing = f.Next+50, 50
-	folded[tp] = f
-	return folded
+func someLedger() Ledger {
+	return Ledger{Position: Position{}, Folded: map[TopicPartition]Range{}}.advance(someRanges())
 }
+
+func somePosition() Position { return someLedger().Position }
 
 func somePending() []Pending {
 	return []Pending{
@@ -63,21 +55,22 @@ func somePending() []Pending {
 }
 
 func someForeign() Foreign {
-	return Foreign{Through: 99, Snapshots: 1, AddedDataFiles: 2, RemovedDataFiles: 3, AddedRecords: 1 << 40,
-		RemovedRecords: 5, AddedDeleteFiles: 6, RemovedDeleteFiles: 7}
+	return Foreign{Through: 99, TotalRecords: 1 << 50, Snapshots: 1, AddedDataFiles: 2,
+		RemovedDataFiles: 3, AddedRecords: 1 << 40, RemovedRecords: 5, AddedDeleteFiles: 6,
+		RemovedDeleteFiles: 7, Unseen: 8}
 }
 
 // TestCodedValuesMatchGoldenFiles holds the coding against files of earlier releases: a value that
 // was written once must be read for ever, and equal values must give equal bytes.
 func TestCodedValuesMatchGoldenFiles(t *testing.T) {
 	coded := map[string][]byte{
-		"position": EncodePosition(somePosition()),
-		"ranges":   EncodeRanges(someRanges()),
-		"folded":   EncodeFolded(someFolded()),
+		"position": encodePosition(somePosition()),
+		"ranges":   encodeRanges(kindRanges, someRanges()),
+		"folded":   encodeRanges(kindFolded, someRanges()),
 		"foreign":  encodeForeign(someForeign()),
 		"pending":  encodePending(somePending()),
 		"applied":  encodeApplied(map[uuid.UUID]int64{topicA: 7, topicB: 1 << 40}),
-		"empty":    EncodePosition(nil),
+		"empty":    encodePosition(nil),
 	}
 	for name, got := range coded {
 		file := filepath.Join("testdata", "coded", name+".v1")
@@ -92,22 +85,21 @@ func TestCodedValuesMatchGoldenFiles(t *testing.T) {
 }
 
 func TestCodedValuesRoundTrip(t *testing.T) {
-	position, err := DecodePosition(EncodePosition(somePosition()))
+	position, err := decodePosition(encodePosition(somePosition()))
 	require.NoError(t, err)
 	require.Equal(t, somePosition(), position)
-	ranges, err := DecodeRanges(EncodeRanges(someRanges()))
-	require.NoError(t, err)
-	require.Equal(t, someRanges(), ranges)
-	folded, err := DecodeFolded(EncodeFolded(someFolded()))
-	require.NoError(t, err)
-	require.Equal(t, someFolded(), folded)
+	for _, kind := range []byte{kindRanges, kindFolded} {
+		ranges, err := decodeRanges(kind, encodeRanges(kind, someRanges()))
+		require.NoError(t, err)
+		require.Equal(t, someRanges(), ranges)
+	}
 	foreign, err := decodeForeign(encodeForeign(someForeign()))
 	require.NoError(t, err)
 	require.Equal(t, someForeign(), foreign)
 	pending, err := decodePending(encodePending(somePending()))
 	require.NoError(t, err)
 	require.Equal(t, somePending(), pending)
-	empty, err := DecodePosition(EncodePosition(nil))
+	empty, err := decodePosition(encodePosition(nil))
 	require.NoError(t, err)
 	require.Equal(t, Position{}, empty)
 }
@@ -123,7 +115,7 @@ func TestRandomLedgersRoundTrip(t *testing.T) {
 			from := Offset(random.Int64N(1 << 40))
 			ranges[tp] = Range{From: from, Next: from + Offset(counts.Sum()), Counts: counts, Checksum: random.Uint64()}
 		}
-		got, err := DecodeRanges(EncodeRanges(ranges))
+		got, err := decodeRanges(kindRanges, encodeRanges(kindRanges, ranges))
 		require.NoError(t, err)
 		require.Equal(t, ranges, got)
 	}
@@ -131,8 +123,8 @@ func TestRandomLedgersRoundTrip(t *testing.T) {
 
 func TestDamagedValuesAreRefused(t *testing.T) {
 	for name, coded := range map[string][]byte{
-		"position": EncodePosition(somePosition()), "ranges": EncodeRanges(someRanges()),
-		"folded": EncodeFolded(someFolded()), "pending": encodePending(somePending()),
+		"position": encodePosition(somePosition()), "ranges": encodeRanges(kindRanges, someRanges()),
+		"folded": encodeRanges(kindFolded, someRanges()), "pending": encodePending(somePending()),
 	} {
 		for i := range coded {
 			for _, bit := range []byte{1, 0x80} {
@@ -153,16 +145,14 @@ func decodeAny(coded []byte) (err error) {
 		kind = coded[0]
 	}
 	switch kind {
-	case kindRanges:
-		_, err = DecodeRanges(coded)
-	case kindFolded:
-		_, err = DecodeFolded(coded)
+	case kindRanges, kindFolded:
+		_, err = decodeRanges(kind, coded)
 	case kindPending:
 		_, err = decodePending(coded)
 	case kindForeign:
 		_, err = decodeForeign(coded)
 	default:
-		_, err = DecodePosition(coded)
+		_, err = decodePosition(coded)
 	}
 	return err
 }
@@ -170,28 +160,30 @@ func decodeAny(coded []byte) (err error) {
 func TestLedgerOf512PartitionsIsSmall(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	ranges := map[TopicPartition]Range{}
-	folded := map[TopicPartition]Folded{}
+	folded, position := map[TopicPartition]Range{}, Position{}
 	for p := range int32(512) {
 		from, rows := 50_000_000+Offset(random.IntN(100_000)), int64(4_000+random.IntN(500))
 		tp := TopicPartition{"lkc-1", topicA, "orders", p}
 		ranges[tp] = Range{From: from, Next: from + Offset(rows), Counts: Counts{Inserted: rows},
 			Checksum: random.Uint64()}
-		folded[tp] = Folded{Range: Range{Next: from, Counts: Counts{Inserted: int64(from)},
-			Checksum: random.Uint64()}}
+		folded[tp] = Range{Next: from, Counts: Counts{Inserted: int64(from)}, Checksum: random.Uint64()}
+		position[tp] = from
 	}
-	position := len(toText(EncodePosition(Position{}.advance(ranges))))
+	ledger := Ledger{Position: position, Folded: folded}.advance(ranges)
+	blob := len(encodeRanges(kindRanges, ranges))
+	properties := ledger.properties(nil)
 	t.Logf("ranges %d bytes in a blob, position %d and folded %d bytes as text",
-		len(EncodeRanges(ranges)), position, len(toText(EncodeFolded(folded))))
-	require.Less(t, len(EncodeRanges(ranges)), 9_000)
-	require.Less(t, position, 3_500)
-	require.Less(t, len(toText(EncodeFolded(folded))), 14_000)
+		blob, len(properties[PropertyPosition]), len(properties[PropertyFolded]))
+	require.Less(t, blob, 9_000)
+	require.Less(t, len(properties[PropertyPosition]), 3_500)
+	require.Less(t, len(properties[PropertyFolded]), 14_000)
 }
 
 // FuzzDecode gives decoders a right checksum over wrong content, so that they see it at all. What they
 // accept they must write and read again.
 func FuzzDecode(f *testing.F) {
-	for _, coded := range [][]byte{EncodePosition(somePosition()), EncodeRanges(someRanges()),
-		EncodeFolded(someFolded()), encodePending(somePending()), encodeForeign(someForeign())} {
+	for _, coded := range [][]byte{encodePosition(somePosition()), encodeRanges(kindRanges, someRanges()),
+		encodeRanges(kindFolded, someRanges()), encodePending(somePending()), encodeForeign(someForeign())} {
 		f.Add(coded[0], coded[2:len(coded)-4])
 	}
 	huge, _ := hex.DecodeString("ffffffffffffffffff01")
@@ -201,21 +193,15 @@ func FuzzDecode(f *testing.F) {
 		e.buf = append(e.buf, body...)
 		coded := e.finish()
 		switch kind {
-		case kindRanges:
-			if got, err := DecodeRanges(coded); err == nil {
-				again, err := DecodeRanges(EncodeRanges(got))
-				require.NoError(t, err)
-				require.Equal(t, got, again)
-			}
-		case kindFolded:
-			if got, err := DecodeFolded(coded); err == nil {
-				again, err := DecodeFolded(EncodeFolded(got))
+		case kindRanges, kindFolded:
+			if got, err := decodeRanges(kind, coded); err == nil {
+				again, err := decodeRanges(kind, encodeRanges(kind, got))
 				require.NoError(t, err)
 				require.Equal(t, got, again)
 			}
 		case kindPosition:
-			if got, err := DecodePosition(coded); err == nil {
-				again, err := DecodePosition(EncodePosition(got))
+			if got, err := decodePosition(coded); err == nil {
+				again, err := decodePosition(encodePosition(got))
 				require.NoError(t, err)
 				require.Equal(t, got, again)
 			}

@@ -233,8 +233,7 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 		}
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), h.fenced(err))
 	}
-	ledger := h.ledger
-	ledger.Position = ledger.Position.advance(in.change.Ranges)
+	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
 	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger}
 	if in.declared {

@@ -21,7 +21,7 @@ type work struct {
 	ready      []iceberg.ManifestFile
 	tally      tally
 	ranges     map[TopicPartition]Range
-	// ledger is the head's ledger with this work done, expiry aside.
+	// ledger is the head's ledger with this work done, what others did aside.
 	ledger     Ledger
 	summary    iceberg.Properties
 	properties iceberg.Properties
@@ -50,12 +50,14 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 	manifests := append(added, t.merge(ctx, d, h.manifests)...)
 	f := facts{work: w, now: t.opts.Now(), writer: t.opts.Writer, parent: h.snapshotID(),
 		sequence: h.meta.LastSequenceNumber() + 1}
-	f.expired, f.work.ledger = t.expire(ctx, h, w.ledger)
+	f.expired = planExpiry(h.meta, t.retention(h))
 	f.list, f.manifests, f.nextRowID, err = d.list(ctx, f.parent, f.sequence, manifests)
 	if err != nil {
 		return nil, err
 	}
-	if f.coded = EncodeRanges(w.ranges); len(f.coded) > rangesInlineBytesMax {
+	f.ledger.Foreign = h.ledger.Foreign.Since(h.meta, rowsOf(h.manifests))
+	f.ledger.Foreign.Through, f.ledger.Foreign.TotalRecords = f.sequence, rowsOf(f.manifests)
+	if f.coded = encodeRanges(kindRanges, w.ranges); len(f.coded) > rangesInlineBytesMax {
 		body, statistics, err := rangesBlob(f.coded, d.location("-ranges.puffin"), w.snapshotID, f.sequence)
 		if err != nil {
 			return nil, fmt.Errorf("encode ranges blob: %w", err)

@@ -168,16 +168,12 @@ func runExpire(t *testing.T, d *datadriven.TestData) string {
 			t.Fatal(err)
 		}
 	}
-	fold := planExpiry(meta, retention{keep: keep, ageMin: time.Duration(ageMin) * time.Second,
-		now: time.Unix(int64(now), 0)})
-	var folded, leave []int64
-	for _, s := range fold {
-		folded = append(folded, s.SnapshotID)
-	}
-	for _, s := range leaving(meta, fold) {
+	var leave []int64
+	for _, s := range planExpiry(meta, retention{keep: keep, ageMin: time.Duration(ageMin) * time.Second,
+		now: time.Unix(int64(now), 0)}) {
 		leave = append(leave, s.SnapshotID)
 	}
-	return fmt.Sprintf("folded %v\nleave %v\n", folded, leave)
+	return fmt.Sprintf("leave %v\n", leave)
 }
 
 func runDescribe(t *testing.T, d *datadriven.TestData) string {
@@ -203,11 +199,11 @@ func runDescribe(t *testing.T, d *datadriven.TestData) string {
 			f.manifests = []iceberg.ManifestFile{iceberg.NewManifestFile(version, "m", 1, 0, 42).
 				AddedFiles(int32(a)).AddedRows(b).Build()}
 		case "expire":
-			f.expired = leaving(meta, slices.Collect(Ancestry(meta))[snapshots-1:])
+			f.expired = []expired{{Snapshot: slices.Collect(Ancestry(meta))[snapshots-1]}}
 		}
 	}
-	f.coded = EncodeRanges(f.ranges)
-	f.ledger.Position = Position{}.advance(f.ranges)
+	f.coded = encodeRanges(kindRanges, f.ranges)
+	f.ledger = Ledger{Position: Position{}, Folded: map[TopicPartition]Range{}}.advance(f.ranges)
 	s := f.describe(h)
 	out := ""
 	for _, r := range s.requirements {

@@ -3,6 +3,7 @@ package commit
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -28,33 +29,11 @@ const (
 	PropertyApplied  = "firth.dead-letters.applied"
 )
 
-// Folded is what the expired snapshots of a table held for one topic partition.
-type Folded struct {
-	Range
-	// Missing are offsets whose ranges are gone because somebody else expired the snapshots that
-	// held them. Counts and Missing together add up to the length of the range.
-	Missing int64
-}
-
-// fold joins r onto f. Offsets between them are missing; what f holds already is not added again.
-func (f Folded) fold(r Range) (Folded, error) {
-	if r.Next <= f.Next {
-		return f, nil
-	}
-	if r.From < f.Next {
-		return f, damaged("range [%d, %d) overlaps what is folded up to %d", r.From, r.Next, f.Next)
-	}
-	f.Missing += int64(r.From - f.Next)
-	f.Next = r.From
-	f.Range = f.Join(r)
-	return f, nil
-}
-
-// Foreign counts what others added and removed in expired snapshots.
+// Foreign counts what others added and removed, up to the newest firth snapshot.
 type Foreign struct {
-	// Through is the sequence number of the newest snapshot that is folded, firth's or not. A
-	// snapshot up to it that a tag keeps alive is counted here and in Folded, not where it is found.
-	Through int64 `json:"through"`
+	// Through is the sequence number of that snapshot, TotalRecords the rows of all data files in it.
+	Through      int64 `json:"through"`
+	TotalRecords int64 `json:"total_records"`
 
 	Snapshots          int64 `json:"snapshots"`
 	AddedDataFiles     int64 `json:"added_data_files"`
@@ -63,14 +42,17 @@ type Foreign struct {
 	RemovedRecords     int64 `json:"removed_records"`
 	AddedDeleteFiles   int64 `json:"added_delete_files"`
 	RemovedDeleteFiles int64 `json:"removed_delete_files"`
+	// Unseen is the number of sequence numbers whose snapshots were gone before firth saw them. The
+	// rows that they added, less those that they removed, are in AddedRecords or RemovedRecords.
+	Unseen int64 `json:"unseen,omitempty"`
 }
 
-func (f *Foreign) fields() [7]*int64 {
-	return [7]*int64{&f.Snapshots, &f.AddedDataFiles, &f.RemovedDataFiles, &f.AddedRecords,
-		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles}
+func (f *Foreign) fields() [8]*int64 {
+	return [8]*int64{&f.Snapshots, &f.AddedDataFiles, &f.RemovedDataFiles, &f.AddedRecords,
+		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles, &f.Unseen}
 }
 
-// Add returns the sum of the counts, and f's Through.
+// Add returns the sum of the counts, and f's Through and TotalRecords.
 func (f Foreign) Add(o Foreign) Foreign {
 	theirs := o.fields()
 	for i, count := range f.fields() {
@@ -95,6 +77,31 @@ func ForeignOf(snapshot *icetable.Snapshot) Foreign {
 	return f
 }
 
+// Since adds what others did behind the newest firth snapshot, up to the head of main, whose data files
+// hold rows. What was done by snapshots that are gone is told by the difference in rows.
+func (f Foreign) Since(meta icetable.Metadata, rows int64) Foreign {
+	now := f
+	var oldest *icetable.Snapshot
+	for s := range Ancestry(meta) {
+		if s.SequenceNumber <= f.Through {
+			return now
+		}
+		if !IsFirth(s) {
+			now = now.Add(ForeignOf(s))
+		}
+		oldest = s
+	}
+	if oldest == nil || oldest.ParentSnapshotID == nil || oldest.SequenceNumber == f.Through+1 {
+		return now
+	}
+	now.Unseen += oldest.SequenceNumber - f.Through - 1
+	seen := now.AddedRecords - f.AddedRecords - (now.RemovedRecords - f.RemovedRecords)
+	unseen := rows - f.TotalRecords - seen
+	now.AddedRecords += max(0, unseen)
+	now.RemovedRecords += max(0, -unseen)
+	return now
+}
+
 func natural(p iceberg.Properties, key string) int64 {
 	n, err := strconv.ParseInt(p[key], 10, 64)
 	if err != nil || n < 0 {
@@ -106,46 +113,91 @@ func natural(p iceberg.Properties, key string) int64 {
 // Ledger is what a table's properties say about offsets. It is a value; its maps are not changed.
 type Ledger struct {
 	Position Position
-	Folded   map[TopicPartition]Folded
-	Foreign  Foreign
-	Pending  []Pending
+	// Folded joins all that was ever committed of each topic partition. Every commit folds its own
+	// ranges in, so it ends where the position stands and nothing goes with snapshots that expire.
+	Folded  map[TopicPartition]Range
+	Foreign Foreign
+	Pending []Pending
 }
 
-// ReadLedger decodes the ledger of a table and holds it against the state that the newest firth
-// snapshot of main left. Its error is ErrDamaged when a value cannot be decoded, when a property was
-// edited, or when main was set back without the properties; in the last two cases the ledger as it
-// stands comes with the error.
+// advance returns the ledger after ranges, each of which begins where the position stands.
+func (l Ledger) advance(ranges map[TopicPartition]Range) Ledger {
+	l.Position, l.Folded = maps.Clone(l.Position), maps.Clone(l.Folded)
+	for tp, r := range ranges {
+		folded, known := l.Folded[tp]
+		if !known {
+			folded.From, folded.Next = r.From, r.From
+		}
+		l.Position[tp], l.Folded[tp] = r.Next, folded.Join(r)
+	}
+	return l
+}
+
+// ReadLedger decodes the ledger of a table and holds it against itself, against the state that the newest
+// firth snapshot of main left, and against main. Its error is ErrDamaged when a value cannot be decoded,
+// when a property was edited, or when main was set back without the properties; what can be decoded comes
+// with the error.
 func ReadLedger(meta icetable.Metadata) (Ledger, error) {
 	props := meta.Properties()
 	ledger, err := decodeLedger(props)
 	if err != nil {
-		return Ledger{}, err
+		return ledger, err
 	}
 	head := meta.SnapshotByName(icetable.MainBranch)
-	newest := newestFirth(meta)
-	switch {
-	case head == nil && props[PropertyPosition] != "":
-		return ledger, damaged("%s is set but the table has no snapshot: it was replaced or set back;"+
-			" drop the table or restore it from an older metadata file", PropertyPosition)
-	case newest == nil:
-		return ledger, nil // nothing committed yet, or all of it expired by others
+	if head == nil {
+		if props[PropertyPosition] != "" {
+			err = damaged("%s is set but the table has no snapshot: it was replaced or set back;"+
+				" drop the table or restore it from an older metadata file", PropertyPosition)
+		}
+		return ledger, err
 	}
-	if got, want := stateOf(props), newest.Summary.Properties[SummaryState]; got != want {
-		return ledger, damaged("the ledger's properties do not match snapshot %d (state %s, want %s):"+
-			" a firth property was changed or main was set back; restore the properties as that commit left"+
-			" them, an older metadata file has them", newest.SnapshotID, got, want)
+	for s := range Ancestry(meta) {
+		if s.SequenceNumber > ledger.Foreign.Through {
+			continue // others went on
+		}
+		if s.SequenceNumber < ledger.Foreign.Through {
+			return ledger, damaged("main was set back to snapshot %d (sequence number %d), the ledger knows of %d;"+
+				" set main to where it was", s.SnapshotID, s.SequenceNumber, ledger.Foreign.Through)
+		}
+		break
 	}
-	return ledger, nil
+	if newest := newestFirth(meta); newest != nil { // else nothing is committed, or others expired all of it
+		if got, want := stateOf(props), newest.Summary.Properties[SummaryState]; got != want {
+			return ledger, damaged("the ledger's properties do not match snapshot %d (state %s, want %s):"+
+				" a firth property was changed or main was set back; restore the properties as that commit left"+
+				" them, an older metadata file has them", newest.SnapshotID, got, want)
+		}
+	}
+	return ledger, ledger.agree()
 }
 
+// agree says whether position and totals end at the same offsets.
+func (l Ledger) agree() error {
+	if maps.EqualFunc(l.Position, l.Folded, func(at Offset, r Range) bool { return r.Next == at }) {
+		return nil
+	}
+	for _, tp := range sortedTopicPartitions(l.Position) {
+		if folded, ok := l.Folded[tp]; !ok || folded.Next != l.Position[tp] {
+			return damaged("%s says that %s stands at %d, %s ends at %d: a firth property was changed;"+
+				" restore the properties from an older metadata file",
+				PropertyPosition, tp, l.Position[tp], PropertyFolded, folded.Next)
+		}
+	}
+	return damaged("%s knows %d topic partitions, %s %d: a firth property was changed;"+
+		" restore the properties from an older metadata file",
+		PropertyFolded, len(l.Folded), PropertyPosition, len(l.Position))
+}
+
+// decodeLedger decodes as much as it can.
 func decodeLedger(props iceberg.Properties) (Ledger, error) {
-	ledger := Ledger{Position: Position{}, Folded: map[TopicPartition]Folded{}}
+	ledger := Ledger{Position: Position{}, Folded: map[TopicPartition]Range{}}
+	var faults []error
 	steps := []struct {
 		property string
 		decode   func([]byte) error
 	}{
-		{PropertyPosition, func(b []byte) (err error) { ledger.Position, err = DecodePosition(b); return }},
-		{PropertyFolded, func(b []byte) (err error) { ledger.Folded, err = DecodeFolded(b); return }},
+		{PropertyPosition, func(b []byte) (err error) { ledger.Position, err = decodePosition(b); return }},
+		{PropertyFolded, func(b []byte) (err error) { ledger.Folded, err = decodeRanges(kindFolded, b); return }},
 		{PropertyForeign, func(b []byte) (err error) { ledger.Foreign, err = decodeForeign(b); return }},
 		{PropertyPending, func(b []byte) (err error) { ledger.Pending, err = decodePending(b); return }},
 	}
@@ -159,16 +211,16 @@ func decodeLedger(props iceberg.Properties) (Ledger, error) {
 			err = step.decode(coded)
 		}
 		if err != nil {
-			return Ledger{}, fmt.Errorf("decode table property %s: %w", step.property, err)
+			faults = append(faults, fmt.Errorf("decode table property %s: %w", step.property, err))
 		}
 	}
-	return ledger, nil
+	return ledger, errors.Join(faults...)
 }
 
 // properties codes the ledger. What the table holds already is kept, so that a set value can go back
 // to nothing by an empty text.
 func (l Ledger) properties(held iceberg.Properties) iceberg.Properties {
-	props := iceberg.Properties{PropertyPosition: toText(EncodePosition(l.Position))}
+	props := iceberg.Properties{PropertyPosition: toText(encodePosition(l.Position))}
 	set := func(name string, empty bool, coded func() []byte) {
 		switch {
 		case !empty:
@@ -177,7 +229,7 @@ func (l Ledger) properties(held iceberg.Properties) iceberg.Properties {
 			props[name] = ""
 		}
 	}
-	set(PropertyFolded, len(l.Folded) == 0, func() []byte { return EncodeFolded(l.Folded) })
+	set(PropertyFolded, len(l.Folded) == 0, func() []byte { return encodeRanges(kindFolded, l.Folded) })
 	set(PropertyForeign, l.Foreign == Foreign{}, func() []byte { return encodeForeign(l.Foreign) })
 	set(PropertyPending, len(l.Pending) == 0, func() []byte { return encodePending(l.Pending) })
 	return props
@@ -230,21 +282,10 @@ func find(meta icetable.Metadata, id uuid.UUID) *icetable.Snapshot {
 	return nil
 }
 
-// advance returns the position after ranges.
-func (p Position) advance(ranges map[TopicPartition]Range) Position {
-	next := maps.Clone(p)
-	if next == nil {
-		next = Position{}
-	}
-	for tp, r := range ranges {
-		next[tp] = r.Next
-	}
-	return next
-}
-
 func encodeForeign(f Foreign) []byte {
 	e := newEncoder(kindForeign)
 	e.uvarint(uint64(f.Through))
+	e.uvarint(uint64(f.TotalRecords))
 	for _, count := range f.fields() {
 		e.uvarint(uint64(*count))
 	}
@@ -253,7 +294,7 @@ func encodeForeign(f Foreign) []byte {
 
 func decodeForeign(coded []byte) (Foreign, error) {
 	d := newDecoder(kindForeign, coded)
-	f := Foreign{Through: d.natural()}
+	f := Foreign{Through: d.natural(), TotalRecords: d.natural()}
 	for _, count := range f.fields() {
 		*count = d.natural()
 	}

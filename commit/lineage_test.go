@@ -122,7 +122,8 @@ func TestForeignCommitsAreTakenOverCountedAndFolded(t *testing.T) {
 		require.EqualValues(t, 2*12-2+5, report.Rows)
 		ours(20) // the stranger's snapshot expires
 		report = w.check(t)
-		require.EqualValues(t, commit.Foreign{Through: report.Ledger.Foreign.Through, Snapshots: 1, AddedDataFiles: 1,
+		require.EqualValues(t, commit.Foreign{Through: report.Ledger.Foreign.Through,
+			TotalRecords: report.Rows, Snapshots: 1, AddedDataFiles: 1,
 			RemovedDataFiles: 1, AddedRecords: 5, RemovedRecords: 2}, report.Ledger.Foreign)
 		_, err := w.store.Stat(t.Context(), gone)
 		require.ErrorIs(t, err, objstore.ErrNotFound) // nothing needs it any more
@@ -156,6 +157,26 @@ func TestRemovedFileStaysWhileTagNeedsIt(t *testing.T) {
 
 func TestEditedLedgerIsRefused(t *testing.T) {
 	for name, edit := range map[string]func(w *world, t *testing.T){
+		"no totals": func(w *world, t *testing.T) {
+			w.setProperty(t, commit.PropertyFolded, "")
+		},
+		"totals behind the position and nobody left to tell": func(w *world, t *testing.T) {
+			w.stranger(t, 77, 5, nil)
+			w.expireAllButHead(t)
+			other := newWorld(t, shape{version: 2})
+			_, err := other.commit(t, other.open(t, committest.Options(5, "x")), step{rows: 1})
+			require.NoError(t, err)
+			w.setProperty(t, commit.PropertyFolded, other.property(t, commit.PropertyFolded))
+		},
+		"main set back where firth has no snapshot left": func(w *world, t *testing.T) {
+			w.stranger(t, 77, 5, nil)
+			_, err := w.commit(t, w.open(t, committest.Options(5, "x")), step{from: 3, rows: 1})
+			require.NoError(t, err)
+			_, err = w.catalog.CommitTable(t.Context(), events, nil, []icetable.Update{
+				icetable.NewSetSnapshotRefUpdate(icetable.MainBranch, 77, icetable.BranchRef, 0, 0, 0)})
+			require.NoError(t, err)
+			w.expireAllButHead(t)
+		},
 		"edited position": func(w *world, t *testing.T) {
 			w.setProperty(t, commit.PropertyPosition, w.property(t, commit.PropertyPosition)[1:])
 		},
@@ -186,6 +207,45 @@ func TestEditedLedgerIsRefused(t *testing.T) {
 			t.Log(err)
 		})
 	}
+}
+
+// expireAllButHead takes out every snapshot that can be, as another engine does.
+func (w *world) expireAllButHead(t testing.TB) {
+	tbl, err := w.catalog.LoadTable(t.Context(), events)
+	require.NoError(t, err)
+	var gone []int64
+	for _, s := range tbl.Metadata().Snapshots() {
+		if s.SnapshotID != tbl.Metadata().CurrentSnapshot().SnapshotID {
+			gone = append(gone, s.SnapshotID)
+		}
+	}
+	_, err = w.catalog.CommitTable(t.Context(), events, nil,
+		[]icetable.Update{icetable.NewRemoveSnapshotsUpdate(gone, false)})
+	require.NoError(t, err)
+}
+
+// TestExpiryByOthersTakesNothingOfTheLedger lets others commit and expire everything between commits.
+func TestExpiryByOthersTakesNothingOfTheLedger(t *testing.T) {
+	shapes(t, func(t *testing.T, s shape) {
+		w := newWorld(t, s)
+		c := w.open(t, committest.Options(1, "a"))
+		for i := range int64(6) {
+			_, err := w.commit(t, c, step{from: commit.Offset(3 * i), rows: 2, other: 1})
+			require.NoError(t, err)
+			var gone string
+			for location := range w.check(t).Files {
+				gone = location
+			}
+			w.stranger(t, 70+2*i, 5, map[string]bool{gone: true})
+			w.stranger(t, 71+2*i, 4, nil)
+			w.expireAllButHead(t)
+			report := w.check(t)
+			require.EqualValues(t, 2*(i+1), report.Covered[partition(0)].Counts.Inserted)
+		}
+		foreign := w.check(t).Ledger.Foreign
+		require.EqualValues(t, 5, foreign.Snapshots) // the last two are not taken in yet
+		require.EqualValues(t, 5, foreign.Unseen)
+	})
 }
 
 func (w *world) property(t testing.TB, name string) string {

@@ -43,7 +43,7 @@ const (
 )
 
 // snapshotsSlack is how many snapshots gather before they expire together, a share of those kept, so
-// that the ledger is folded and objects are removed once in several commits.
+// that objects are removed once in several commits.
 const snapshotsSlack = 8
 
 const (

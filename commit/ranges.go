@@ -39,7 +39,7 @@ func SnapshotRanges(ctx context.Context, store objstore.Store, snapshot *icetabl
 	coded, err := fromText(props[SummaryRanges])
 	if err == nil {
 		var ranges map[TopicPartition]Range
-		if ranges, err = DecodeRanges(coded); err == nil {
+		if ranges, err = decodeRanges(kindRanges, coded); err == nil {
 			return ranges, nil
 		}
 	}
@@ -63,7 +63,7 @@ func readRangesBlob(ctx context.Context, store objstore.Store, location string) 
 		if err != nil {
 			return nil, fmt.Errorf("read ranges blob %s: %w", location, damaged("%v", err))
 		}
-		ranges, err := DecodeRanges(content.Data)
+		ranges, err := decodeRanges(kindRanges, content.Data)
 		if err != nil {
 			return nil, fmt.Errorf("decode ranges blob %s: %w", location, err)
 		}

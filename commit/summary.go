@@ -46,15 +46,13 @@ func (t *tally) add(file iceberg.DataFile) {
 // come from the manifests, which are the truth; totals that manifests do not tell go on from prev,
 // and are left out when prev, made by others, left them out.
 func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFile) iceberg.Properties {
-	var dataFiles, records, deleteFiles int64
+	var dataFiles, deleteFiles int64
 	for _, m := range manifests {
-		live := int64(m.AddedDataFiles()) + int64(m.ExistingDataFiles())
 		if m.ManifestContent() == iceberg.ManifestContentDeletes {
-			deleteFiles += live
-			continue
+			deleteFiles += int64(liveEntries(m))
+		} else {
+			dataFiles += int64(liveEntries(m))
 		}
-		dataFiles += live
-		records += m.AddedRows() + m.ExistingRows()
 	}
 	props := iceberg.Properties{}
 	set := func(key string, v int64) { props[key] = strconv.FormatInt(v, 10) }
@@ -65,7 +63,7 @@ func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFil
 		set(summaryChangedPartitions, int64(len(t.partitions)))
 	}
 	set(summaryTotalDataFiles, dataFiles)
-	set(summaryTotalRecords, records)
+	set(summaryTotalRecords, rowsOf(manifests))
 	set(summaryTotalDeleteFiles, deleteFiles)
 	carry := func(key string, added int64) {
 		if _, ok := prev[key]; ok || prev == nil {
@@ -76,4 +74,14 @@ func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFil
 	carry(summaryTotalPositionDelete, 0)
 	carry(summaryTotalEqualityDelete, 0)
 	return props
+}
+
+// rowsOf is the number of rows in the data files of manifests.
+func rowsOf(manifests []iceberg.ManifestFile) (rows int64) {
+	for _, m := range manifests {
+		if m.ManifestContent() == iceberg.ManifestContentData {
+			rows += m.AddedRows() + m.ExistingRows()
+		}
+	}
+	return rows
 }

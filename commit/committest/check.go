@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -19,7 +20,7 @@ import (
 type Report struct {
 	Ledger commit.Ledger
 	// Covered is, per topic partition, everything from the first offset to the position.
-	Covered   map[commit.TopicPartition]commit.Folded
+	Covered   map[commit.TopicPartition]commit.Range
 	Files     map[string]iceberg.DataFile
 	Rows      int64
 	Snapshots int
@@ -39,8 +40,7 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 	if report.Ledger, err = commit.ReadLedger(meta); err != nil {
 		return report, err
 	}
-	foreign, err := checkRanges(ctx, store, meta, &report)
-	if err != nil {
+	if err := checkRanges(ctx, store, meta, &report); err != nil {
 		return report, err
 	}
 	for _, s := range meta.Snapshots() {
@@ -48,6 +48,7 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 			return report, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 		}
 	}
+	foreign := report.Ledger.Foreign.Since(meta, report.Rows)
 	var counted int64
 	for _, f := range report.Covered {
 		counted += f.Counts.Inserted + f.Counts.Updated
@@ -58,61 +59,38 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 	return report, nil
 }
 
-// checkRanges walks main from its oldest snapshot and joins what each covers.
-func checkRanges(ctx context.Context, store objstore.Store, meta icetable.Metadata, report *Report,
-) (commit.Foreign, error) {
-	covered := map[commit.TopicPartition]commit.Folded{}
-	for tp, f := range report.Ledger.Folded {
-		if f.Counts.Sum()+f.Missing != int64(f.Next-f.From) {
-			return commit.Foreign{}, fmt.Errorf("%s: folded counts do not add up", tp)
-		}
-		covered[tp] = f
-	}
-	foreign := report.Ledger.Foreign
-	var chain []*icetable.Snapshot
+// checkRanges walks main from its head and takes what each snapshot covers out of the folded totals.
+func checkRanges(ctx context.Context, store objstore.Store, meta icetable.Metadata, report *Report) error {
+	report.Covered = report.Ledger.Folded
+	left := maps.Clone(report.Ledger.Folded)
+	var oldest *icetable.Snapshot
 	for s := range commit.Ancestry(meta) {
-		chain = append(chain, s)
-	}
-	for i := len(chain) - 1; i >= 0; i-- {
-		s := chain[i]
-		if s.SequenceNumber <= foreign.Through {
-			continue
-		}
-		if !commit.IsFirth(s) {
-			foreign = foreign.Add(commit.ForeignOf(s))
-			continue
-		}
+		oldest = s
 		ranges, err := commit.SnapshotRanges(ctx, store, s)
 		if err != nil {
-			return foreign, err
+			return err
 		}
 		for tp, r := range ranges {
 			if err := r.Validate(); err != nil {
-				return foreign, fmt.Errorf("snapshot %d: %s: %w", s.SnapshotID, tp, err)
+				return fmt.Errorf("snapshot %d: %s: %w", s.SnapshotID, tp, err)
 			}
-			f, ok := covered[tp]
-			if !ok {
-				f = commit.Folded{Range: commit.Range{From: r.From, Next: r.From}}
+			if left[tp].Next != r.Next {
+				return fmt.Errorf("snapshot %d: %s ends at %d, the next begins at %d",
+					s.SnapshotID, tp, r.Next, left[tp].Next)
 			}
-			if f.Next != r.From {
-				return foreign, fmt.Errorf("snapshot %d: %s goes on at %d, covered up to %d",
-					s.SnapshotID, tp, r.From, f.Next)
-			}
-			f.Range = f.Join(r)
-			covered[tp] = f
+			left[tp] = left[tp].Without(r)
 		}
 	}
-	report.Covered = covered
-	for tp, at := range report.Ledger.Position {
-		if f := covered[tp]; f.Next != at {
-			return foreign, fmt.Errorf("%s: position is %d, covered up to %d", tp, at, f.Next)
+	whole := oldest != nil && oldest.ParentSnapshotID == nil
+	for tp, r := range left {
+		if err := r.Validate(); err != nil {
+			return fmt.Errorf("%s: left of the folded totals: %w", tp, err)
+		}
+		if whole && r != (commit.Range{From: r.From, Next: r.From}) {
+			return fmt.Errorf("%s: left of the folded totals, though nothing expired: %+v", tp, r)
 		}
 	}
-	if len(covered) != len(report.Ledger.Position) {
-		return foreign, fmt.Errorf("%d topic partitions are covered, position has %d",
-			len(covered), len(report.Ledger.Position))
-	}
-	return foreign, nil
+	return nil
 }
 
 // checkSnapshot reads a snapshot's manifests; those of the head fill the report.

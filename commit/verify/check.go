@@ -64,7 +64,7 @@ type check struct {
 	report *Report
 
 	history
-	laid map[commit.TopicPartition]*tiled
+	unfolded
 	// ownership says of the retained snapshots of main whether they are ours.
 	ownership map[int64]bool
 
@@ -76,7 +76,7 @@ func (c *check) note(format string, args ...any) {
 	c.report.Notes = append(c.report.Notes, fmt.Sprintf(format, args...))
 }
 
-// ledgerTiles decodes the ledger and lays its ranges one behind the other.
+// ledgerTiles decodes the ledger and looks that its ranges lie one behind the other.
 func (c *check) ledgerTiles(ctx context.Context) error {
 	ledger, err := commit.ReadLedger(c.meta)
 	switch {
@@ -87,52 +87,58 @@ func (c *check) ledgerTiles(ctx context.Context) error {
 		return err
 	}
 	c.ledger = ledger
-	c.report.Foreign = ledger.Foreign
 	if err := c.walk(ctx); err != nil {
 		return err
 	}
-	c.laid = tile(c.history, c.report.fault)
+	c.unfolded = unfold(c.history, c.report.fault)
 	c.tellPartitions()
-	if len(c.laid) == 0 && len(c.report.Faults) == 0 {
+	if len(c.totals) == 0 && len(c.report.Faults) == 0 {
 		c.tellEmpty()
 	}
 	return nil
 }
 
-// walk gathers the ranges of the snapshots that are not folded, and what others did in between.
+// walk gathers the ranges of the snapshots of main, back to the first whose ranges cannot be read: what lies
+// below it is in the totals, and nothing tells it apart.
 func (c *check) walk(ctx context.Context) error {
 	c.ownership = map[int64]bool{}
+	c.whole = true
 	var oldest *icetable.Snapshot
 	for s := range commit.Ancestry(c.meta) {
 		oldest = s
 		own := commit.IsFirth(s)
 		c.ownership[s.SnapshotID] = own
-		if s.SequenceNumber <= c.ledger.Foreign.Through {
-			continue // a tag keeps it alive; it is in the totals
-		}
-		if !own {
-			c.report.Foreign = c.report.Foreign.Add(commit.ForeignOf(s))
+		if !own || !c.whole {
 			continue
 		}
-		var ranges map[commit.TopicPartition]commit.Range
-		err := guard(func() (err error) { ranges, err = commit.SnapshotRanges(ctx, c.store, s); return err })
-		if err != nil {
-			if cause := c.store.cause(); cause != nil {
-				return err
-			}
+		if s.SequenceNumber > c.ledger.Foreign.Through {
+			c.report.fault(Fault{Kind: FaultLedger, SnapshotID: s.SnapshotID,
+				Text: "it says that firth made it, and the ledger does not know of it"})
+		}
+		next, err := c.step(ctx, s)
+		switch {
+		case err == nil:
+			c.steps = append(c.steps, next)
+		case c.store.cause() != nil:
+			return err
+		default:
+			c.whole = false
 			c.report.fault(Fault{Kind: FaultLedger, SnapshotID: s.SnapshotID, Text: err.Error()})
-			continue
 		}
-		next := step{snapshotID: s.SnapshotID, schemaID: c.meta.CurrentSchema().ID, ranges: ranges}
-		if s.SchemaID != nil {
-			next.schemaID = *s.SchemaID
-		}
-		c.steps = append(c.steps, next)
 	}
 	slices.Reverse(c.steps)
-	c.cut = oldest != nil && oldest.ParentSnapshotID != nil &&
-		oldest.SequenceNumber > c.ledger.Foreign.Through+1
+	c.whole = c.whole && oldest != nil && oldest.ParentSnapshotID == nil
 	return nil
+}
+
+// step reads the ranges of one snapshot.
+func (c *check) step(ctx context.Context, s *icetable.Snapshot) (step, error) {
+	out := step{snapshotID: s.SnapshotID, schemaID: c.meta.CurrentSchema().ID}
+	if s.SchemaID != nil {
+		out.schemaID = *s.SchemaID
+	}
+	err := guard(func() (err error) { out.ranges, err = commit.SnapshotRanges(ctx, c.store, s); return err })
+	return out, err
 }
 
 // tellEmpty says what it means that there is no ledger: nothing to prove where nothing was committed,
@@ -147,12 +153,12 @@ func (c *check) tellEmpty() {
 }
 
 func (c *check) tellPartitions() {
-	for _, tp := range sorted(c.laid) {
-		t := c.laid[tp]
+	for _, tp := range sorted(c.totals) {
+		t := c.totals[tp]
 		c.report.Counts = c.report.Counts.Add(t.Counts)
 		c.report.Partitions = append(c.report.Partitions, Partition{
 			tp: tp, Cluster: tp.Cluster, Topic: tp.Topic, TopicID: tp.TopicID.String(), Partition: tp.Partition,
-			From: t.From, Next: t.Next, Ranges: t.ranges, Counts: t.Counts,
+			From: t.From, Next: t.Next, Ranges: c.ranges[tp], Counts: t.Counts,
 			Checksum: strconv.FormatUint(t.Checksum, 16),
 		})
 		if t.Counts.Lost > 0 {

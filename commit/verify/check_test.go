@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -109,7 +111,7 @@ var damages = map[string]struct {
 					iceberg.Properties{commit.SummaryCommitID: uuid.NewString()}, icetable.WithoutAutoNameMapping())
 			})
 		},
-		shallow: []string{"rows"}, deep: []string{"doubled_row", "rows"},
+		shallow: []string{"ledger", "rows"}, deep: []string{"doubled_row", "ledger", "rows"},
 	},
 	"edited position": {
 		do: func(w *world) { w.edit(commit.PropertyPosition) }, shallow: []string{"gap", "ledger"},
@@ -133,7 +135,54 @@ var damages = map[string]struct {
 	},
 	"edited folded totals": {
 		do:      func(w *world) { w.edit(commit.PropertyFolded) },
-		shallow: []string{"ledger", "overlap", "rows"}, deep: []string{"ledger", "missing_row", "overlap", "rows"},
+		shallow: []string{"dead_letters", "gap", "ledger", "overlap", "rows"},
+		deep:    []string{"dead_letters", "gap", "ledger", "overlap", "rows"},
+	},
+	"garbled folded totals": {
+		do: func(w *world) {
+			w.update(events, icetable.NewSetPropertiesUpdate(iceberg.Properties{commit.PropertyFolded: "RgE"}))
+		},
+		shallow: []string{"ledger"}, deep: []string{"ledger"},
+	},
+	"removed folded totals": {
+		do: func(w *world) {
+			w.update(events, icetable.NewRemovePropertiesUpdate([]string{commit.PropertyFolded}))
+		},
+		shallow: []string{"ledger"}, deep: []string{"ledger"},
+	},
+	"removed folded totals, and others expired snapshots": {
+		do: func(w *world) {
+			w.expire(0, 1, 2)
+			w.update(events, icetable.NewRemovePropertiesUpdate([]string{commit.PropertyFolded}))
+		},
+		shallow: []string{"dead_letters", "gap", "ledger", "rows"},
+		deep:    []string{"dead_letters", "gap", "ledger", "rows"},
+	},
+	"folded totals of an earlier commit": {
+		do: func(w *world) {
+			before := w.load(events).Metadata().Properties()[commit.PropertyFolded]
+			w.commit(0, 10, 0)
+			w.update(events, icetable.NewSetPropertiesUpdate(iceberg.Properties{commit.PropertyFolded: before}))
+		},
+		shallow: []string{"gap", "ledger", "overlap", "rows"}, deep: []string{"gap", "ledger", "overlap", "rows"},
+	},
+	"edited ranges of a snapshot": {
+		do:      func(w *world) { w.forge(1, 0, 20, 7) },
+		shallow: []string{"counts"}, deep: []string{"checksum", "counts"},
+		at: func(w *world, r *Report) {
+			f := r.of(FaultChecksum)
+			require.Equal(w.t, at(tp(1), f.Kind, 0, 20).place(), f.place())
+			require.Equal(w.t, w.snapshots()[1].SnapshotID, f.SnapshotID)
+		},
+	},
+	"edited ranges of a snapshot that leave a gap": {
+		do:      func(w *world) { w.forge(1, 0, 15, 7) },
+		shallow: []string{"gap", "rows"}, deep: []string{"checksum", "gap", "rows"},
+		at: func(w *world, r *Report) {
+			f := r.of(FaultGap)
+			require.Equal(w.t, at(tp(1), f.Kind, 15, 20).place(), f.place())
+			require.Equal(w.t, w.snapshots()[3].SnapshotID, f.SnapshotID)
+		},
 	},
 	"edited pending letters": {
 		do: func(w *world) {
@@ -147,11 +196,41 @@ var damages = map[string]struct {
 		shallow: []string{"ledger"}, deep: []string{"ledger"},
 	},
 	"rollback of main": {
-		do: func(w *world) {
-			second := w.snapshots()[1].SnapshotID
-			w.update(events, icetable.NewSetSnapshotRefUpdate("main", second, icetable.BranchRef, 0, 0, 0))
+		do:      func(w *world) { w.setBack(1) },
+		shallow: []string{"gap", "ledger", "rows"}, deep: []string{"dead_letters", "gap", "ledger", "rows"},
+		at: func(w *world, r *Report) {
+			require.Contains(w.t, r.of(FaultLedger).Text, "main was set back")
+			require.Equal(w.t, at(tp(1), FaultGap, 20, 40).place(), r.of(FaultGap).place())
 		},
-		shallow: []string{"dead_letters", "gap", "ledger"}, deep: []string{"dead_letters", "gap", "ledger"},
+	},
+	"rollback of main, and others expired what it left": {
+		do: func(w *world) {
+			w.setBack(1)
+			w.expire(0, 2, 3)
+		},
+		shallow: []string{"gap", "ledger", "rows"}, deep: []string{"gap", "ledger", "missing_row", "rows"},
+	},
+	"rollback of main to a snapshot of others, without any of firth's": {
+		do: func(w *world) {
+			w.foreignAppend(w.renamed(w.write(events, w.ids(), w.rows(events, 9, 0, 7, "theirs"))[0], "a.parquet"))
+			w.commit(0, 10, 0)
+			w.setBack(4)
+			w.expire(0, 1, 2, 3, 5)
+			w.foreignAppend(w.renamed(w.write(events, w.ids(), w.rows(events, 9, 7, 7, "theirs"))[0], "b.parquet"))
+		},
+		shallow: []string{"ledger", "rows"}, deep: []string{"ledger", "missing_row", "rows"},
+	},
+	"ranges too large for a summary, and gone": {
+		do: func(w *world) {
+			w.wide()
+			w.commit(0, 10, 0)
+			w.remove(w.snapshots()[4].Summary.Properties[commit.SummaryRangesBlob])
+		},
+		shallow: []string{"ledger"}, deep: []string{"ledger"},
+		at: func(w *world, r *Report) {
+			require.Equal(w.t, w.snapshots()[4].SnapshotID, r.of(FaultLedger).SnapshotID)
+			require.Contains(w.t, r.of(FaultLedger).Text, "read ranges blob")
+		},
 	},
 	"missing manifest list": {
 		do:      func(w *world) { w.remove(w.load(events).Metadata().CurrentSnapshot().ManifestList) },
@@ -179,13 +258,64 @@ var damages = map[string]struct {
 		do:      func(w *world) { w.remove(w.changes[0].DeadLetters[0].FilePath()) },
 		shallow: []string{"missing_file"}, deep: []string{"missing_file"},
 	},
-	"snapshots expired by others": {
+	"removed data file, and others expired its snapshot": {
 		do: func(w *world) {
-			all := w.snapshots()
-			w.update(events, icetable.NewRemoveSnapshotsUpdate([]int64{all[0].SnapshotID, all[1].SnapshotID}, false))
+			w.remove(w.file(1))
+			w.expire(0, 1, 2)
 		},
-		shallow: []string{"expired"}, deep: []string{"expired"},
+		shallow: []string{"missing_file"}, deep: []string{"missing_file", "missing_row"},
+		at: func(w *world, r *Report) {
+			require.Equal(w.t, at(tp(1), FaultMissingRow, 0, 20).place(), r.of(FaultMissingRow).place())
+		},
 	},
+}
+
+// setBack makes main point to the n-th snapshot.
+func (w *world) setBack(n int) {
+	w.update(events, icetable.NewSetSnapshotRefUpdate("main", w.snapshots()[n].SnapshotID, icetable.BranchRef, 0, 0, 0))
+}
+
+// expire takes snapshots out of the table as another engine does.
+func (w *world) expire(which ...int) {
+	all := w.snapshots()
+	var gone []int64
+	for _, n := range which {
+		gone = append(gone, all[n].SnapshotID)
+	}
+	w.update(events, icetable.NewRemoveSnapshotsUpdate(gone, false))
+}
+
+// forge puts other ranges into the summary of the n-th snapshot: inserted rows of partition 1.
+func (w *world) forge(n int, from, next commit.Offset, checksum uint64) {
+	donor := emptyWorld(w.t, true)
+	change := commit.Change{ID: w.ids()}
+	change.Files = donor.write(events, change.ID, donor.rows(events, 1, from, int(next-from), "x"))
+	change.Ranges = map[commit.TopicPartition]commit.Range{tp(1): {From: from, Next: next,
+		Counts: commit.Counts{Inserted: int64(next - from)}, Checksum: checksum}}
+	_, err := donor.committer.Commit(w.t.Context(), change)
+	require.NoError(w.t, err)
+	was := w.snapshots()[n].Summary.Properties[commit.SummaryRanges]
+	forged := donor.snapshots()[0].Summary.Properties[commit.SummaryRanges]
+	meta := w.load(events).Metadata()
+	text, err := json.Marshal(meta)
+	require.NoError(w.t, err)
+	require.Equal(w.t, 1, strings.Count(string(text), was))
+	meta, err = icetable.ParseMetadataString(strings.Replace(string(text), was, forged, 1))
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.catalog.Create(events, meta))
+}
+
+// wide commits ranges of 900 topic partitions, too many for a summary.
+func (w *world) wide() {
+	change := commit.Change{ID: w.ids(), Ranges: map[commit.TopicPartition]commit.Range{}}
+	for p := range int32(900) {
+		from := w.next[p]
+		change.Ranges[tp(p)] = commit.Range{From: from, Next: from + 2, Counts: commit.Counts{Filtered: 2}}
+		w.next[p] += 2
+	}
+	_, err := w.committer.Commit(w.t.Context(), change)
+	require.NoError(w.t, err)
+	w.changes = append(w.changes, change)
 }
 
 // manifest is one of the head's.
@@ -230,6 +360,74 @@ func TestDamageIsFoundWhereItIs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExpiryByOthersTakesNoProof expires snapshots as other engines do, before and after firth and others
+// went on.
+func TestExpiryByOthersTakesNoProof(t *testing.T) {
+	for name, do := range map[string]func(w *world){
+		"some":  func(w *world) { w.expire(0, 1) },
+		"all":   func(w *world) { w.expire(0, 1, 2) },
+		"a gap": func(w *world) { w.expire(1) },
+		"all of firth's": func(w *world) {
+			w.theirs(5)
+			w.expire(0, 1, 2, 3)
+		},
+		"what others appended": func(w *world) {
+			w.theirs(5)
+			w.theirs(3)
+			w.expire(3, 4)
+		},
+		"what others deleted": func(w *world) {
+			w.foreign(events, func(tx *icetable.Transaction) error {
+				return tx.ReplaceDataFiles(w.t.Context(), []string{w.file(0)}, nil, nil)
+			})
+			w.theirs(3)
+			w.expire(0, 1, 2, 3, 4)
+		},
+		"what others rewrote": func(w *world) {
+			w.foreign(events, func(tx *icetable.Transaction) error {
+				files := w.write(events, w.ids(), w.rows(events, 0, 0, 10, "x"))
+				return tx.NewRewrite(nil).ApplyResult(icetable.CompactionGroupResult{
+					OldDataFiles: w.only(w.file(0)), NewDataFiles: files}).Commit(w.t.Context())
+			})
+			w.theirs(3)
+			w.expire(2, 3, 4)
+		},
+		"ranges in a blob": func(w *world) {
+			w.wide()
+			w.wide()
+			w.remove(w.snapshots()[4].Summary.Properties[commit.SummaryRangesBlob])
+			w.expire(4)
+		},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			w := newWorld(t)
+			w.foreign(commit.DeadLettersIdent(events), func(tx *icetable.Transaction) error {
+				return tx.ReplaceDataFiles(t.Context(), []string{w.changes[0].DeadLetters[0].FilePath()}, nil, nil)
+			})
+			do(w)
+			for range 3 {
+				require.Empty(t, w.check(false).Faults)
+				r := w.check(true)
+				require.Empty(t, r.Faults)
+				require.EqualValues(t, w.next[0], r.Partitions[0].Next)
+				require.Zero(t, r.Partitions[0].From)
+				for range 6 {
+					w.commit(0, 2, 1)
+				}
+				w.expire(1)
+			}
+		})
+	}
+}
+
+// theirs lets others append rows that come from no topic.
+func (w *world) theirs(rows int) {
+	batch := w.rows(events, 9, w.next[9], rows, "theirs")
+	w.next[9] += commit.Offset(rows)
+	file := w.write(events, w.ids(), batch)[0]
+	w.foreignAppend(w.renamed(file, fmt.Sprintf("part-%d.parquet", w.next[9])))
 }
 
 func TestWhatOthersDoIsNoBreach(t *testing.T) {

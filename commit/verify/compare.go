@@ -9,16 +9,13 @@ import (
 func (c *check) compareTotal(found *tallied) {
 	c.note("the table has no columns _kafka_topic, _kafka_partition and _kafka_offset: " +
 		"rows are compared as one sum")
-	if c.report.Foreign.RemovedRecords > 0 || found.deleted > 0 {
+	if c.report.Foreign.RemovedRecords > 0 || c.report.Foreign.Unseen > 0 || found.deleted > 0 {
 		c.note("others removed or rewrote rows: the sum of the rest cannot be compared")
 		return
 	}
 	var want uint64
-	for _, t := range c.laid {
+	for _, t := range c.totals {
 		want += t.Checksum
-		if t.missing > 0 {
-			return // a fault of its own
-		}
 	}
 	if found.checksum != want && !c.anyBroken() {
 		c.report.faultf(FaultChecksum, "rows have checksum %x, the ledger says %x", found.checksum, want)
@@ -52,9 +49,6 @@ func (c *check) comparePlaces(found *tallied) {
 
 // tellAstray reports rows of our files that no range covers.
 func (c *check) tellAstray(found *tallied, files []liveFile, kind Kind) {
-	if c.holed() {
-		kind = FaultExpired
-	}
 	for _, f := range files {
 		if n := found.astray[f.name]; n > 0 {
 			delete(found.astray, f.name) // once
@@ -62,19 +56,6 @@ func (c *check) tellAstray(found *tallied, files []liveFile, kind Kind) {
 				Text: fmt.Sprintf("%d rows of offsets that no range covers", n)})
 		}
 	}
-}
-
-// holed says whether others expired snapshots whose counts were not folded.
-func (c *check) holed() bool {
-	if c.cut {
-		return true
-	}
-	for _, t := range c.laid {
-		if t.missing > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *check) tellDoubled(key place, s *segments) {
@@ -97,8 +78,6 @@ func (c *check) compareSegment(key place, seg *segment, all *comparison) {
 		f.Text = fmt.Sprintf("%d rows found, the ledger says %d", seg.found.rows, seg.wantRows)
 		all.short = append(all.short, f)
 		all.shortRows += seg.wantRows - seg.found.rows
-	case c.laid[seg.tp] != nil && c.laid[seg.tp].missing > 0 && seg.snapshotID == 0:
-		// Counts of this stretch are gone, which is a fault of its own.
 	case seg.found.rows > seg.wantRows:
 		f.Kind = FaultRows
 		f.Text = fmt.Sprintf("%d rows found, the ledger says %d", seg.found.rows, seg.wantRows)
@@ -106,7 +85,7 @@ func (c *check) compareSegment(key place, seg *segment, all *comparison) {
 	case seg.found.checksum != seg.wantChecksum:
 		f.Kind = FaultChecksum
 		f.Text = fmt.Sprintf("rows have checksum %x, the ledger says %x", seg.found.checksum, seg.wantChecksum)
-		if c.report.Foreign.Snapshots > 0 {
+		if c.report.Foreign.Snapshots+c.report.Foreign.Unseen > 0 {
 			f.Text += "; others changed this table, and a wanted change is not told from damage"
 		}
 		c.report.fault(f)

@@ -90,8 +90,8 @@ func (c *check) segments(count func(commit.Counts) int64) map[place]*segments {
 		}
 		places[key].add(tp, r, snapshotID, count(r.Counts))
 	}
-	for tp, f := range c.ledger.Folded {
-		add(tp, f.Range, 0)
+	for tp, r := range c.expired {
+		add(tp, r, 0)
 	}
 	for _, s := range c.steps {
 		for tp, r := range s.ranges {

@@ -42,7 +42,7 @@ func (c *check) askLog(ctx context.Context, found *tallied) ([]stretch, error) {
 		return nil, nil
 	}
 	var spans []stretch
-	for _, tp := range sorted(c.laid) {
+	for _, tp := range sorted(c.totals) {
 		first, ok, err := c.opts.Log.Earliest(ctx, tp)
 		if err != nil {
 			if err := c.logTrouble(ctx, tp, err); err != nil {
@@ -54,9 +54,7 @@ func (c *check) askLog(ctx context.Context, found *tallied) ([]stretch, error) {
 			c.note("%s: not compared with the log: no source reads it, or the topic is another one now", tp)
 			continue
 		}
-		if f, folded := c.ledger.Folded[tp]; folded && f.Missing == 0 {
-			spans = c.span(spans, stretch{tp: tp, schemas: c.schemasBefore()}, f.Range, first, found)
-		}
+		spans = c.span(spans, stretch{tp: tp, schemas: c.schemasBefore()}, c.expired[tp], first, found)
 		for i, s := range c.steps {
 			if r, moved := s.ranges[tp]; moved {
 				spans = c.span(spans, stretch{tp: tp, snapshotID: s.snapshotID, schemas: c.schemasOf(i)},
@@ -113,7 +111,7 @@ func (c *check) schemasOf(i int) []int {
 	return slices.Compact(schemas)
 }
 
-// schemasBefore are those of folded ranges, of which nothing is known but that they are no newer than
+// schemasBefore are those of expired ranges, of which nothing is known but that they are no newer than
 // the oldest snapshot's. More than a few are not tried.
 func (c *check) schemasBefore() []int {
 	newest := c.meta.CurrentSchema().ID

@@ -78,7 +78,6 @@ const (
 	FaultLedger      Kind = "ledger"       // a ledger value is damaged or was edited
 	FaultGap         Kind = "gap"          // offsets that no range covers
 	FaultOverlap     Kind = "overlap"      // offsets that two ranges cover
-	FaultExpired     Kind = "expired"      // offsets whose counts went with snapshots that others expired
 	FaultCounts      Kind = "counts"       // counts that do not add up
 	FaultRows        Kind = "rows"         // files hold more or fewer rows than the ledger says
 	FaultChecksum    Kind = "checksum"     // rows that are not those of the ledger

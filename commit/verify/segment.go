@@ -21,7 +21,7 @@ type place struct {
 type segment struct {
 	from, next commit.Offset
 	tp         commit.TopicPartition
-	snapshotID int64 // 0 for what is folded
+	snapshotID int64 // 0 for what expired snapshots held
 	ranges     int
 	// wantRows and wantChecksum are what the ledger says.
 	wantRows     int64
