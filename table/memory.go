@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/firthlake/firth/table/columnchunk"
 )
 
 // Budget is a limit in bytes on memory that many parties share: the buffers of ingest and of all
 // writers of a process draw on one. It counts what its users say they hold and allocates nothing.
 // All methods may be called from many goroutines; none is held up but Acquire.
 type Budget struct {
-	limit int64
+	limit   int64
+	buffers columnchunk.Buffers // memory that writers under the budget hand to one another
 
 	mu      sync.Mutex // guards all below
 	used    int64

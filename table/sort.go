@@ -101,7 +101,7 @@ func (s *sorter) flush(ctx context.Context) error {
 // finish writes all that is left.
 func (s *sorter) finish(ctx context.Context) error {
 	defer s.drop()
-	if len(s.w.pending) > 0 && s.w.layout.props == nil {
+	if len(s.w.pending) > 0 && s.w.layout.encodings == nil {
 		s.w.layout.chooseEncodings(s.w.pending)
 	}
 	if len(s.spill.runs) == 0 {

@@ -117,6 +117,7 @@ func NewWriter(store objstore.Store, opts WriterOptions) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new writer: %w", err)
 	}
+	layout.buffers = &opts.Memory.buffers
 	w := &Writer{
 		opts: opts, store: store, layout: layout,
 		prefix: strings.TrimSuffix(opts.Location, "/") + "/data/firth-" + opts.ChangeID.String() + "-",
@@ -275,7 +276,7 @@ func (w *Writer) flush(ctx context.Context) error {
 	if len(w.pending) == 0 {
 		return nil
 	}
-	if w.layout.props == nil {
+	if w.layout.encodings == nil {
 		w.layout.chooseEncodings(w.pending)
 	}
 	var err error

@@ -10,7 +10,10 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table/columnchunk"
 )
 
 // Profile says which Parquet encodings the readers of a table know.
@@ -81,17 +84,24 @@ func (o ParquetOptions) withDefaults() (ParquetOptions, error) {
 	return o, nil
 }
 
+// createdBy stands in footers. Readers take apart a name and a version of this form; the version is
+// that of how files are written.
+const createdBy = "firth version 0.1.0"
+
 // layout is how the files of one writer look: the Parquet schema, its leaf columns and, once rows
 // have been sampled, the encoding of each. It does not change after that.
 type layout struct {
 	schema    *arrow.Schema // of the batches
-	file      *arrow.Schema // as Parquet must see it
+	file      *arrow.Schema // as pqarrow must see it
 	retyped   bool          // the two differ in the types of some columns
+	columns   *schema.Schema
+	nested    bool // there are lists or maps, which only pqarrow writes
 	leaves    []leaf
 	options   ParquetOptions
 	allocator memory.Allocator
-	props     *parquet.WriterProperties // nil until encodings are chosen
+	encodings []columnchunk.Encoding // by leaf; nil until they are chosen
 	arrow     pqarrow.ArrowWriterProperties
+	buffers   *columnchunk.Buffers
 }
 
 // leaf is one column of the Parquet file.
@@ -110,19 +120,20 @@ const boundColumnsMax = 100
 func newLayout(
 	source *iceberg.Schema, options ParquetOptions, mem memory.Allocator,
 ) (*layout, error) {
-	schema, err := ArrowSchema(source)
+	arrowSchema, err := ArrowSchema(source)
 	if err != nil {
 		return nil, err
 	}
 	l := &layout{
-		schema: schema, options: options, allocator: mem,
+		schema: arrowSchema, options: options, allocator: mem, buffers: new(columnchunk.Buffers),
 		arrow: pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(mem)),
 	}
-	l.file, l.retyped = fileSchema(schema, source)
+	l.file, l.retyped = fileSchema(arrowSchema, source)
 	columns, err := pqarrow.ToParquet(l.file, l.properties(), l.arrow)
 	if err != nil {
 		return nil, fmt.Errorf("parquet schema: %w", err)
 	}
+	l.columns, l.nested = columns, columnchunk.Supports(columns) != nil
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)
 		id := int(column.SchemaNode().FieldID())
@@ -140,7 +151,7 @@ func newLayout(
 	return l, nil
 }
 
-// properties are the settings of every file; more adds those of single columns.
+// properties are the settings of pqarrow's files; more adds those of single columns.
 func (l *layout) properties(more ...parquet.WriterProperty) *parquet.WriterProperties {
 	return parquet.NewWriterProperties(append([]parquet.WriterProperty{
 		parquet.WithAllocator(l.allocator),
@@ -155,7 +166,7 @@ func (l *layout) properties(more ...parquet.WriterProperty) *parquet.WriterPrope
 		parquet.WithStoreDecimalAsInteger(true),
 		parquet.WithStats(true),
 		parquet.WithRootName("table"),
-		parquet.WithCreatedBy("firth"),
+		parquet.WithCreatedBy(createdBy),
 	}, more...)...)
 }
 
@@ -179,38 +190,34 @@ func (l *layout) chooseEncodings(sample []arrow.RecordBatch) {
 		}
 		slice.Release()
 	}
-	var choices []parquet.WriterProperty
+	l.encodings = make([]columnchunk.Encoding, len(l.leaves))
 	for i, leaf := range l.leaves {
-		choices = append(choices, l.encode(leaf, distinct[i])...)
+		l.encodings[i] = l.encode(leaf, distinct[i])
 	}
-	l.props = l.properties(choices...)
 }
 
-func (l *layout) encode(leaf leaf, sample counter) []parquet.WriterProperty {
-	if _, isBool := leaf.typ.(iceberg.BooleanType); isBool {
-		return nil
-	}
-	if sample.values >= 8 && len(sample.seen)*2 <= sample.values {
-		return []parquet.WriterProperty{parquet.WithDictionaryFor(leaf.path, true)}
-	}
-	encoding := parquet.Encodings.Plain
+func (l *layout) encode(leaf leaf, sample counter) columnchunk.Encoding {
+	encoding := columnchunk.Encoding{Values: parquet.Encodings.Plain}
 	switch t := leaf.typ.(type) {
+	case iceberg.BooleanType:
+		return encoding
 	case iceberg.Int32Type, iceberg.Int64Type, iceberg.DateType, iceberg.TimeType,
 		iceberg.TimestampType, iceberg.TimestampTzType,
 		iceberg.TimestampNsType, iceberg.TimestampTzNsType:
 		if l.options.Profile != ProfileSafe {
-			encoding = parquet.Encodings.DeltaBinaryPacked
+			encoding.Values = parquet.Encodings.DeltaBinaryPacked
 		}
 	case iceberg.DecimalType:
 		if l.options.Profile != ProfileSafe && t.Precision() <= 18 {
-			encoding = parquet.Encodings.DeltaBinaryPacked
+			encoding.Values = parquet.Encodings.DeltaBinaryPacked
 		}
 	case iceberg.StringType, iceberg.BinaryType:
 		if l.options.Profile == ProfileDelta {
-			encoding = parquet.Encodings.DeltaLengthByteArray
+			encoding.Values = parquet.Encodings.DeltaLengthByteArray
 		}
 	}
-	return []parquet.WriterProperty{parquet.WithEncodingFor(leaf.path, encoding)}
+	encoding.Dictionary = sample.values >= 8 && len(sample.seen)*2 <= sample.values
+	return encoding
 }
 
 // counter counts the distinct values of a sample, up to the number that decides.

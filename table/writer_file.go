@@ -7,8 +7,7 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table/objstore"
@@ -21,9 +20,23 @@ type dataFile struct {
 	location string
 	upload   *objstore.Upload
 	sink     *countingSink
-	parquet  *pqarrow.FileWriter
+	parquet  parquetFile
 	rows     int64
-	nans     []int64 // per leaf
+}
+
+// parquetFile is the content of a file: columnchunk's, or pqarrow's for columns in lists and maps.
+type parquetFile interface {
+	// write appends rows; it ends row groups that have all rows they may have.
+	write(batch arrow.RecordBatch) error
+	// groupBytes is the compressed size of the open row group.
+	groupBytes() int64
+	// heldBytes is the memory that the open row group takes.
+	heldBytes() int64
+	endRowGroup() error
+	// close ends the file. It frees what the file holds also when it fails.
+	close() (footer *metadata.FileMetaData, nans []int64, err error)
+	// discard frees what the file holds, instead of close.
+	discard()
 }
 
 // countingSink passes bytes on and counts them. It keeps the first error for itself and drops what comes
@@ -50,14 +63,13 @@ func createDataFile(
 ) (*dataFile, error) {
 	upload := objstore.Create(ctx, store, location)
 	sink := &countingSink{to: upload}
-	writer, err := pqarrow.NewFileWriter(l.file, sink, l.props, l.arrow)
+	writer, err := l.newParquetFile(sink)
 	if err != nil {
 		upload.Abort()
 		return nil, fmt.Errorf("begin %s: %w", location, err)
 	}
 	return &dataFile{
 		layout: l, location: location, upload: upload, sink: sink, parquet: writer,
-		nans: make([]int64, len(l.leaves)),
 	}, nil
 }
 
@@ -66,18 +78,12 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 	if batch.NumRows() == 0 {
 		return nil
 	}
-	f.countNaNs(batch)
-	out, err := f.layout.retype(batch)
-	if err != nil {
-		return err
-	}
-	defer out.Release()
-	if err := f.parquet.WriteBuffered(out); err != nil {
+	if err := f.parquet.write(batch); err != nil {
 		return fmt.Errorf("write %s: %w", f.location, err)
 	}
 	f.rows += batch.NumRows()
-	if f.parquet.RowGroupTotalCompressedBytes() >= f.layout.options.RowGroupBytes {
-		if err := f.parquet.NewBufferedRowGroupChecked(); err != nil {
+	if f.parquet.groupBytes() >= f.layout.options.RowGroupBytes {
+		if err := f.parquet.endRowGroup(); err != nil {
 			return fmt.Errorf("end row group of %s: %w", f.location, err)
 		}
 	}
@@ -88,38 +94,20 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 }
 
 // size is the compressed bytes so far, without the pages that are still open.
-func (f *dataFile) size() int64 { return f.sink.bytes + f.parquet.RowGroupTotalCompressedBytes() }
+func (f *dataFile) size() int64 { return f.sink.bytes + f.parquet.groupBytes() }
 
 // held is an estimate of the memory the file holds: its open row group and the upload's buffer.
-func (f *dataFile) held() int64 {
-	return f.parquet.RowGroupTotalCompressedBytes() + min(f.sink.bytes, 8<<20)
-}
-
-func (f *dataFile) countNaNs(batch arrow.RecordBatch) {
-	at := 0
-	for _, column := range batch.Columns() {
-		visitLeaves(column, nil, func(values arrow.Array, above []arrow.Array) {
-			if f.layout.leaves[at].bounds {
-				f.nans[at] += countNaNs(values, above)
-			}
-			at++
-		})
-	}
-}
+func (f *dataFile) held() int64 { return f.parquet.heldBytes() + min(f.sink.bytes, 8<<20) }
 
 // finish completes the file and describes it. The object is there when it returns nil; on an error
 // it may be.
 func (f *dataFile) finish(partition partitionValue) (iceberg.DataFile, error) {
-	if err := cmp.Or(f.parquet.Close(), f.sink.err); err != nil {
+	footer, nans, err := f.parquet.close()
+	if err := cmp.Or(err, f.sink.err); err != nil {
 		f.upload.Abort()
 		return nil, fmt.Errorf("finish %s: %w", f.location, err)
 	}
-	meta, err := f.parquet.FileMetadata()
-	if err != nil {
-		f.upload.Abort()
-		return nil, fmt.Errorf("finish %s: %w", f.location, err)
-	}
-	described, err := describeDataFile(f, meta, partition)
+	described, err := describeDataFile(f, footer, nans, partition)
 	if err != nil {
 		f.upload.Abort()
 		return nil, err
@@ -133,47 +121,5 @@ func (f *dataFile) finish(partition partitionValue) (iceberg.DataFile, error) {
 // abort gives the file up; nothing becomes visible.
 func (f *dataFile) abort() {
 	f.upload.Abort()
-	_ = f.parquet.Close() // its bytes go to an upload that has ended; this frees its buffers
-}
-
-// retype returns batch with the types of the file's schema. The caller releases the result.
-func (l *layout) retype(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
-	if !l.retyped {
-		return array.NewRecordBatch(l.file, batch.Columns(), batch.NumRows()), nil
-	}
-	columns := make([]arrow.Array, batch.NumCols())
-	for i, column := range batch.Columns() {
-		data := retypeData(column.Data(), l.file.Field(i).Type)
-		columns[i] = array.MakeFromData(data)
-		data.Release()
-		defer columns[i].Release()
-	}
-	return array.NewRecordBatch(l.file, columns, batch.NumRows()), nil
-}
-
-// retypeData puts typ on data, which has the same buffers under both types.
-func retypeData(data arrow.ArrayData, typ arrow.DataType) arrow.ArrayData {
-	var children []arrow.ArrayData
-	below := nestedTypes(typ)
-	for i, child := range data.Children() {
-		retyped := retypeData(child, below[i])
-		defer retyped.Release()
-		children = append(children, retyped)
-	}
-	return array.NewData(typ, data.Len(), data.Buffers(), children, data.NullN(), data.Offset())
-}
-
-func nestedTypes(typ arrow.DataType) []arrow.DataType {
-	nested, ok := typ.(arrow.NestedType)
-	if !ok {
-		return nil
-	}
-	var out []arrow.DataType
-	if m, isMap := typ.(*arrow.MapType); isMap {
-		return []arrow.DataType{m.Elem()}
-	}
-	for _, field := range nested.Fields() {
-		out = append(out, field.Type)
-	}
-	return out
+	f.parquet.discard()
 }

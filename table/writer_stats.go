@@ -22,11 +22,12 @@ type columnStats struct {
 	splits                     []int64
 }
 
-// describeDataFile makes the manifest entry of a finished file from its Parquet footer.
+// describeDataFile makes the manifest entry of a finished file from its Parquet footer and the NaNs
+// of its leaf columns.
 func describeDataFile(
-	f *dataFile, meta *metadata.FileMetaData, partition partitionValue,
+	f *dataFile, meta *metadata.FileMetaData, nans []int64, partition partitionValue,
 ) (iceberg.DataFile, error) {
-	stats, err := collectStats(f.layout.leaves, meta, f.nans)
+	stats, err := collectStats(f.layout.leaves, meta, nans)
 	if err != nil {
 		return nil, fmt.Errorf("statistics of %s: %w", f.location, err)
 	}
