@@ -110,7 +110,7 @@ func (w *world) retain() {
 // acceptLosses plays the operator: what the log has removed before a table read it is given up.
 func (w *world) acceptLosses(ctx context.Context) error {
 	for _, f := range w.feeds {
-		t, err := w.catalogOf(nil).LoadTable(ctx, f.ident)
+		t, err := w.healthy.LoadTable(ctx, f.ident)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (w *world) acceptLosses(ctx context.Context) error {
 
 func (w *world) acceptLoss(ctx context.Context, f *feed, tp commit.TopicPartition, from commit.Offset) error {
 	options := w.commitOptions(nil, ingest.WriterName("operator", "group-0"))
-	operator, err := commit.Open(ctx, w.catalogOf(nil), w.objects, f.ident, options)
+	operator, err := commit.Open(ctx, w.healthy, w.objects, f.ident, options)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,6 @@ func tableSchema() *iceberg.Schema {
 // create makes the topic, the tables and their dead-letter tables.
 func (w *world) create(ctx context.Context) error {
 	w.log.Create(topic, w.load.partitions)
-	healthy := w.catalogOf(nil)
 	for _, f := range w.feeds {
 		spec := catalog.TableSpec{
 			Schema: tableSchema(), Properties: iceberg.Properties{"format-version": w.load.version},
@@ -112,11 +111,11 @@ func (w *world) create(ctx context.Context) error {
 				FieldID: 1000, Name: "id_bucket", Transform: iceberg.BucketTransform{NumBuckets: 4}})
 			spec.PartitionSpec = &partitioned
 		}
-		if _, err := healthy.CreateTable(ctx, f.ident, spec); err != nil {
+		if _, err := w.healthy.CreateTable(ctx, f.ident, spec); err != nil {
 			return err
 		}
 		letters := catalog.TableSpec{Schema: ingest.DeadLetterSchema()}
-		if _, err := healthy.CreateTable(ctx, commit.DeadLettersIdent(f.ident), letters); err != nil {
+		if _, err := w.healthy.CreateTable(ctx, commit.DeadLettersIdent(f.ident), letters); err != nil {
 			return err
 		}
 	}

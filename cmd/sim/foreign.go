@@ -22,7 +22,7 @@ import (
 // draw ids and times of their own, and no run could be repeated.
 func (w *world) others(ctx context.Context) error {
 	f := w.feeds[w.rng.IntN(len(w.feeds))]
-	t, err := w.catalogOf(nil).LoadTable(ctx, f.ident)
+	t, err := w.healthy.LoadTable(ctx, f.ident)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (w *world) foreignExpire(ctx context.Context, f *feed, t *table.Table) erro
 	}
 	f.expired = true
 	w.tracef("others expire %d snapshots of %s", len(gone), t)
-	_, err := w.catalogOf(nil).CommitTable(ctx, t.Ident(), nil,
+	_, err := w.healthy.CommitTable(ctx, t.Ident(), nil,
 		[]icetable.Update{icetable.NewRemoveSnapshotsUpdate(gone, false)})
 	return err
 }
@@ -153,7 +153,7 @@ func (w *world) foreignRef(ctx context.Context, f *feed, t *table.Table) error {
 	}
 	f.tags[name] = snapshot
 	w.tracef("others hold snapshot %d of %s as %s", snapshot, t, name)
-	_, err := w.catalogOf(nil).CommitTable(ctx, t.Ident(), nil,
+	_, err := w.healthy.CommitTable(ctx, t.Ident(), nil,
 		[]icetable.Update{icetable.NewSetSnapshotRefUpdate(name, snapshot, kind, 0, 0, 0)})
 	return err
 }
@@ -241,7 +241,7 @@ func (w *world) foreignCommit(
 	if err != nil {
 		return err
 	}
-	_, err = w.catalogOf(nil).CommitTable(ctx, t.Ident(), nil, []icetable.Update{
+	_, err = w.healthy.CommitTable(ctx, t.Ident(), nil, []icetable.Update{
 		icetable.NewAddSnapshotUpdate(snapshot),
 		icetable.NewSetSnapshotRefUpdate(icetable.MainBranch, c.id, icetable.BranchRef, 0, 0, 0),
 	})

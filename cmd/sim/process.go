@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 )
 
 // errKilled is what every operation of a killed process returns.
@@ -50,15 +51,20 @@ func (p *process) step() {
 }
 
 // kill ends the process where it stands. Its code unwinds, but no operation of it does anything any
-// more, so no clean-up reaches the store.
+// more, so no clean-up reaches the store, and the world draws on as if it had drawn nothing: a select
+// of which several cases are ready, such as the end of its context, is not ours to order.
 func (p *process) kill() {
 	if p.ended {
 		return
 	}
 	p.world.tracef("%s is killed", p.name)
 	p.killed = true
+	w := p.world
+	rng := w.rng
+	w.rng = rand.New(rand.NewPCG(w.seed, uint64(w.steps)))
 	p.cancel()
 	p.unwind()
+	w.rng = rng
 	p.end()
 }
 

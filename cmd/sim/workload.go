@@ -214,7 +214,7 @@ func (w *world) caughtUp(ctx context.Context) bool {
 }
 
 func (w *world) feedCaughtUp(ctx context.Context, f *feed) bool {
-	t, err := w.catalogOf(nil).LoadTable(ctx, f.ident)
+	t, err := w.healthy.LoadTable(ctx, f.ident)
 	if err != nil {
 		return false
 	}
@@ -237,7 +237,7 @@ func (w *world) feedCaughtUp(ctx context.Context, f *feed) bool {
 }
 
 func (w *world) applied(ctx context.Context, main *table.Table, f *feed) (int64, error) {
-	letters, err := w.catalogOf(nil).LoadTable(ctx, commit.DeadLettersIdent(f.ident))
+	letters, err := w.healthy.LoadTable(ctx, commit.DeadLettersIdent(f.ident))
 	if err != nil {
 		return 0, err
 	}

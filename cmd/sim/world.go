@@ -26,6 +26,8 @@ type world struct {
 	log     *sourcetest.Log
 	objects *objstore.Memory
 	store   *catalog.MemoryStore
+	// healthy is the catalog as the world itself uses it, with no faults.
+	healthy *catalog.Catalog
 	load    workload
 	feeds   []*feed
 	rates   faultRates
@@ -62,6 +64,7 @@ func newWorld(seed uint64, trace io.Writer) *world {
 		truncated: map[commit.TopicPartition]map[commit.Offset]bool{},
 	}
 	w.objects = objstore.NewMemory(w.clock)
+	w.healthy = w.newCatalog(w.store, w.objects)
 	w.rates = w.drawRates()
 	w.load = w.drawWorkload()
 	w.feeds = w.drawFeeds()
@@ -87,13 +90,12 @@ func (w *world) newID() uuid.UUID {
 	return id
 }
 
-// catalogOf is the catalog as a process of its own sees it; nil is the healthy view.
+// catalogOf is the catalog as a process of its own sees it.
 func (w *world) catalogOf(p *process) *catalog.Catalog {
-	var store catalog.Store = w.store
-	var objects objstore.Store = w.objects
-	if p != nil {
-		store, objects = catalogStore{Store: w.store, process: p}, w.objectsOf(p)
-	}
+	return w.newCatalog(catalogStore{Store: w.store, process: p}, w.objectsOf(p))
+}
+
+func (w *world) newCatalog(store catalog.Store, objects objstore.Store) *catalog.Catalog {
 	return catalog.New(store, objects, catalog.Options{
 		Warehouse: "mem://warehouse", MakeNamespaces: true, Now: w.clock, NewID: w.newID,
 		TableProperties: catalog.DefaultTableProperties(),
