@@ -111,7 +111,11 @@ func (d *dice) value(b array.Builder, field arrow.Field) {
 	case *array.Time64Builder:
 		b.Append(arrow.Time64(d.Int64N(86_400_000_000)))
 	case *array.TimestampBuilder:
-		b.Append(arrow.Timestamp(d.integer(4_000_000_000_000_000)))
+		micros := d.integer(4_000_000_000_000_000)
+		if field.Type.(*arrow.TimestampType).Unit == arrow.Nanosecond {
+			micros *= 1000 // Python's times have no nanoseconds
+		}
+		b.Append(arrow.Timestamp(micros))
 	case *array.StringBuilder:
 		b.Append(d.text())
 	case *array.BinaryBuilder:

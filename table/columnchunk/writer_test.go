@@ -3,7 +3,6 @@ package columnchunk
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
@@ -158,28 +157,35 @@ func (d *dice) encodings(columns *schema.Schema) []Encoding {
 	return out
 }
 
-// checkRandomFile writes random rows here and with pqarrow and compares values and statistics.
-func checkRandomFile(t *testing.T, seed uint64, buffers *Buffers) {
-	d := newDice(seed)
-	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer mem.AssertSize(t, 0)
-	fields := d.schema()
-	opts := options(t, fields)
+// file makes the rows of a file and how it is to be written.
+func (d *dice) file(
+	t testing.TB, mem memory.Allocator,
+) (fields *arrow.Schema, opts Options, batches []arrow.RecordBatch) {
+	fields = d.schema()
+	opts = options(t, fields)
 	opts.Columns = d.encodings(opts.Schema)
-	opts.Buffers = buffers
 	opts.RowGroupRows = []int64{1, 100, 1000, 1 << 20}[d.IntN(4)]
 	opts.PageBytes = []int{1, 100, 5000, 1 << 20}[d.IntN(4)]
 	opts.DictionaryBytes = []int{0, 50, 1000, 256 << 10}[d.IntN(4)]
-	var batches []arrow.RecordBatch
-	var want []string
 	rowsMost := []int{1, 20, 400, 3000}[d.IntN(4)]
 	if opts.PageBytes == 1 || opts.RowGroupRows == 1 {
 		rowsMost = min(rowsMost, 20)
 	}
 	for range 1 + d.IntN(4) {
-		batch := d.batch(mem, fields, d.IntN(rowsMost+1))
+		batches = append(batches, d.batch(mem, fields, d.IntN(rowsMost+1)))
+	}
+	return fields, opts, batches
+}
+
+// checkRandomFile writes random rows here and with pqarrow and compares values and statistics.
+func checkRandomFile(t *testing.T, seed uint64, buffers *Buffers) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	fields, opts, batches := newDice(seed).file(t, mem)
+	opts.Buffers = buffers
+	var want []string
+	for _, batch := range batches {
 		defer batch.Release()
-		batches = append(batches, batch)
 		want = append(want, linesOf(batch)...)
 	}
 	raw, w := write(t, opts, batches...)
@@ -266,5 +272,3 @@ func FuzzFilesEqualTheLibrarys(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { checkRandomFile(t, seed, nil) })
 }
-
-var _ = io.Discard
