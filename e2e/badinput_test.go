@@ -79,16 +79,28 @@ func (l *lake) ingested(t *testing.T, w workload) {
 // notReady asserts that the readiness check says what is wrong.
 func (l *lake) notReady(t *testing.T, words ...string) {
 	t.Helper()
+	body := l.readiness(t, http.StatusServiceUnavailable)
+	for _, word := range words {
+		require.Contains(t, body, word)
+	}
+}
+
+// ready waits until the readiness check says that all is well.
+func (l *lake) ready(t *testing.T) {
+	t.Helper()
+	l.readiness(t, http.StatusOK)
+}
+
+func (l *lake) readiness(t *testing.T, want int) string {
+	t.Helper()
 	var status int
 	var body string
 	eventually(t, time.Minute, func() bool {
 		var err error
 		status, body, err = get(t.Context(), "http://"+l.settings.admin+"/readyz")
-		return err == nil && status == http.StatusServiceUnavailable
+		return err == nil && status == want
 	}, func() string { return fmt.Sprintf("readyz: %d %s", status, body) })
-	for _, word := range words {
-		require.Contains(t, body, word)
-	}
+	return body
 }
 
 func TestBadInputIsToldAndLosesNothing(t *testing.T) {

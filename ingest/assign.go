@@ -13,10 +13,7 @@ import (
 
 // handle acts on what an event says beside chunks. All chunks before it have been applied.
 func (g *Ingester) handle(ctx context.Context, event *source.Event) {
-	for _, err := range event.Warnings {
-		g.opts.Log.Warn("source", "err", err)
-		g.opts.Metrics.warned()
-	}
+	g.noteTroubles(event)
 	if len(event.Revoked) > 0 {
 		g.revoke(ctx, event.Revoked)
 	}
@@ -38,6 +35,19 @@ func (g *Ingester) handle(ctx context.Context, event *source.Event) {
 	}
 	for _, e := range event.OutOfRange {
 		g.outOfRange(ctx, e)
+	}
+}
+
+// noteTroubles tells what the source goes on retrying, once when it begins and once when it is over.
+func (g *Ingester) noteTroubles(event *source.Event) {
+	for _, err := range event.Warnings {
+		g.opts.Log.Warn("source is in trouble and goes on trying", "err", err)
+		g.opts.Metrics.warned()
+		g.troubles[err.Error()] = err
+	}
+	for _, err := range event.Recovered {
+		g.opts.Log.Info("trouble of the source is over", "was", err)
+		delete(g.troubles, err.Error())
 	}
 }
 
@@ -112,6 +122,12 @@ func (g *Ingester) placeAll(ctx context.Context, ids []commit.TopicPartition) {
 	}
 }
 
+// What finding the place where a table goes on can fail at.
+const (
+	actLoad  = "load the table"
+	actBegin = "find where to begin"
+)
+
 // place finds where t goes on in the assigned partitions that it does not read yet, and makes it.
 // What fails is tried again later.
 func (g *Ingester) place(ctx context.Context, t *tableState) {
@@ -127,8 +143,7 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 	}
 	sortIDs(ids)
 	if err := t.opts.Committer.Refresh(ctx); err != nil {
-		t.placeAt = t.backoff(fmt.Errorf("load %s: %w", t, err))
-		t.log.Warn("load the table's position", "err", err)
+		t.placeAt = t.retry(actLoad, fmt.Errorf("load %s: %w", t, err))
 		return
 	}
 	t.followTable(ctx)
@@ -139,8 +154,7 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 		return
 	}
 	if err != nil {
-		t.placeAt = t.backoff(err)
-		t.log.Warn("find where to begin", "err", err)
+		t.placeAt = t.retry(actBegin, err)
 		return
 	}
 	for id, next := range starts {
@@ -148,6 +162,9 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 	}
 	if t.readAt.IsZero() {
 		g.router.set(t, starts)
+	}
+	if t.act == actLoad || t.act == actBegin {
+		t.healthy() // a topic without new records has no commit that could tell
 	}
 }
 

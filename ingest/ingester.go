@@ -21,6 +21,8 @@ type Ingester struct {
 	worker *worker // of the applying side, and of Step
 
 	assigned map[commit.TopicPartition]bool
+	// troubles are what the source goes on retrying, by their text.
+	troubles map[string]error
 	// spawn runs work, beside the applying side in Run, and what work returns on it.
 	spawn   func(work func() func())
 	results chan func() // nil in Step
@@ -38,7 +40,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 	}
 	g := &Ingester{
 		opts: opts, router: newRouter(), assigned: map[commit.TopicPartition]bool{}, parallel: 1,
-		worker: newWorker(opts.Allocator), began: opts.Now(),
+		worker: newWorker(opts.Allocator), began: opts.Now(), troubles: map[string]error{},
 	}
 	g.spawn = func(work func() func()) { work()() }
 	for i := range opts.Tables {
@@ -137,7 +139,7 @@ func (g *Ingester) unitsOf(event *source.Event) []*unit {
 	chunks := event.Chunks
 	event.Chunks = nil
 	if len(event.Assigned)+len(event.Revoked)+len(event.Lost)+len(event.OutOfRange)+
-		len(event.Warnings) > 0 || event.Release != nil {
+		len(event.Warnings)+len(event.Recovered) > 0 || event.Release != nil {
 		units = append(units, &unit{event: event})
 	}
 	for _, chunk := range chunks {

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/firthlake/firth/commit"
@@ -10,6 +12,8 @@ import (
 type Progress struct {
 	At     time.Time
 	Tables []TableProgress
+	// Troubles are what the source goes on retrying, in the order of their texts.
+	Troubles []string
 }
 
 // TableProgress is the progress of one table.
@@ -79,7 +83,7 @@ func (g *Ingester) publishSoon() {
 // publish shows the progress to others.
 func (g *Ingester) publish() {
 	now := g.opts.Now()
-	p := &Progress{At: now}
+	p := &Progress{At: now, Troubles: slices.Sorted(maps.Keys(g.troubles))}
 	for _, t := range g.tables {
 		t.tally.sample(now)
 		shown := t.show(now)

@@ -55,7 +55,8 @@ type tableState struct {
 	// trouble, finding the position of new partitions, and looking whether the holder is alive.
 	commitAt, readAt, placeAt, lookAt time.Time
 	tries                             int
-	health                            error
+	health                            error  // what is tried again, nil when all is well
+	act                               string // at what
 
 	// The holder of the table in standby, as last seen to move.
 	holderPosition commit.Position
@@ -74,16 +75,23 @@ func (t *tableState) schema() *iceberg.Schema {
 // interval is the longest that a row waits for its commit.
 func (t *tableState) interval() time.Duration { return time.Duration(t.opts.Freshness.Interval) }
 
-// backoff notes a trouble and returns when to try again.
-func (t *tableState) backoff(err error) time.Time {
-	t.health = err
+// retry notes a trouble, tells it unless it is the one that lasts, and returns when to try again.
+func (t *tableState) retry(act string, err error) time.Time {
+	if t.health == nil || t.health.Error() != err.Error() {
+		t.log.Warn("table is in trouble and goes on trying", "act", act, "err", err)
+	}
+	t.health, t.act = err, act
 	wait := backoffMin << min(t.tries, 10)
 	t.tries++
 	return t.ingester.opts.Now().Add(min(wait, backoffMax))
 }
 
+// healthy says that what was tried again went well.
 func (t *tableState) healthy() {
-	t.health = nil
+	if t.health != nil {
+		t.log.Info("trouble of the table is over", "was", t.health)
+	}
+	t.health, t.act = nil, ""
 	t.tries = 0
 }
 
@@ -114,9 +122,8 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 		t.filling = t.newBuffer()
 	}
 	if err := t.filling.write(ctx, p); err != nil {
-		t.log.Warn("write files", "err", err)
 		t.dropFilling(ctx)
-		t.pause(err)
+		t.pause(fmt.Errorf("write files: %w", err))
 		return
 	}
 	t.next[id] = p.part.Next
@@ -130,8 +137,7 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 // pause makes the table read on later from where it is.
 func (t *tableState) pause(err error) {
 	t.ingester.router.hold(t)
-	t.readAt = t.backoff(err)
-	t.log.Warn("table waits", "err", err, "until", t.readAt)
+	t.readAt = t.retry("read", err)
 }
 
 // stop makes the table wait for a person. What it has read is still committed.
@@ -231,21 +237,20 @@ func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 		t.followTable(ctx)
 	case errors.Is(o.err, commit.ErrStateUnknown):
 		b.unknown = true
-		t.commitAt = t.backoff(o.err)
-		t.log.Warn("outcome of a commit is not known: asking again", "err", o.err)
+		t.commitAt = t.retry("ask for the outcome of a commit", o.err)
 	case errors.As(o.err, &fenced):
 		t.drop(ctx)
 		t.fenced(fenced)
 	case errors.Is(o.err, errBuffer):
-		t.log.Warn("files are lost: reading again", "err", o.err)
 		t.drop(ctx)
-		t.placeAt = t.backoff(o.err)
+		t.placeAt = t.retry("write files", o.err)
+	case errors.Is(o.err, table.ErrRefused): // a right that was taken away may come back
+		t.commitAt = t.retry("commit", o.err)
 	case commit.IsFinal(o.err), errors.Is(o.err, commit.ErrDamaged):
 		t.drop(ctx)
 		t.stop(ctx, o.err)
 	default:
-		t.commitAt = t.backoff(o.err)
-		t.log.Warn("commit: trying again", "err", o.err)
+		t.commitAt = t.retry("commit", o.err)
 	}
 }
 

@@ -213,26 +213,6 @@ func (s *service) tables() []ingest.TableProgress {
 	return s.feed.progress()
 }
 
-// healthy says why the process should be replaced.
-func (s *service) healthy() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fault
-}
-
-// ready says why the process does not do all its work.
-func (s *service) ready() error {
-	if err := s.healthy(); err != nil {
-		return err
-	}
-	for _, t := range s.tables() {
-		if t.State == ingest.StateStopped {
-			return fmt.Errorf("table %s is stopped: %s", t.Table, t.Trouble)
-		}
-	}
-	return nil
-}
-
 // fingerprint changes when a spec file does.
 func fingerprint(folder string) (uint64, error) {
 	files, err := specFiles(folder)

@@ -53,3 +53,14 @@ func (e *MissingTopicError) Error() string {
 	return fmt.Sprintf("no topic %s on cluster %s: create it, or correct the name in the table's spec "+
 		"(`firth topics` lists what is there)", strings.Join(e.Topics, ", "), e.Cluster)
 }
+
+// RemovedTopicError says that a topic which is read does not exist any more.
+type RemovedTopicError struct {
+	Cluster, Topic string
+}
+
+func (e *RemovedTopicError) Error() string {
+	return fmt.Sprintf("topic %s was removed from cluster %s: what was read of it is kept, and its tables keep "+
+		"their position; a topic that is created under this name is another one, which they refuse: take the "+
+		"topic out of the tables' specs, or feed a new table from the new one", e.Topic, e.Cluster)
+}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,9 +23,11 @@ type Kafka struct {
 	admin   *kadm.Client
 	cluster string
 
-	nextCheck time.Time            // of topics, by the goroutine that polls
-	warned    map[string]time.Time // when a warning was told, by the same
-	taken     bool                 // another process has the instance id, by the same
+	// These belong to the goroutine that polls.
+	nextCheck time.Time // of topics
+	taken     bool      // another process has the instance id
+	troubles  *troubles
+	backoffs  *backoffs
 
 	// opened is closed when the fields above are set: the client calls back as soon as it is made.
 	opened  chan struct{}
@@ -32,6 +36,8 @@ type Kafka struct {
 	mu         sync.Mutex
 	closed     bool
 	partitions map[topicPartition]*partition
+	// seen are the topics that were assigned at some time, by their newest ids.
+	seen       map[string]uuid.UUID
 	pending    Event // what the group told and Poll has not returned yet
 	cancelPoll context.CancelFunc
 }
@@ -64,7 +70,8 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	}
 	k := &Kafka{
 		opts:       opts,
-		warned:     map[string]time.Time{},
+		troubles:   newTroubles(opts.Now),
+		seen:       map[string]uuid.UUID{},
 		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),
 		partitions: map[topicPartition]*partition{},
@@ -84,6 +91,8 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 		return nil, fmt.Errorf("open Kafka source: %w", err)
 	}
 	k.admin = kadm.NewClient(k.client)
+	k.backoffs = &backoffs{client: k.client, now: opts.Now, random: opts.Random,
+		byName: map[topicPartition]*backoff{}}
 	k.nextCheck = opts.Now().Add(opts.MetadataInterval)
 	close(k.opened)
 	return k, nil
@@ -124,25 +133,46 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	if event, ok := k.takePending(); ok {
 		return event, nil
 	}
-	warnings := k.checkTopics(ctx)
+	k.checkTopics(ctx)
+	k.backoffs.resume()
 	pollCtx, cancel := k.pollContext(ctx)
 	defer cancel()
-	// An idle log must not keep Poll from looking at the topics.
-	pollCtx, stop := context.WithTimeout(pollCtx, max(k.nextCheck.Sub(k.opts.Now()), time.Millisecond))
+	pollCtx, stop := context.WithTimeout(pollCtx, k.untilDue())
 	defer stop()
 	fetches := k.client.PollRecords(pollCtx, recordsPerPoll)
 	if fetches.IsClientClosed() {
 		return Event{}, ErrClosed
 	}
 	event, _ := k.takePending()
-	event.Warnings = append(event.Warnings, warnings...)
 	k.addChunks(ctx, &event, fetches)
 	if k.taken {
 		return Event{}, fmt.Errorf("consumer group %s, instance %s: %w", k.opts.Group, k.opts.InstanceID,
 			ErrInstanceTaken)
 	}
-	event.Warnings = k.untold(event.Warnings)
+	event.Warnings, event.Recovered = k.troubles.take()
 	return event, nil
+}
+
+// untilDue is how long Poll may wait: an idle log must not keep it from looking at the topics, from
+// fetching again what failed, and from telling that a trouble is over.
+func (k *Kafka) untilDue() time.Duration {
+	due := k.nextCheck
+	for _, at := range []time.Time{k.backoffs.next(), k.troubles.next()} {
+		if !at.IsZero() && at.Before(due) {
+			due = at
+		}
+	}
+	return max(due.Sub(k.opts.Now()), time.Millisecond)
+}
+
+// trouble notes what is tried again after a while.
+func (k *Kafka) trouble(err error, again time.Duration) {
+	k.troubles.add(k.told(err), again)
+}
+
+// told is an error with the cluster's address.
+func (k *Kafka) told(err error) error {
+	return fmt.Errorf("Kafka at %s: %w", strings.Join(k.opts.Brokers, ", "), err)
 }
 
 // pollContext returns a context that ends as soon as the group tells something.
@@ -167,7 +197,7 @@ func (k *Kafka) takePending() (Event, bool) {
 
 func (e *Event) empty() bool {
 	return len(e.Assigned) == 0 && len(e.Revoked) == 0 && len(e.Lost) == 0 &&
-		len(e.OutOfRange) == 0 && len(e.Chunks) == 0 && len(e.Warnings) == 0
+		len(e.OutOfRange) == 0 && len(e.Chunks) == 0
 }
 
 // addChunks adds what was fetched of partitions that are still assigned and sought.
@@ -281,7 +311,7 @@ func (k *Kafka) addFailure(ctx context.Context, event *Event, ftp kgo.FetchTopic
 	}
 	if ftp.Topic == "" { // of the client or the group as a whole
 		k.taken = k.taken || errors.Is(ftp.Err, kerr.FencedInstanceID)
-		event.Warnings = append(event.Warnings, connectionError(ftp.Err))
+		k.trouble(connectionError(ftp.Err), groupRetryMax)
 		return
 	}
 	var dataLoss *kgo.ErrDataLoss
@@ -296,14 +326,18 @@ func (k *Kafka) addFailure(ctx context.Context, event *Event, ftp kgo.FetchTopic
 		}
 		// The bounds could not be asked: set the same offset again, so that it is refused again.
 		k.rewind(p)
-		event.Warnings = append(event.Warnings, err)
+		k.trouble(err, k.backoffs.failed(name))
 		return
 	}
-	if errors.Is(ftp.Err, kerr.UnknownTopicID) || errors.Is(ftp.Err, kerr.UnknownTopicOrPartition) {
-		k.nextCheck = time.Time{} // look at once whether the topic was re-created
+	again := k.backoffs.failed(name)
+	switch {
+	case errors.Is(ftp.Err, kerr.UnknownTopicID), errors.Is(ftp.Err, kerr.UnknownTopicOrPartition):
+		k.nextCheck = time.Time{} // that tells whether the topic was re-created or removed
+	case errors.Is(ftp.Err, kerr.TopicAuthorizationFailed): // of all its partitions
+		k.trouble(fmt.Errorf("fetch %s: %w", ftp.Topic, connectionError(ftp.Err)), again)
+	default:
+		k.trouble(fmt.Errorf("fetch %s-%d: %w", ftp.Topic, ftp.Partition, connectionError(ftp.Err)), again)
 	}
-	event.Warnings = append(event.Warnings,
-		fmt.Errorf("fetch %s-%d: %w", ftp.Topic, ftp.Partition, connectionError(ftp.Err)))
 }
 
 func (k *Kafka) outOfRange(ctx context.Context, p *partition) (*OutOfRangeError, error) {

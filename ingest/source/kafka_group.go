@@ -81,6 +81,7 @@ func (k *Kafka) assign(
 					sought: make(chan struct{}),
 				}
 				k.partitions[name] = p
+				k.seen[topic] = described.ids[topic]
 				k.pending.Assigned = append(k.pending.Assigned, p.id)
 			}
 			all = append(all, p)

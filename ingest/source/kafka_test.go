@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ type reader struct {
 	lost       []commit.TopicPartition
 	revoked    []commit.TopicPartition
 	warnings   []error
+	recovered  []error
 }
 
 func newReader(k *Kafka) *reader {
@@ -110,6 +112,7 @@ func (r *reader) poll(t *testing.T) {
 	r.revoked = append(r.revoked, event.Revoked...)
 	r.outOfRange = append(r.outOfRange, event.OutOfRange...)
 	r.warnings = append(r.warnings, event.Warnings...)
+	r.recovered = append(r.recovered, event.Recovered...)
 	if event.Release != nil {
 		event.Release()
 	}
@@ -258,7 +261,16 @@ func TestAnIdlePollStillSeesThatATopicIsGone(t *testing.T) {
 		require.NoError(t, err)
 		r.warnings = append(r.warnings, event.Warnings...)
 	}
-	require.ErrorContains(t, errors.Join(r.warnings...), "no topic events")
+	require.ErrorContains(t, errors.Join(r.warnings...), "topic events was removed")
+	require.Empty(t, r.recovered)
+	require.NoError(t, openAdmin(t, broker).CreateTopic(t.Context(), "events", 1))
+	r.until(t, func() bool { return len(r.recovered) > 0 })
+	require.Len(t, r.warnings, 1)
+}
+
+// skewed is the wall clock and so many nanoseconds.
+func skewed(skew *atomic.Int64) func() time.Time {
+	return func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
 }
 
 func TestPartitionsMoveBetweenMembersWithoutGapOrRepeat(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -78,46 +79,55 @@ func describeWith(ctx context.Context, admin *kadm.Client, topics []string) (des
 
 // checkTopics looks, now and then, whether topics were re-created or removed. Partitions of a
 // topic's former self are lost; those of the new one are assigned under the new id.
-func (k *Kafka) checkTopics(ctx context.Context) []error {
+func (k *Kafka) checkTopics(ctx context.Context) {
 	now := k.opts.Now()
 	if now.Before(k.nextCheck) {
-		return nil
+		return
 	}
 	k.nextCheck = now.Add(k.opts.MetadataInterval)
-	known := k.topicIDs()
-	var topics []string
-	for topic := range known {
-		topics = append(topics, topic)
-	}
+	known, topics := k.topicIDs()
 	if len(topics) == 0 {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	d, err := describeWith(ctx, k.admin, topics)
 	var missing *MissingTopicError
-	if err != nil && !errors.As(err, &missing) {
-		return []error{err}
+	switch {
+	case errors.Is(err, context.Canceled): // Poll was woken
+		k.nextCheck = time.Time{}
+		return
+	case err != nil && !errors.As(err, &missing):
+		k.trouble(err, k.opts.MetadataInterval)
+		return
 	}
 	for topic, id := range d.ids {
+		k.troubles.end(k.told(&RemovedTopicError{Cluster: k.cluster, Topic: topic}))
 		if was := known[topic]; id != was && was != uuid.Nil && id != uuid.Nil {
 			k.replaceTopic(topic)
 		}
 	}
 	if missing != nil {
-		return []error{missing}
+		again := min(k.opts.MetadataInterval, missingInterval)
+		k.nextCheck = now.Add(again)
+		for _, topic := range missing.Topics {
+			k.trouble(&RemovedTopicError{Cluster: k.cluster, Topic: topic}, again)
+		}
 	}
-	return nil
 }
 
-func (k *Kafka) topicIDs() map[string]uuid.UUID {
+// topicIDs are the ids of the topics that are assigned, and the names of all that are wanted: those
+// asked for by name, and those of a pattern that were here once.
+func (k *Kafka) topicIDs() (assigned map[string]uuid.UUID, wanted []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ids := map[string]uuid.UUID{}
+	assigned = map[string]uuid.UUID{}
 	for _, p := range k.partitions {
-		ids[p.id.Topic] = p.id.TopicID
+		assigned[p.id.Topic] = p.id.TopicID
 	}
-	return ids
+	wanted = slices.Concat(k.opts.Topics, slices.Collect(maps.Keys(k.seen)))
+	slices.Sort(wanted)
+	return assigned, slices.Compact(wanted)
 }
 
 // replaceTopic makes the client forget a topic's former self and join its new one. A pattern finds

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"regexp"
 	"time"
@@ -64,6 +65,8 @@ type KafkaOptions struct {
 	Logger        *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Random spreads what is tried again, from 0 up to 1; nil means Go's own.
+	Random func() float64
 }
 
 // Bounds and periods. A fetch answer is at most fetchBytesMax, one is in hand and one is buffered per
@@ -82,6 +85,7 @@ const (
 	requestTimeout     = 15 * time.Second
 	checkTimeout       = 5 * time.Second
 	leaveTimeout       = 2 * time.Second
+	missingInterval    = 5 * time.Second // how often a topic that is gone is looked for
 )
 
 func (o *KafkaOptions) fill() error {
@@ -113,6 +117,9 @@ func (o *KafkaOptions) fill() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	return nil
 }

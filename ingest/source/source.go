@@ -63,8 +63,9 @@ type Event struct {
 	OutOfRange []*OutOfRangeError
 	// Chunks are records, at most one chunk per topic partition.
 	Chunks []Chunk
-	// Warnings are troubles that the source goes on retrying: a broker away, a topic missing.
-	Warnings []error
+	// Warnings are troubles that have begun and that the source goes on retrying: a broker away, a
+	// topic missing, a right taken away. Recovered are those of them that are over.
+	Warnings, Recovered []error
 	// Release, when not nil, must be called once the revoked partitions are committed or dropped.
 	Release func()
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -60,29 +59,4 @@ func tlsRemedy(err error) string {
 		return "the broker wants TLS on this port: check the port, or set tls"
 	}
 	return ""
-}
-
-// A trouble that lasts comes back with every poll. It is told again after warnEvery, and the set of
-// those told is emptied when it holds warnedMax, which no healthy cluster comes near.
-const (
-	warnEvery = 10 * time.Second
-	warnedMax = 4096
-)
-
-// untold returns the warnings that were not told just now, with the cluster's address.
-func (k *Kafka) untold(warnings []error) []error {
-	var out []error
-	now := k.opts.Now()
-	for _, err := range warnings {
-		text := err.Error()
-		if at, told := k.warned[text]; told && now.Sub(at) < warnEvery {
-			continue
-		}
-		if len(k.warned) >= warnedMax {
-			clear(k.warned)
-		}
-		k.warned[text] = now
-		out = append(out, fmt.Errorf("Kafka at %s: %w", strings.Join(k.opts.Brokers, ", "), err))
-	}
-	return out
 }

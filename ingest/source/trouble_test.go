@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -54,17 +53,4 @@ func TestARefusedTokenIsNoTroubleOfTheNetwork(t *testing.T) {
 	_, _, err = mechanism.Authenticate(t.Context(), "broker")
 	require.ErrorIs(t, connectionError(err), ErrCredentials)
 	require.NotErrorIs(t, connectionError(err), ErrUnreachable)
-}
-
-func TestAWarningThatLastsIsToldNowAndThen(t *testing.T) {
-	now := time.Unix(0, 0)
-	k := &Kafka{warned: map[string]time.Time{}, opts: KafkaOptions{
-		Connection: Connection{Brokers: []string{"broker:9092"}}, Now: func() time.Time { return now }}}
-	warnings := []error{errors.New("a"), errors.New("b"), errors.New("a")}
-	require.Len(t, k.untold(warnings), 2)
-	require.Empty(t, k.untold(warnings))
-	now = now.Add(warnEvery)
-	told := k.untold(warnings)
-	require.Len(t, told, 2)
-	require.EqualError(t, told[0], "Kafka at broker:9092: a")
 }
