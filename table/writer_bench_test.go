@@ -110,6 +110,9 @@ func BenchmarkWriter(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			store := &nullStore{}
 			c.opts.Schema, c.opts.SpillDir = events10(), b.TempDir()
+			if c.opts.Memory == nil {
+				c.opts.Memory = NewBudget(writerMemoryDefault) // shared by all writers, as a process does
+			}
 			cpu, rows := cpuSeconds(b), 0
 			for b.Loop() {
 				w := testWriter(b, store, c.opts)

@@ -13,8 +13,9 @@ import (
 // value is empty and ready; it may be shared by many goroutines. What nobody uses for a while is left
 // to the garbage collector.
 type Buffers struct {
-	columns sync.Pool // *storage
-	scratch sync.Pool // *scratch
+	columns  sync.Pool // *storage
+	scratch  sync.Pool // *scratch
+	segments sync.Pool // *[segmentBytes]byte
 }
 
 // storage is the memory of one column of an open file.
@@ -26,26 +27,28 @@ type storage struct {
 	indexes []uint32 // dictionary numbers, instead of values
 	// The chunk.
 	dictionary dictionary
-	pages      []byte // finished pages, one after the other
 	records    []pageRecord
 	bounds     []byte // of the records
 	least, top []byte // of the chunk
 	uses       []uint32
 }
 
-// storageBytesMax is the most that is kept of a column, so that one huge file does not hold its memory
-// for ever.
+// storageBytesMax is the most that is kept of a column or of scratch, so that one huge value does not hold
+// its memory for ever.
 const storageBytesMax = 16 << 20
+
+// windowBytes is how far matches reach back, which is memory of the encoder and of every reader: a page.
+const windowBytes = 1 << 20
 
 // scratch is the memory of what a file does at one moment.
 type scratch struct {
-	body, frame, sample []byte
-	decimals            []byte
-	levels, valid       []byte // of a leaf below structs
-	source              source
-	bounds              bounds
-	matches             *zstd.Encoder
-	frames              *zstdframe.Encoder
+	header, body, frame, sample []byte
+	decimals                    []byte
+	levels, valid               []byte // of a leaf below structs
+	source                      source
+	bounds                      bounds
+	matches                     *zstd.Encoder
+	frames                      *zstdframe.Encoder
 }
 
 func (b *Buffers) takeStorage() *storage {
@@ -56,9 +59,16 @@ func (b *Buffers) takeStorage() *storage {
 }
 
 func (b *Buffers) giveStorage(store *storage) {
-	if cap(store.pages)+cap(store.values) <= storageBytesMax {
+	if cap(store.values) <= storageBytesMax {
 		b.columns.Put(store)
 	}
+}
+
+func (b *Buffers) takeSegment() *[segmentBytes]byte {
+	if segment, ok := b.segments.Get().(*[segmentBytes]byte); ok {
+		return segment
+	}
+	return new([segmentBytes]byte)
 }
 
 func (b *Buffers) takeScratch() *scratch {
@@ -69,7 +79,7 @@ func (b *Buffers) takeScratch() *scratch {
 	// literals it would store what has no matches as it is.
 	matches, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithAllLitEntropyCompression(true), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true))
+		zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true), zstd.WithWindowSize(windowBytes))
 	if err != nil {
 		panic(fmt.Sprintf("BUG: options of the zstd encoder: %v", err))
 	}

@@ -17,8 +17,8 @@ type step struct {
 	optional bool
 }
 
-// column is one leaf of the file while a row group is open: its open page, and the finished pages of
-// its chunk.
+// column is one leaf of the file while a row group is open: its open page, and what is known of the
+// finished pages of its chunk, which lie in the heap.
 type column struct {
 	descr    *schema.Column
 	name     string
@@ -30,6 +30,7 @@ type column struct {
 	greatest int // definition level of a value
 	encoding Encoding
 	limits   limits
+	heap     *heap
 
 	*storage
 	open       openPage
@@ -58,7 +59,7 @@ func (c *column) begin(store *storage) {
 
 func (c *column) beginChunk() {
 	c.chunk = chunk{}
-	c.pages, c.records, c.bounds = c.pages[:0], c.records[:0], c.bounds[:0]
+	c.records, c.bounds = c.records[:0], c.bounds[:0]
 	c.least, c.top = c.least[:0], c.top[:0]
 	c.indexing = c.encoding.Dictionary && !c.overflowed && c.kind != kindBool
 	if c.indexing {

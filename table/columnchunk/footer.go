@@ -27,8 +27,10 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 		}
 	}
 	pages := w.sink.at
-	if _, err := w.sink.Write(c.pages); err != nil {
-		return err
+	for _, page := range c.records {
+		if err := w.heap.write(&w.sink, page.offset, page.size); err != nil {
+			return err
+		}
 	}
 	described.SetStats(c.statistics())
 	place := metadata.ChunkMetaInfo{NumValues: c.chunk.rows, IndexPageOffset: -1, DataPageOffset: pages,
@@ -50,9 +52,9 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 func (w *Writer) writeDictionary(c *column) error {
 	var once codec
 	frame := once.compress(w.work, c.dictionary.plain)
-	head := appendDictionaryHeader(w.work.body[:0],
+	head := appendDictionaryHeader(w.work.header[:0],
 		len(c.dictionary.plain), len(frame), c.dictionary.entries())
-	w.work.body = head
+	w.work.header = head
 	if _, err := w.sink.Write(head); err != nil {
 		return err
 	}

@@ -109,9 +109,10 @@ func (c *column) describe(index *metadata.PageIndexBuilder, ordinal int, offset 
 		if err := columns.AddPage(&stats); err != nil {
 			return err
 		}
-		if err := offsets.AddPage(offset+int64(r.offset), row, int32(r.size)); err != nil {
+		if err := offsets.AddPage(offset, row, int32(r.size)); err != nil {
 			return err
 		}
+		offset += int64(r.size)
 		row += int64(r.rows)
 	}
 	if err := columns.Finish(); err != nil {

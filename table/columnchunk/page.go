@@ -11,7 +11,7 @@ import (
 
 // pageRecord is a finished data page of the chunk.
 type pageRecord struct {
-	offset     int // in the pages of the chunk
+	offset     int // in the heap
 	size       int // with its header
 	rows       int
 	nulls      int
@@ -38,14 +38,14 @@ func (c *column) endPage(work *scratch) error {
 	if err != nil {
 		return err
 	}
-	start := len(c.pages)
-	c.pages = appendDataHeader(c.pages, dataHeader{uncompressed: uncompressed,
+	work.header = appendDataHeader(work.header[:0], dataHeader{uncompressed: uncompressed,
 		compressed: len(frame), values: c.open.rows, encoding: encoding})
-	headed := len(c.pages) - start
-	c.pages = append(c.pages, frame...)
+	start, headed := c.heap.size, len(work.header)
+	c.heap.append(work.header)
+	c.heap.append(frame)
 
 	nulls := c.open.rows - c.open.values
-	record := pageRecord{offset: start, size: len(c.pages) - start, rows: c.open.rows, nulls: nulls}
+	record := pageRecord{offset: start, size: headed + len(frame), rows: c.open.rows, nulls: nulls}
 	c.measure(&work.bounds)
 	c.keepBounds(&record, &work.bounds)
 	c.records = append(c.records, record)

@@ -54,6 +54,7 @@ type Writer struct {
 	opts    Options
 	sink    sink
 	columns []column
+	heap    heap
 	work    *scratch
 	footer  *metadata.FileMetaDataBuilder
 	index   metadata.PageIndexBuilder
@@ -113,6 +114,7 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 			parquet.WithCompression(compress.Codecs.Zstd)), nil),
 		index: metadata.PageIndexBuilder{Schema: opts.Schema},
 	}
+	w.heap.buffers = opts.Buffers
 	w.columns = w.newColumns()
 	for i := range w.columns {
 		if err := w.columns[i].checkEncoding(); err != nil {
@@ -147,7 +149,7 @@ func (w *Writer) newColumns() []column {
 		_, text := descr.LogicalType().(schema.StringLogicalType)
 		c := column{descr: descr, name: descr.Path(), kind: kind, width: kind.numberWidth(),
 			signed: descr.SortOrder() == schema.SortSIGNED, text: text, steps: above,
-			greatest: int(descr.MaxDefinitionLevel()), encoding: w.opts.Columns[len(columns)],
+			heap: &w.heap, greatest: int(descr.MaxDefinitionLevel()), encoding: w.opts.Columns[len(columns)],
 			limits: limits{pageBytes: pageBytes, pageRows: max(pageBytes/bytesPerRow, 1),
 				dictionaryBytes: min(w.opts.DictionaryBytes, pageBytes)}}
 		if kind == kindFixed {
@@ -205,24 +207,21 @@ func (w *Writer) EndRowGroup() error {
 	}
 	w.groups++
 	w.rows = 0
+	w.heap.drop()
 	return nil
 }
 
 // GroupBytes is the size of the finished pages of the open row group.
 func (w *Writer) GroupBytes() int64 {
-	var size int64
-	for i := range w.columns {
-		size += int64(len(w.columns[i].pages))
-	}
-	return size
+	return int64(w.heap.size)
 }
 
 // HeldBytes is about the memory that the file holds.
 func (w *Writer) HeldBytes() int64 {
-	var size int64
+	size := int64(w.heap.size)
 	for i := range w.columns {
 		c := &w.columns[i]
-		size += int64(len(c.pages) + len(c.values) + len(c.levels) + 4*len(c.lengths) + 4*len(c.indexes))
+		size += int64(len(c.values) + len(c.levels) + 4*len(c.lengths) + 4*len(c.indexes))
 	}
 	return size
 }
@@ -249,6 +248,7 @@ func (w *Writer) Discard() {
 		w.opts.Buffers.giveStorage(w.columns[i].storage)
 		w.columns[i].storage = nil
 	}
+	w.heap.drop()
 	w.opts.Buffers.giveScratch(w.work)
 	w.work = nil
 }
