@@ -70,13 +70,7 @@ func (s *service) adminHandler(registry *prometheus.Registry) http.Handler {
 			s.log.Log(context.Background(), slog.LevelDebug, "answer /tables", "err", err)
 		}
 	})
-	mux.HandleFunc("POST /apply", func(w http.ResponseWriter, _ *http.Request) {
-		select {
-		case s.look <- struct{}{}:
-		default: // it looks soon anyway
-		}
-		w.WriteHeader(http.StatusAccepted)
-	})
+	mux.HandleFunc("POST /apply", s.takeLook)
 	return mux
 }
 

@@ -23,6 +23,8 @@ import (
 // applyReport is what 'firth apply --json' prints.
 type applyReport struct {
 	Tables []appliedTable `json:"tables"`
+	// Running is the process of the configuration, which is told; missing with --dir.
+	Running *runningProcess `json:"running,omitempty"`
 }
 
 // appliedTable is one table and what was done to it.
@@ -39,7 +41,8 @@ func (p *program) applyCommand() *cobra.Command {
 		Use:   "apply [FILE...]",
 		Short: "Make the tables what their specs say",
 		Long: "Creates and evolves tables as 'firth plan' shows, after a question. Nothing is done while any spec\n" +
-			"contradicts its table. A running 'firth run' takes new and changed specs without a restart." +
+			"contradicts its table. A running 'firth run' takes new and changed specs without a restart: the one\n" +
+			"at listen.admin of the configuration is told, others look every 2 s." +
 			exitCodes("done, or nothing to do", "a spec contradicts its table, or the answer was no",
 				"could not apply"),
 		Example: example("firth apply", "firth apply --yes tables/events.yaml"),
@@ -96,9 +99,16 @@ func (p *program) applyTables(ctx context.Context, o applyOptions) error {
 		}
 		report.Tables = append(report.Tables, done)
 	}
+	if o.dir == "" {
+		running := tellRunning(ctx, l.config)
+		report.Running = &running
+	}
 	return p.print(report, func(w io.Writer) error {
 		for _, t := range report.Tables {
 			fmt.Fprintf(w, "%s: %s\n", t.Table, t.Outcome)
+		}
+		if report.Running != nil {
+			fmt.Fprintln(w, report.Running.Text)
 		}
 		return nil
 	})

@@ -36,11 +36,17 @@ func newLakeFolder(t *testing.T) *lakeFolder {
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	f := &lakeFolder{dir: t.TempDir(), broker: broker}
-	f.config = write(t, f.dir, "firth.yaml", `
-clusters: {default: {brokers: ["`+broker.Connection().Brokers[0]+`"]}}
-listen: {catalog: "127.0.0.1:0", admin: "127.0.0.1:0"}
-`)
+	f.listen(t, "127.0.0.1:0")
 	return f
+}
+
+// listen writes the configuration with an address for the admin listener.
+func (f *lakeFolder) listen(t *testing.T, admin string) {
+	t.Helper()
+	f.config = write(t, f.dir, "firth.yaml", `
+clusters: {default: {brokers: ["`+f.broker.Connection().Brokers[0]+`"]}}
+listen: {catalog: "127.0.0.1:0", admin: "`+admin+`"}
+`)
 }
 
 func (f *lakeFolder) spec(t *testing.T, columns, more string) {
