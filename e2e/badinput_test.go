@@ -109,6 +109,7 @@ func TestBadInputIsToldAndLosesNothing(t *testing.T) {
 		"what cannot work is refused":            s.refusals,
 		"another cluster is refused":             s.anotherCluster,
 		"a topic of the same name is another":    s.topicOfTheSameName,
+		"a removed topic is told":                s.removedTopic,
 		"a loss is refused until it is accepted": s.acceptedLoss,
 		"records wait for the registry":          s.registryAway,
 		"a record of 50 MB is not lost":          s.hugeRecord,
@@ -202,6 +203,31 @@ func (s *surroundings) topicOfTheSameName(t *testing.T) {
 	require.NoError(t, err)
 	l.run(t, "again")
 	l.notReady(t, "db.again is stopped", "topic was re-created", "under id")
+	require.Equal(t, w.rows, l.proven(t, w.table()).Files.Rows)
+}
+
+// removedTopic removes a topic while it is read, and makes another of its name.
+func (s *surroundings) removedTopic(t *testing.T) {
+	l, w := s.lake(t, "gone", 1000)
+	l.apply(t)
+	p := l.run(t, "gone")
+	l.reaches(t, w.table(), w.rows, time.Minute)
+	l.ready(t)
+	_, err := admin(t, s.kafka.Brokers).DeleteTopic(t.Context(), w.topic)
+	require.NoError(t, err)
+	l.notReady(t, "topic gone was removed", "what was read of it is kept")
+	says(t, p, "topic gone was removed")
+	createTopic(t, s.kafka.Brokers, w.topic)
+	_, err = w.produce(t.Context(), s.kafka.Brokers)
+	require.NoError(t, err)
+	says(t, p, "topic was re-created", "table stopped", "trouble of the source is over")
+	eventually(t, time.Minute, func() bool {
+		body := l.readiness(t, http.StatusServiceUnavailable)
+		return strings.Contains(body, "table db.gone is stopped: topic was re-created") &&
+			!strings.Contains(body, "was removed")
+	}, func() string { return l.readiness(t, http.StatusServiceUnavailable) })
+	p.Stop()
+	require.Zero(t, p.ExitCode(), p.Tail())
 	require.Equal(t, w.rows, l.proven(t, w.table()).Files.Rows)
 }
 

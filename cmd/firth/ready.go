@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/firthlake/firth/ingest"
 )
@@ -21,11 +22,12 @@ func (s *service) ready() error {
 	}
 	var found []error
 	for _, t := range s.tables() {
+		trouble := strings.TrimPrefix(t.Trouble, "table "+t.Table+": ")
 		switch {
 		case t.State == ingest.StateStopped:
-			found = append(found, fmt.Errorf("table %s is stopped: %s", t.Table, t.Trouble))
-		case t.State == ingest.StateActive && t.Trouble != "":
-			found = append(found, fmt.Errorf("table %s: %s", t.Table, t.Trouble))
+			found = append(found, fmt.Errorf("table %s is stopped: %s", t.Table, trouble))
+		case t.State == ingest.StateActive && trouble != "":
+			found = append(found, fmt.Errorf("table %s: %s", t.Table, trouble))
 		}
 	}
 	for _, trouble := range s.troubles() {
