@@ -79,6 +79,15 @@ type scripted struct {
 	commit.Catalog
 	n      int
 	answer map[int]func(land func() error) error
+	// dark makes that tables cannot be loaded.
+	dark bool
+}
+
+func (s *scripted) LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error) {
+	if s.dark {
+		return nil, errors.New("dark")
+	}
+	return s.Catalog.LoadTable(ctx, ident)
 }
 
 func (s *scripted) CommitTable(ctx context.Context, ident table.Ident, r []icetable.Requirement,
@@ -114,46 +123,69 @@ func TestRefusalAfterLostAnswerIsUnknown(t *testing.T) {
 	require.EqualValues(t, 5, w.check(t).Rows)
 }
 
-// TestLandedCommitThatOthersExpiredIsNotCalledFenced loses an answer and lets others commit until the
-// snapshot is gone from the history.
-func TestLandedCommitThatOthersExpiredIsNotCalledFenced(t *testing.T) {
-	w := newWorld(t, shape{version: 2})
-	opts := committest.Options(2, "b")
-	opts.SnapshotsKeep = 2
-	other := w.open(t, opts)
-	_, err := w.commit(t, other, step{partition: 1, rows: 1})
-	require.NoError(t, err)
-	cat := &scripted{Catalog: w.catalog, answer: map[int]func(func() error) error{
-		1: func(land func() error) error {
-			require.NoError(t, land())
-			for i := range commit.Offset(10) {
-				_, err := w.commit(t, other, step{partition: 1, from: 1 + i, rows: 1})
-				require.NoError(t, err)
-			}
-			return errors.New("lost")
-		},
-	}}
-	c, err := commit.Open(t.Context(), cat, w.store, events, committest.Options(1, "a"))
-	require.NoError(t, err)
-	change, err := w.change(t.Context(), w.store, step{rows: 5})
-	require.NoError(t, err)
-	for range 2 {
-		_, err = c.Commit(t.Context(), change)
-		require.ErrorIs(t, err, commit.ErrStateUnknown)
-		require.NotErrorIs(t, err, commit.ErrFenced)
-	}
-	require.EqualValues(t, 16, w.check(t).Rows)
-	// The other way round: it did not land, and the position tells.
-	cat.n, cat.answer[1] = 0, func(func() error) error {
-		for i := range commit.Offset(10) {
-			_, err := w.commit(t, other, step{partition: 1, from: 11 + i, rows: 1})
+// TestOutcomeIsFoundWhereHistoryIsGone loses an answer while others commit and expire all that went before.
+func TestOutcomeIsFoundWhereHistoryIsGone(t *testing.T) {
+	const rows = 5
+	unknown, fenced := commit.ErrStateUnknown, commit.ErrFenced
+	for name, c := range map[string]struct {
+		lands, dark, passes bool // passes: others take the change's own offsets in and go on
+		want                []error
+	}{
+		"landed":               {lands: true, want: []error{nil}},
+		"landed, read later":   {lands: true, dark: true, want: []error{unknown, nil}},
+		"lost":                 {want: []error{nil}},
+		"lost, read later":     {dark: true, want: []error{unknown, nil}},
+		"landed and passed":    {lands: true, passes: true, want: []error{unknown, fenced}},
+		"lost and passed":      {passes: true, want: []error{unknown, fenced}},
+		"passed, read later":   {dark: true, passes: true, want: []error{unknown, fenced}},
+		"all of it, read late": {lands: true, dark: true, passes: true, want: []error{unknown, fenced}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, shape{version: 2})
+			_, err := w.commit(t, w.open(t, committest.Options(3, "before")), step{partition: 1, rows: 1})
 			require.NoError(t, err)
-		}
-		return errors.New("lost")
+			cat := &scripted{Catalog: w.catalog}
+			cat.answer = map[int]func(func() error) error{1: func(land func() error) error {
+				other, from := w.open(t, committest.Options(2, "b")), commit.Offset(0)
+				if c.lands {
+					require.NoError(t, land())
+					other, from = w.open(t, committest.Options(2, "b")), rows
+				}
+				if c.passes {
+					for from < 2*rows {
+						_, err := w.commit(t, other, step{from: from, rows: 1})
+						require.NoError(t, err)
+						from++
+					}
+				}
+				_, err := w.commit(t, other, step{partition: 1, from: 1, rows: 1})
+				require.NoError(t, err)
+				w.expireAllButHead(t)
+				cat.dark = c.dark
+				return errors.New("lost")
+			}}
+			committer, err := commit.Open(t.Context(), cat, w.store, events, committest.Options(1, "a"))
+			require.NoError(t, err)
+			change, err := w.change(t.Context(), w.store, step{rows: rows})
+			require.NoError(t, err)
+			for _, want := range c.want {
+				_, err = committer.Commit(t.Context(), change)
+				require.ErrorIs(t, err, want)
+				cat.dark = false
+			}
+			if err != nil {
+				require.True(t, commit.IsFinal(err))
+				require.ErrorContains(t, err, "keep its files")
+			}
+			report := w.check(t)
+			require.Equal(t, committer.Position(), report.Ledger.Position)
+			want := int64(2 + rows)
+			if c.passes {
+				want += rows
+			}
+			require.Equal(t, want, report.Rows)
+		})
 	}
-	_, err = w.commit(t, c, step{from: 5, rows: 5})
-	require.NoError(t, err)
-	require.EqualValues(t, 31, w.check(t).Rows)
 }
 
 func TestTableMadeAgainIsRefused(t *testing.T) {

@@ -24,9 +24,8 @@ type Committer struct {
 	deadLetters *trunk
 	// applied is the newest sequence number of main whose dead letters are known to be published.
 	applied int64
-	// unresolved are changes whose outcome was told as unknown. They may have landed and left the
-	// history since, so the fence alone must not call them fenced.
-	unresolved map[uuid.UUID]bool
+	// unresolved are the last attempts at changes whose outcome was told as unknown.
+	unresolved map[uuid.UUID]attempt
 	// current is main's head for those who only look.
 	current atomic.Pointer[head]
 }
@@ -47,7 +46,7 @@ func Open(ctx context.Context, catalog Catalog, store objstore.Store, ident tabl
 	if err != nil {
 		return nil, err
 	}
-	c := &Committer{opts: opts, turn: make(chan struct{}, 1), unresolved: map[uuid.UUID]bool{}}
+	c := &Committer{opts: opts, turn: make(chan struct{}, 1), unresolved: map[uuid.UUID]attempt{}}
 	c.main = c.newTrunk(ident, catalog, store)
 	c.deadLetters = c.newTrunk(opts.DeadLetters, catalog, store)
 	if err := c.main.reload(ctx); err != nil {
@@ -85,8 +84,8 @@ func (c *Committer) Refresh(ctx context.Context) error {
 }
 
 // Commit publishes a change. After ErrStateUnknown the same change may be committed again: it lands at
-// most once, and one that landed earlier is found, not repeated. When it stays unknown, keep its files
-// and go on at Position after Refresh.
+// most once, and one that landed earlier is found, not repeated. Its files must stay whatever later tries
+// say: ErrFenced then means that the table stands elsewhere, perhaps because the change had landed.
 func (c *Committer) Commit(ctx context.Context, change Change) (Committed, error) {
 	return c.append(ctx, &appendIntent{change: change})
 }
@@ -121,32 +120,18 @@ func (c *Committer) append(ctx context.Context, in *appendIntent) (out Committed
 			return err
 		}
 		if err := c.main.land(ctx, in); err != nil {
-			c.remember(in.change.ID, err)
+			c.remember(in, err)
 			return fmt.Errorf("change %s: %w", in.change.ID, err)
 		}
-		delete(c.unresolved, in.change.ID)
 		if out, err = c.committed(in); err != nil {
 			return err
 		}
+		delete(c.unresolved, in.change.ID)
 		c.count(in)
 		c.publish(ctx)
 		return nil
 	})
 	return out, err
-}
-
-// unresolvedMax bounds the changes remembered as unresolved. Each is an outage of the catalog that
-// outlasted all tries; a caller has one or two at a time.
-const unresolvedMax = 1024
-
-func (c *Committer) remember(id uuid.UUID, err error) {
-	if !errors.Is(err, ErrStateUnknown) {
-		return
-	}
-	if len(c.unresolved) >= unresolvedMax {
-		clear(c.unresolved)
-	}
-	c.unresolved[id] = true
 }
 
 // prepare looks at the newest version before snapshots expire, since a tag made meanwhile would go with
@@ -170,11 +155,14 @@ func (c *Committer) prepare(ctx context.Context) error {
 func (c *Committer) committed(in *appendIntent) (Committed, error) {
 	h := c.main.head
 	s := find(h.meta, in.change.ID)
-	if s == nil {
-		if in.last == nil {
-			panic("BUG: a change landed and no snapshot tells of it")
-		}
-		s = in.last.snapshot // landed, and others have moved on so far that it has expired
+	switch earlier, unresolved := c.unresolved[in.change.ID]; {
+	case s != nil:
+	case in.last != nil: // landed, and others expired it since
+		s = in.last.snapshot
+	case unresolved:
+		s = earlier.snapshot
+	default:
+		panic("BUG: a change landed and no snapshot tells of it")
 	}
 	return Committed{SnapshotID: s.SnapshotID, SequenceNumber: s.SequenceNumber, CommittedAt: timeOf(s),
 		Table: h.table}, nil
@@ -220,18 +208,19 @@ type appendIntent struct {
 
 func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	c := in.committer
-	if find(h.meta, in.change.ID) != nil {
+	earlier, unresolved := c.unresolved[in.change.ID]
+	if find(h.meta, in.change.ID) != nil || earlier.in(h.ledger) {
 		return nil, nil // committed by an earlier try of the caller
 	}
 	if err := in.change.Validate(h.meta); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
 	}
 	if err := fence(h.ledger.Position, in.change.Ranges, in.declared); err != nil {
-		if c.unresolved[in.change.ID] {
-			return nil, fmt.Errorf("commit %s: an earlier try may have landed and left the history;"+
-				" keep its files and go on where the table stands: %v: %w", c.main.name(), err, ErrStateUnknown)
+		err = h.fenced(err)
+		if unresolved {
+			err = fmt.Errorf("an earlier try may have landed, keep its files: %w", err)
 		}
-		return nil, fmt.Errorf("commit %s: %w", c.main.name(), h.fenced(err))
+		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
 	}
 	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
@@ -269,6 +258,9 @@ func (in *appendIntent) landed(h *head, s *swap) verdict {
 		if at, ok := h.ledger.Position[tp]; r.Next > r.From && (!ok || at <= r.From) {
 			return notLanded // the position has not passed it
 		}
+	}
+	if attemptOf(s, in.change.Ranges).in(h.ledger) {
+		return hasLanded
 	}
 	return undecided
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // What a caller of Commit must tell apart. After ErrStateUnknown the change may have landed: its
-// files must stay and the same Change may be committed again. After every other error nothing landed.
+// files must stay, whatever later tries say, and the same Change may be committed again. After every
+// other error this call landed nothing.
 var (
 	// ErrFenced says that a range does not begin where the table stands: somebody else moved the
 	// position, or the caller is late. The error is a *FencedError.

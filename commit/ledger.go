@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strconv"
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -28,87 +27,6 @@ const (
 	PropertyPending  = "firth.dead-letters.pending"
 	PropertyApplied  = "firth.dead-letters.applied"
 )
-
-// Foreign counts what others added and removed, up to the newest firth snapshot.
-type Foreign struct {
-	// Through is the sequence number of that snapshot, TotalRecords the rows of all data files in it.
-	Through      int64 `json:"through"`
-	TotalRecords int64 `json:"total_records"`
-
-	Snapshots          int64 `json:"snapshots"`
-	AddedDataFiles     int64 `json:"added_data_files"`
-	RemovedDataFiles   int64 `json:"removed_data_files"`
-	AddedRecords       int64 `json:"added_records"`
-	RemovedRecords     int64 `json:"removed_records"`
-	AddedDeleteFiles   int64 `json:"added_delete_files"`
-	RemovedDeleteFiles int64 `json:"removed_delete_files"`
-	// Unseen is the number of sequence numbers whose snapshots were gone before firth saw them. The
-	// rows that they added, less those that they removed, are in AddedRecords or RemovedRecords.
-	Unseen int64 `json:"unseen,omitempty"`
-}
-
-func (f *Foreign) fields() [8]*int64 {
-	return [8]*int64{&f.Snapshots, &f.AddedDataFiles, &f.RemovedDataFiles, &f.AddedRecords,
-		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles, &f.Unseen}
-}
-
-// Add returns the sum of the counts, and f's Through and TotalRecords.
-func (f Foreign) Add(o Foreign) Foreign {
-	theirs := o.fields()
-	for i, count := range f.fields() {
-		*count += *theirs[i]
-	}
-	return f
-}
-
-// ForeignOf counts one snapshot that firth did not make, by its summary.
-func ForeignOf(snapshot *icetable.Snapshot) Foreign {
-	f := Foreign{Snapshots: 1}
-	if snapshot.Summary == nil {
-		return f
-	}
-	p := snapshot.Summary.Properties
-	f.AddedDataFiles = natural(p, summaryAddedDataFiles)
-	f.RemovedDataFiles = natural(p, summaryDeletedDataFiles)
-	f.AddedRecords = natural(p, summaryAddedRecords)
-	f.RemovedRecords = natural(p, summaryDeletedRecords)
-	f.AddedDeleteFiles = natural(p, summaryAddedDeleteFiles)
-	f.RemovedDeleteFiles = natural(p, summaryRemovedDeleteFiles)
-	return f
-}
-
-// Since adds what others did behind the newest firth snapshot, up to the head of main, whose data files
-// hold rows. What was done by snapshots that are gone is told by the difference in rows.
-func (f Foreign) Since(meta icetable.Metadata, rows int64) Foreign {
-	now := f
-	var oldest *icetable.Snapshot
-	for s := range Ancestry(meta) {
-		if s.SequenceNumber <= f.Through {
-			return now
-		}
-		if !IsFirth(s) {
-			now = now.Add(ForeignOf(s))
-		}
-		oldest = s
-	}
-	if oldest == nil || oldest.ParentSnapshotID == nil || oldest.SequenceNumber == f.Through+1 {
-		return now
-	}
-	now.Unseen += oldest.SequenceNumber - f.Through - 1
-	seen := now.AddedRecords - f.AddedRecords - (now.RemovedRecords - f.RemovedRecords)
-	unseen := rows - f.TotalRecords - seen
-	now.AddedRecords += max(0, unseen)
-	now.RemovedRecords += max(0, -unseen)
-	return now
-}
-
-func natural(p iceberg.Properties, key string) int64 {
-	n, err := strconv.ParseInt(p[key], 10, 64)
-	if err != nil || n < 0 {
-		return 0 // others' summaries are hints
-	}
-	return n
-}
 
 // Ledger is what a table's properties say about offsets. It is a value; its maps are not changed.
 type Ledger struct {
@@ -280,26 +198,4 @@ func find(meta icetable.Metadata, id uuid.UUID) *icetable.Snapshot {
 		}
 	}
 	return nil
-}
-
-func encodeForeign(f Foreign) []byte {
-	e := newEncoder(kindForeign)
-	e.uvarint(uint64(f.Through))
-	e.uvarint(uint64(f.TotalRecords))
-	for _, count := range f.fields() {
-		e.uvarint(uint64(*count))
-	}
-	return e.finish()
-}
-
-func decodeForeign(coded []byte) (Foreign, error) {
-	d := newDecoder(kindForeign, coded)
-	f := Foreign{Through: d.natural(), TotalRecords: d.natural()}
-	for _, count := range f.fields() {
-		*count = d.natural()
-	}
-	if err := d.end(); err != nil {
-		return Foreign{}, err
-	}
-	return f, nil
 }

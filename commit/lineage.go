@@ -12,10 +12,6 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// leftoversMax bounds the locations remembered for a later try; what falls out is left to the removal
-// of orphans.
-const leftoversMax = 10_000
-
 // lineage knows which manifests each snapshot lists, so that the objects that only expired snapshots
 // need are found without reading. It is filled when the first snapshots expire.
 type lineage struct {
@@ -47,7 +43,7 @@ func (t *trunk) sweep(ctx context.Context) {
 		found, err := t.unneeded(ctx)
 		if err != nil {
 			t.log.Warn("objects of expired snapshots stay behind for now", "snapshots", len(l.gone), "err", err)
-			l.gone = l.gone[max(0, len(l.gone)-leftoversMax):]
+			l.gone = bounded(t.log, l.gone, "snapshots")
 			return
 		}
 		doomed = append(doomed, found...)
@@ -59,7 +55,7 @@ func (t *trunk) sweep(ctx context.Context) {
 	l.leftovers = nil
 	if err := t.store.Remove(ctx, doomed...); err != nil {
 		t.log.Warn("objects of expired snapshots stay behind for now", "files", len(doomed), "err", err)
-		l.leftovers = doomed[max(0, len(doomed)-leftoversMax):]
+		l.leftovers = bounded(t.log, doomed, "files")
 	}
 }
 
