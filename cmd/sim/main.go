@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"runtime/pprof"
 	"time"
 )
 
@@ -17,6 +17,7 @@ func main() {
 	seeds := flag.Uint64("seeds", 1000, "how many seeds")
 	failures := flag.Int("failures", 10, "after how many failing seeds to end")
 	trace := flag.Bool("trace", false, "print what happens")
+	profile := flag.String("cpuprofile", "", "write a profile of the processor to this file")
 	flag.Parse()
 	if *seed != 0 {
 		*first, *seeds = *seed, 1
@@ -25,9 +26,13 @@ func main() {
 	if *trace {
 		out = os.Stdout
 	}
-	debug.SetGCPercent(400) // worlds are small and many: collect less often
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	stopProfile, err := profileTo(*profile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(2)
+	}
 	began := time.Now()
 	r := run{first: *first, seeds: *seeds, failuresMax: *failures, trace: out}
 	if *seeds > seedsSilent {
@@ -38,6 +43,7 @@ func main() {
 		}
 	}
 	done, steps, failed := runSeeds(ctx, r)
+	stopProfile()
 	fmt.Printf("sim: %d seeds from %d, %d steps, %.1f s, %d failed\n",
 		done, *first, steps, time.Since(began).Seconds(), len(failed))
 	for _, f := range failed {
@@ -46,4 +52,22 @@ func main() {
 	if len(failed) > 0 {
 		os.Exit(1)
 	}
+}
+
+// profileTo records where the processor spends its time until the returned function is called.
+func profileTo(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, fmt.Errorf("profile to %s: %w", name, err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a profile that is cut off cannot be read, which is message enough
+	}, nil
 }

@@ -43,11 +43,12 @@ func TestOldFailuresStayMended(t *testing.T) {
 }
 
 func TestASeedIsReplayedExactly(t *testing.T) {
-	last := uint64(20)
+	// In 28, 78, 192 and 267 a killed process unwinds in one of several ways.
+	seeds := []uint64{28, 78, 192, 267, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 	if raceEnabled {
-		last = 2
+		seeds = seeds[:2]
 	}
-	for seed := uint64(1); seed <= last; seed++ {
+	for _, seed := range seeds {
 		var first, second bytes.Buffer
 		_, err := runSeed(t.Context(), seed, &first)
 		require.NoError(t, err)
