@@ -197,6 +197,24 @@ func TestLiteralsComeCloseToTheEntropy(t *testing.T) {
 	}
 }
 
+// TestLiteralsSurviveASampleThatDeceives has a block that holds 16 bytes where it is sampled and
+// the others elsewhere, so that it is stored after all: the tree of the sample is never written
+// and must not be repeated by the next block.
+func TestLiteralsSurviveASampleThatDeceives(t *testing.T) {
+	e, decoder := NewEncoder(), newDecoder(t)
+	all := everyByte()
+	letters := bytes.Repeat([]byte(all[:16]), blockBytesMax/16)
+	block := uniform(blockBytesMax, all[16:])
+	for at := range sampleRuns(blockBytesMax) {
+		copy(block[at:at+sampleRun], letters)
+	}
+	src := append(uniform(blockBytesMax, "0123456789abcdef"), block...)
+	src = append(src, letters...)
+	out, ok := e.Literals([]byte(prefix), src)
+	require.True(t, ok)
+	requireContent(t, decoder, out, src)
+}
+
 func TestFixedStringsDecodeToPlainByteArrays(t *testing.T) {
 	e, decoder := NewEncoder(), newDecoder(t)
 	source := uniform(1<<20, "0123456789abcdef-")

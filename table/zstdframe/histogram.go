@@ -2,6 +2,7 @@ package zstdframe
 
 import (
 	"encoding/binary"
+	"iter"
 	"slices"
 )
 
@@ -37,14 +38,22 @@ func (h *histogram) sample(src []byte) bool {
 		return false
 	}
 	h.clear()
-	state := uint32(len(src))
-	for at := 0; at+sampleRun <= len(src); {
+	for at := range sampleRuns(len(src)) {
 		h.add(src[at : at+sampleRun])
-		state = state*1664525 + 1013904223
-		at += sampleRun + sampleGapMean/2 + int(state>>16)%sampleGapMean
 	}
 	h.sum()
 	return true
+}
+
+// sampleRuns yields where the runs of a sample of n bytes start.
+func sampleRuns(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		state := uint32(n)
+		for at := 0; at+sampleRun <= n && yield(at); {
+			state = state*1664525 + 1013904223
+			at += sampleRun + sampleGapMean/2 + int(state>>16)%sampleGapMean
+		}
+	}
 }
 
 func (h *histogram) clear() {

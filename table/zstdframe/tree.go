@@ -25,7 +25,7 @@ type treeDescription struct {
 func (c *code) tree() []byte { return c.desc.bytes[:c.desc.n] }
 
 // describe writes the shorter description of the code; the greatest byte is left out, as readers
-// work it out. It returns false when neither fits, which no code seen so far has met.
+// work it out. It returns false when neither fits.
 func (c *code) describe() bool {
 	d := &c.desc
 	weights := d.weights[:c.symbolMax]
