@@ -151,9 +151,9 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	}
 	d.before = d.service.feed.committers[demoTable].Position()
 	if o.once {
-		return d.once(ctx)
+		return d.cause(d.once(ctx))
 	}
-	return d.live(ctx, log)
+	return d.cause(d.live(ctx, log))
 }
 
 // applySpecs makes the tables of the folder's specs what they say; nobody is asked.
@@ -218,6 +218,7 @@ func (d *demo) work(ctx context.Context, report *demoReport) error {
 	defer stop()
 	produced := make(chan error, 1)
 	group.Go(func() error { return d.service.run(running) })
+	group.Go(func() error { return d.watchDisk(running) })
 	group.Go(func() error {
 		rows, err := d.produce(running)
 		report.RowsProduced = rows
@@ -316,6 +317,7 @@ func (d *demo) live(ctx context.Context, log *slog.Logger) error {
 	group, lasting := errgroup.WithContext(lasting)
 	group.Go(func() error { return catalog.serve(lasting) })
 	group.Go(func() error { return d.service.run(lasting) })
+	group.Go(func() error { return d.watchDisk(lasting) })
 	group.Go(func() error {
 		defer stop()
 		return d.generateAndShow(ctx, lasting)

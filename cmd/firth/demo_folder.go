@@ -54,6 +54,7 @@ tables: tables
 type demoFolder struct {
 	path string
 	lock *os.File
+	disk func(folder string) (disk, error) // looks at the disk
 }
 
 // openDemoFolder makes the folder and takes its lock.
@@ -70,10 +71,10 @@ func openDemoFolder(path string) (*demoFolder, error) {
 			lock.Close()),
 			"stop it, or choose another folder with --dir")
 	}
-	f := &demoFolder{path: path, lock: lock}
+	f := &demoFolder{path: path, lock: lock, disk: diskOf}
 	spec := filepath.Join(path, "tables", "events.yaml")
 	if _, err := os.Stat(spec); errors.Is(err, os.ErrNotExist) {
-		if err := os.WriteFile(spec, []byte(demoSpec), 0o644); err != nil {
+		if err := writeWhole(spec, []byte(demoSpec)); err != nil {
 			return nil, errors.Join(fmt.Errorf("write spec: %w", err), f.lock.Close())
 		}
 	}
@@ -129,15 +130,20 @@ func (f *demoFolder) readState() (generated, error) {
 func (f *demoFolder) writeState(s generated) error {
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = os.WriteFile(f.statePath()+".new", text, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.statePath()+".new", f.statePath())
+		err = writeWhole(f.statePath(), text)
 	}
 	if err != nil {
 		return fmt.Errorf("write generator's state: %w", err)
 	}
 	return nil
+}
+
+// writeWhole writes a file so that a full disk or a crash leaves the old one or none.
+func writeWhole(path string, text []byte) error {
+	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // produce generates rows until --rows are out or ctx ends, and returns how many the broker has.

@@ -70,7 +70,7 @@ func (g *progress) line(done int64, elapsed time.Duration) string {
 	share := min(1, float64(done)/float64(g.total))
 	left := "?"
 	if rate > 0 {
-		left = age(time.Duration(float64(g.total-done) / rate * float64(time.Second)))
+		left = age(time.Duration(float64(max(0, g.total-done)) / rate * float64(time.Second)))
 	}
 	bar := ""
 	if g.terminal {
