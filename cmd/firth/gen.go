@@ -26,10 +26,11 @@ type genReport struct {
 
 // genOptions are the flags of gen.
 type genOptions struct {
-	workload, format, out, topic, brokers string
-	rows, rate, from                      int64
-	seed                                  uint64
-	partitions, schemaID                  int32
+	workload, format, out, topic string
+	rows, rate, from             int64
+	seed                         uint64
+	partitions, schemaID         int32
+	cluster                      clusterFlags
 }
 
 func (p *program) genCommand() *cobra.Command {
@@ -39,11 +40,15 @@ func (p *program) genCommand() *cobra.Command {
 		Short: "Generate deterministic events into a topic or a file",
 		Long: "Generates events: row n of a workload and seed is the same on every machine and in every format.\n" +
 			"They go to a topic (--brokers, --topic; it is created when it is not there) or to a file (--out,\n" +
-			"- is standard output). At the end it prints the sums that a reader must find.\n\nWorkloads: " +
+			"- is standard output). At the end it prints the sums that a reader must find. An interrupt ends it\n" +
+			"with the rows that are made; without --rows that is how it ends.\n\nWorkloads: " +
 			strings.Join(gen.Workloads(), ", ") + "." +
-			exitCodes("all rows are written", "never", "could not write"),
+			exitCodes("all rows are written", "interrupted before all of --rows were", "could not write"),
 		Example: example("firth gen --rows 1000 --out -",
 			"firth gen --rows 1000000 --brokers localhost:9092 --topic events",
+			"firth gen --rows 1000000 --cluster default -c firth.yaml --topic events",
+			"firth gen --rows 1000 --brokers kafka:9093 --tls --sasl-mechanism SCRAM-SHA-512 --sasl-user ann \\\n"+
+				"    --sasl-password '${KAFKA_PASSWORD}'",
 			"firth gen --workload events10 --format csv --rows 1000 --seed 7 --out events.csv --json"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.generate(cmd.Context(), o) },
@@ -57,7 +62,7 @@ func (p *program) genCommand() *cobra.Command {
 	flags.Int64Var(&o.rate, "rate", 0, "rows per second (0: as fast as it goes)")
 	flags.StringVar(&o.out, "out", "", "file to write, - for standard output")
 	flags.StringVar(&o.topic, "topic", "events", "topic to write")
-	flags.StringVar(&o.brokers, "brokers", "", "brokers as host:port, separated by commas")
+	o.cluster.add(cmd)
 	flags.Int32Var(&o.partitions, "partitions", 8, "partitions of a topic that is created")
 	flags.Int32Var(&o.schemaID, "schema-id", 0,
 		"registry id put before values of avro, protobuf and jsonschema")
@@ -73,9 +78,9 @@ func (p *program) generate(ctx context.Context, o genOptions) error {
 	if o.rows < 0 || o.from < 0 || o.rate < 0 {
 		return couldNot(errors.New("--rows, --from and --rate are 0 or more"), "see 'firth gen --help'")
 	}
-	if (o.out == "") == (o.brokers == "") {
+	if (o.out == "") == !o.cluster.given() {
 		return couldNot(errors.New("a file or a topic is needed"),
-			"give --out FILE, or --brokers and --topic")
+			"give --out FILE, or --topic and one of --brokers and --cluster")
 	}
 	bar := p.progress("rows", o.rows)
 	defer bar.close()
@@ -90,20 +95,30 @@ func (p *program) generate(ctx context.Context, o genOptions) error {
 		Seconds: p.now().Sub(begun).Seconds(), Totals: totals}
 	if o.out == "-" && !p.json {
 		fmt.Fprintf(p.stderr, "%s rows, %s\n", count(totals.Rows), size(totals.Bytes))
-		return nil
+		return o.interrupted(totals.Rows)
 	}
-	return p.print(report, func(w io.Writer) error {
+	err = p.print(report, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s rows, %s, %.1f s\n", count(totals.Rows), size(totals.Bytes),
 			report.Seconds)
 		return err
 	})
+	return errors.Join(err, o.interrupted(totals.Rows))
+}
+
+// interrupted says that rows are missing, and how to make them.
+func (o *genOptions) interrupted(rows int64) error {
+	if rows >= o.rows {
+		return nil
+	}
+	return fallsShort(fmt.Errorf("interrupted after %d of %d rows", rows, o.rows),
+		fmt.Sprintf("--from %d --rows %d makes the others", o.from+rows, o.rows-rows))
 }
 
 // write sends the rows where the flags say.
 func (p *program) write(ctx context.Context, g *gen.Generator, o genOptions, run gen.Run) (*gen.Totals,
 	error) {
-	if o.brokers != "" {
-		return produce(ctx, g, o, run)
+	if o.cluster.given() {
+		return p.produce(ctx, g, o, run)
 	}
 	if o.out == "-" {
 		if p.json {
@@ -120,8 +135,13 @@ func (p *program) write(ctx context.Context, g *gen.Generator, o genOptions, run
 	return totals, errors.Join(err, file.Close())
 }
 
-func produce(ctx context.Context, g *gen.Generator, o genOptions, run gen.Run) (*gen.Totals, error) {
-	connection := source.Connection{Brokers: strings.Split(o.brokers, ","), ClientID: "firth-gen"}
+func (p *program) produce(ctx context.Context, g *gen.Generator, o genOptions, run gen.Run) (*gen.Totals,
+	error) {
+	connection, err := p.connectionOf(o.cluster)
+	if err != nil {
+		return nil, err
+	}
+	connection.ClientID = "firth-gen"
 	admin, err := source.OpenAdmin(ctx, connection)
 	if err != nil {
 		return nil, err

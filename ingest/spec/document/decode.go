@@ -86,7 +86,7 @@ func firstAlias(n *yaml.Node) *yaml.Node {
 func expand(n *yaml.Node, resolve Resolve) []Fault {
 	var found []Fault
 	if n.Kind == yaml.ScalarNode {
-		value, err := substitute(n.Value, resolve)
+		value, err := Expand(n.Value, resolve)
 		if err != nil {
 			return []Fault{{Line: n.Line, Text: err.Error(), Remedy: "set it before the start"}}
 		}
@@ -101,8 +101,8 @@ func expand(n *yaml.Node, resolve Resolve) []Fault {
 	return found
 }
 
-// substitute resolves each ${NAME} of text; $${ stands for ${ itself.
-func substitute(text string, resolve Resolve) (string, error) {
+// Expand resolves each ${NAME} of text; $${ stands for ${ itself.
+func Expand(text string, resolve Resolve) (string, error) {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(text, "${")
