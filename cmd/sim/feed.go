@@ -32,8 +32,6 @@ type feed struct {
 	foreign map[int64]bool
 	// tags are the snapshots that others hold.
 	tags map[string]int64
-	// expired says that others expired snapshots, and the counts of their ranges with them.
-	expired bool
 }
 
 func newFeed(name, keeps string, follows bool) *feed {

@@ -120,7 +120,7 @@ func release(batches []arrow.RecordBatch) {
 }
 
 // foreignExpire takes all but the newest snapshots out of a table, with no regard for its ledger.
-func (w *world) foreignExpire(ctx context.Context, f *feed, t *table.Table) error {
+func (w *world) foreignExpire(ctx context.Context, _ *feed, t *table.Table) error {
 	held := map[int64]bool{}
 	for _, ref := range t.Metadata().Refs() {
 		held[ref.SnapshotID] = true
@@ -136,7 +136,6 @@ func (w *world) foreignExpire(ctx context.Context, f *feed, t *table.Table) erro
 	if len(gone) == 0 {
 		return nil
 	}
-	f.expired = true
 	w.tracef("others expire %d snapshots of %s", len(gone), t)
 	_, err := w.healthy.CommitTable(ctx, t.Ident(), nil,
 		[]icetable.Update{icetable.NewRemoveSnapshotsUpdate(gone, false)})
