@@ -14,13 +14,14 @@ import (
 //
 //	object store   fails before it acts; acts and its answer is lost; the process dies before or after
 //	catalog        the same, and: the caller is told "unknown" while the request still travels and lands
-//	               later, after any number of other operations
+//	               later, after any number of other operations; it goes dark: it gets a request, carries it
+//	               out at once, later or never, and for a while answers nobody, so that no one can read back
 //	processes      killed or stopped for a while between any two operations, started again
 //	log            partitions given to another process, gaps, records that cannot be decoded
 //
 // What befalls the surroundings (hazards) and what others do to the tables comes on top.
 type faultRates struct {
-	failed, lost, late, killed, stopped int
+	failed, lost, late, dark, killed, stopped int
 }
 
 func (w *world) drawRates() faultRates {
@@ -31,7 +32,9 @@ func (w *world) drawRates() faultRates {
 		}
 		return w.rng.IntN(most)
 	}
-	return faultRates{failed: draw(30), lost: draw(60), late: draw(80), killed: draw(15), stopped: draw(15)}
+	return faultRates{
+		failed: draw(30), lost: draw(60), late: draw(80), dark: draw(100), killed: draw(15), stopped: draw(15),
+	}
 }
 
 // errNoAnswer is an operation whose outcome the caller cannot know.
@@ -83,6 +86,11 @@ func (w *world) draw() fate {
 	return operationWorks
 }
 
+// darkStepsMax bounds how long the catalog is dark: a process among three tries to read back for about 30.
+const darkStepsMax = 100
+
+func (w *world) isDark() bool { return !w.healed && w.steps < w.darkEnds }
+
 // catalogStore is the catalog's database as one process sees it.
 type catalogStore struct {
 	catalog.Store
@@ -96,7 +104,16 @@ func (s catalogStore) Apply(ctx context.Context, ops ...catalog.Op) error {
 	if err := s.process.pass(fmt.Sprintf("swap %s", describeOps(ops))); err != nil {
 		return fmt.Errorf("%w: %w", table.ErrStateUnknown, err)
 	}
-	switch w.draw() {
+	what := w.draw()
+	switch {
+	case w.isDark():
+		what = operationFails
+	case !w.healed && w.rng.IntN(1000) < w.rates.dark:
+		w.darkEnds = w.steps + w.rng.IntN(darkStepsMax)
+		w.tracef("the catalog is dark until %d", w.darkEnds)
+		what = []fate{operationFails, answerLost, landsLate}[w.rng.IntN(3)]
+	}
+	switch what {
 	case operationFails:
 		return fmt.Errorf("%w: %w", table.ErrStateUnknown, errNoAnswer)
 	case answerLost:
@@ -130,7 +147,7 @@ func (s catalogStore) Entry(ctx context.Context, ident table.Ident) (catalog.Ent
 	if err := s.process.pass("load " + table.FormatIdent(ident)); err != nil {
 		return catalog.Entry{}, err
 	}
-	if s.process.world.draw() != operationWorks {
+	if w := s.process.world; w.isDark() || w.draw() != operationWorks {
 		return catalog.Entry{}, errNoAnswer
 	}
 	return s.Store.Entry(ctx, ident)

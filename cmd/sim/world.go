@@ -45,9 +45,10 @@ type world struct {
 	// first is where each partition's log begins, truncated where it has ever begun.
 	first     map[commit.TopicPartition]commit.Offset
 	truncated map[commit.TopicPartition]map[commit.Offset]bool
-	// outageEnds and fullEnds are the steps until which the object store is down or full.
-	outageEnds, fullEnds int
-	foreigners           int // foreign commits so far
+	// outageEnds and fullEnds are the steps until which the object store is down or full, darkEnds until
+	// which the catalog is dark.
+	outageEnds, fullEnds, darkEnds int
+	foreigners                     int // foreign commits so far
 }
 
 // stepsMax bounds a run; the slowest of 100,000 seeds took a third of it.
