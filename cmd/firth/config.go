@@ -145,11 +145,11 @@ func (p *program) loadConfig() (config, error) {
 	c := defaultConfig()
 	c.file = path
 	lines, err := document.Decode(path, text, &c, p.reference)
-	if err != nil {
+	if lines == nil {
 		return c, err
 	}
 	c.resolvePaths(filepath.Dir(path))
-	return c, c.validate(lines)
+	return c, document.Also(err, c.validate(lines))
 }
 
 // reference resolves ${NAME} from the environment and ${file:PATH} from a file.

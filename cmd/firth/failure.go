@@ -45,6 +45,14 @@ func remedyFor(err error) string {
 	return remedyOf(err)
 }
 
+// withRemedy are the attributes of an error in a log line, with its remedy when there is one.
+func withRemedy(err error) []any {
+	if remedy := remedyFor(err); remedy != "" {
+		return []any{"err", err, "remedy", remedy}
+	}
+	return []any{"err", err}
+}
+
 // report prints an error where people and programs look for it and returns its exit code.
 func (p *program) report(err error) int {
 	f := &failure{code: exitCouldNot, err: err}

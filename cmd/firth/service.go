@@ -99,7 +99,7 @@ func (s *service) run(ctx context.Context) error {
 	for {
 		next, err := s.generation(ctx)
 		if errors.Is(err, source.ErrInstanceTaken) && ctx.Err() == nil {
-			s.log.Error("joining the consumer group as a new member", "err", err, "remedy", remedyFor(err))
+			s.log.Error("joining the consumer group as a new member", withRemedy(err)...)
 			s.feeder.place.leave()
 			next, err = s.specs, nil
 		}
@@ -173,7 +173,7 @@ func (s *service) wait(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == nil || s.waiting.Error() != err.Error() {
-		s.log.Warn("changed specs are not taken yet", "err", err, "remedy", remedyFor(err))
+		s.log.Warn("changed specs are not taken yet", withRemedy(err)...)
 	}
 	s.waiting = err
 }

@@ -54,6 +54,10 @@ func (p *program) verifyCommand() *cobra.Command {
 }
 
 func (p *program) verify(ctx context.Context, o verifyOptions) error {
+	if (o.filesOnly || o.requireLog) && !o.deep {
+		return couldNot(errors.New("--files-only and --require-log say how --deep recounts, and it is not given"),
+			"add --deep, or leave them out: without it neither files nor topics are read")
+	}
 	l, err := p.openLake(ctx, o.dir)
 	if err != nil {
 		return err

@@ -103,7 +103,7 @@ func (p *program) open(ctx context.Context, c config) (*lake, error) {
 	}
 	store, err := openCatalogStore(ctx, c.Catalog.Store)
 	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", redacted(c.Catalog.Store), err)
+		return nil, err // it names the catalog
 	}
 	options := catalog.Options{Warehouse: c.Warehouse.Location, Now: p.now, NewID: uuid.New,
 		AllowedLocations: c.allowedLocations(), MakeNamespaces: true,
@@ -142,7 +142,7 @@ func openCatalogStore(ctx context.Context, at string) (*catalog.SQLStore, error)
 		return catalog.OpenPostgres(ctx, at)
 	}
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open catalog %s: %w", at, err)
 	}
 	return catalog.OpenSQLite(ctx, at)
 }

@@ -18,12 +18,12 @@ import (
 func Parse(file string, text []byte) (*Spec, error) {
 	s := Default()
 	lines, err := document.Decode(file, text, &s, nil)
-	if err != nil {
+	if lines == nil {
 		return nil, err
 	}
 	s.file, s.lines = file, lines
 	s.fill()
-	if err := s.Validate(); err != nil {
+	if err := document.Also(err, s.Validate()); err != nil {
 		return nil, err
 	}
 	return &s, nil
@@ -62,7 +62,7 @@ func orElse(s, other string) string {
 func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	span, err := time.ParseDuration(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: %q is not a time span; write it as 10s, 5m or 1h", n.Line, n.Value)
+		return document.Unreadable(n, "%q is not a time span; write it as 10s, 5m or 1h", n.Value)
 	}
 	*d = Duration(span)
 	return nil
@@ -75,8 +75,7 @@ func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
 func (s *Size) UnmarshalYAML(n *yaml.Node) error {
 	size, err := ParseSize(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: %q is not a size; write it as 128MiB, 1GB or a number of bytes", n.Line,
-			n.Value)
+		return document.Unreadable(n, "%q is not a size; write it as 128MiB, 1GB or a number of bytes", n.Value)
 	}
 	*s = size
 	return nil
@@ -93,8 +92,7 @@ func (v *FormatVersion) UnmarshalYAML(n *yaml.Node) error {
 	case "2", "3":
 		*v = FormatVersion(n.Value[0] - '0')
 	default:
-		return fmt.Errorf("line %d: format version %q is not written by firth; write auto, 2 or 3", n.Line,
-			n.Value)
+		return document.Unreadable(n, "format version %q is not written by firth; write auto, 2 or 3", n.Value)
 	}
 	return nil
 }

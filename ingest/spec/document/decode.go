@@ -23,7 +23,8 @@ const manual = "see docs/operations.md"
 type Resolve func(reference string) (string, error)
 
 // Decode reads the one YAML document of text into a pointer to a struct, whose present values are the
-// defaults. References in texts are resolved when resolve is not nil. The error is *Error.
+// defaults. References in texts are resolved when resolve is not nil. The error is *Error. Lines that
+// come with an error say that the rest was read: whoever finds more faults in it shows them with Also.
 func Decode(file string, text []byte, into any, resolve Resolve) (Lines, error) {
 	root, err := parse(file, text)
 	if err != nil {
@@ -36,13 +37,24 @@ func Decode(file string, text []byte, into any, resolve Resolve) (Lines, error) 
 	}
 	lines := make(Lines)
 	lines.collect(root, "")
-	if found := unknownKeys(root, reflect.TypeOf(into).Elem()); len(found) > 0 {
-		return nil, Faulty(file, found...)
-	}
+	found := unknownKeys(root, reflect.TypeOf(into).Elem())
 	if err := root.Decode(into); err != nil {
-		return nil, yamlError(file, err)
+		found = append(found, yamlError(file, err).Faults...)
+		var typed *yaml.TypeError
+		if !errors.As(err, &typed) {
+			lines = nil // it was read up to there
+		}
+	}
+	if len(found) > 0 {
+		return lines, Faulty(file, found...)
 	}
 	return lines, nil
+}
+
+// Unreadable is what an UnmarshalYAML returns about a value, so that the other values are read all the
+// same. The text ends with "; " and the remedy.
+func Unreadable(n *yaml.Node, format string, args ...any) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: ", n.Line) + fmt.Sprintf(format, args...)}}
 }
 
 // parse reads exactly one document without aliases.

@@ -44,6 +44,27 @@ func TestDecodeReportsEveryFaultWithItsLine(t *testing.T) {
 	}
 }
 
+func TestWhatCouldBeReadIsCheckedToo(t *testing.T) {
+	h := house{Name: "default"}
+	lines, err := Decode("house.yaml",
+		[]byte("name: []\ndoors:\n- {w: wide}\n- {x: 1}\nrooms: {a: {area: -1}}\nroms: {}\n"), &h, resolve)
+	require.Error(t, err)
+	require.Equal(t, room{-1}, h.Rooms["a"], "what comes behind is read all the same")
+	err = Also(err, Faulty("house.yaml", Fault{Line: lines.Line("rooms.a.area"), Text: "is less than 0"},
+		Fault{Line: lines.Line("name"), Key: "name", Text: "is a default"}))
+	var told []string
+	for line := range strings.Lines(err.Error()) {
+		told = append(told, line[:len("house.yaml:1")])
+	}
+	require.Equal(t, []string{"house.yaml:1", "house.yaml:3", "house.yaml:4", "house.yaml:5", "house.yaml:6"}, told)
+	require.NotContains(t, err.Error(), "is a default", "a value that could not be read is told once")
+	require.NoError(t, Also(nil, nil))
+	require.ErrorContains(t, Also(nil, Faulty("f", Fault{Text: "bad"})), "bad")
+	lines, err = Decode("house.yaml", []byte("name: ["), &h, resolve)
+	require.Error(t, err)
+	require.Nil(t, lines, "nothing was read")
+}
+
 func resolve(reference string) (string, error) {
 	if reference == "NAME" {
 		return "a: b # not YAML any more", nil

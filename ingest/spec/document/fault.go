@@ -1,7 +1,10 @@
 package document
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,5 +50,27 @@ func (f Fault) format(file string) string {
 	return b.String()
 }
 
-// Faulty is the error of a file with the faults found.
-func Faulty(file string, found ...Fault) *Error { return &Error{File: file, Faults: found} }
+// Faulty is the error of a file with the faults found, in the order of their lines.
+func Faulty(file string, found ...Fault) *Error {
+	slices.SortStableFunc(found, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+	return &Error{File: file, Faults: found}
+}
+
+// Also joins what is wrong with a file's values with what Decode said of it; either may be nil. A value
+// that could not be read is told once: it has its default, which may be wrong too.
+func Also(decoded, checked error) error {
+	var first, second *Error
+	if !errors.As(decoded, &first) || !errors.As(checked, &second) {
+		return cmp.Or(decoded, checked)
+	}
+	all, unread := slices.Clone(first.Faults), map[int]bool{}
+	for _, f := range first.Faults {
+		unread[f.Line] = unread[f.Line] || f.Key == ""
+	}
+	for _, f := range second.Faults {
+		if !unread[f.Line] {
+			all = append(all, f)
+		}
+	}
+	return Faulty(first.File, all...)
+}
