@@ -21,10 +21,11 @@ type Buffers struct {
 // storage is the memory of one column of an open file.
 type storage struct {
 	// The open page.
-	levels  []byte   // definition levels; empty while all are the greatest
-	values  []byte   // back to back; a byte for each boolean
-	lengths []uint32 // of BYTE_ARRAY values
-	indexes []uint32 // dictionary numbers, instead of values
+	levels       []byte // definition levels; empty while all are the greatest
+	repeatLevels []byte
+	values       []byte   // back to back; a byte for each boolean
+	lengths      []uint32 // of BYTE_ARRAY values
+	indexes      []uint32 // dictionary numbers, instead of values
 	// The chunk.
 	dictionary dictionary
 	records    []pageRecord
@@ -44,7 +45,10 @@ const windowBytes = 1 << 20
 type scratch struct {
 	header, body, frame, sample []byte
 	decimals                    []byte
-	levels, valid               []byte // of a leaf below structs
+	entries                     entries // of a leaf below structs and lists
+	entriesNext                 entries
+	valid, gathered             []byte
+	offsets                     []int32
 	source                      source
 	bounds                      bounds
 	matches                     *zstd.Encoder

@@ -11,10 +11,11 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
-// step is one field on the way from a batch to a leaf.
+// step is one node of the schema on the way from a batch to a leaf.
 type step struct {
-	field    int // of the batch or of the struct above
+	field    int // of the batch or of the array above
 	optional bool
+	repeated bool // the elements of the list or map above
 }
 
 // column is one leaf of the file while a row group is open: its open page, and what is known of the
@@ -28,6 +29,7 @@ type column struct {
 	text     bool // bounds must stay UTF-8
 	steps    []step
 	greatest int // definition level of a value
+	repeats  int // greatest repetition level; 0 outside lists
 	encoding Encoding
 	limits   limits
 	heap     *heap
@@ -47,8 +49,9 @@ type limits struct {
 
 // openPage counts what the storage of a column holds for the page that is being filled.
 type openPage struct {
+	entries        int
 	rows           int
-	values         int // rows that are not null
+	values         int // entries that are not null
 	shortest, most int // lengths of BYTE_ARRAY values
 }
 
@@ -70,11 +73,11 @@ func (c *column) beginChunk() {
 
 func (c *column) beginPage() {
 	c.open = openPage{shortest: math.MaxInt}
-	c.levels, c.values, c.lengths, c.indexes =
-		c.levels[:0], c.values[:0], c.lengths[:0], c.indexes[:0]
+	c.levels, c.repeatLevels = c.levels[:0], c.repeatLevels[:0]
+	c.values, c.lengths, c.indexes = c.values[:0], c.lengths[:0], c.indexes[:0]
 }
 
-// append takes in rows [from, to) of s.
+// append takes in entries [from, to) of s, which are whole rows.
 func (c *column) append(s *source, from, to int, work *scratch) error {
 	for from < to {
 		n := c.room(s, from, to)
@@ -86,7 +89,7 @@ func (c *column) append(s *source, from, to int, work *scratch) error {
 		}
 		next := c.take(s, from, from+n, work)
 		if next < from+n { // the dictionary is full
-			if c.open.rows > 0 {
+			if c.open.entries > 0 {
 				if err := c.endPage(work); err != nil {
 					return err
 				}
@@ -98,10 +101,28 @@ func (c *column) append(s *source, from, to int, work *scratch) error {
 	return nil
 }
 
-// room is how many rows from from on fit into the open page, as if none were null. A page takes at
-// least one.
+// room is how many entries from from on fit into the open page: whole rows, at least one in an empty
+// page.
 func (c *column) room(s *source, from, to int) int {
-	n := min(to-from, c.limits.pageRows-c.open.rows)
+	n := c.roomOfEntries(s, from, to)
+	if s.repeats == nil {
+		return n
+	}
+	end := from + n
+	for end > from && end < to && s.repeats[end] != 0 {
+		end--
+	}
+	if end == from && c.open.entries == 0 {
+		for end++; end < to && s.repeats[end] != 0; {
+			end++
+		}
+	}
+	return end - from
+}
+
+// roomOfEntries counts as if none were null.
+func (c *column) roomOfEntries(s *source, from, to int) int {
+	n := min(to-from, max(c.limits.pageRows-c.open.entries, 0))
 	if c.indexing || c.kind == kindBool {
 		return n
 	}
@@ -116,14 +137,14 @@ func (c *column) room(s *source, from, to int) int {
 	} else {
 		n = min(n, max(left, 0)/c.width)
 	}
-	if c.open.rows == 0 {
+	if c.open.entries == 0 {
 		n = max(n, 1)
 	}
 	return n
 }
 
-// take moves rows [from, to) into the open page, up to the row whose value finds no room in the
-// dictionary, which it returns.
+// take moves entries [from, to) into the open page, up to the row with a value that finds no room in
+// the dictionary, where it stops.
 func (c *column) take(s *source, from, to int, work *scratch) int {
 	next, values := to, 0
 	if s.valid == nil {
@@ -141,17 +162,53 @@ func (c *column) take(s *source, from, to int, work *scratch) int {
 			at = end
 		}
 	}
+	if next < to && s.repeats != nil {
+		next, values = c.untake(s, next, values)
+	}
 	c.takeLevels(s, from, next)
-	c.open.rows += next - from
+	c.open.entries += next - from
 	c.open.values += values
+	c.countRows(s, from, next)
 	return next
 }
 
+// untake gives back the numbers of the row that entry next is in, since a page begins with a row.
+func (c *column) untake(s *source, next, values int) (begin, left int) {
+	begin = next
+	for s.repeats[begin] != 0 {
+		begin--
+	}
+	for i := begin; i < next; i++ {
+		if s.valid == nil || s.valid[(s.validAt+i)>>3]>>((s.validAt+i)&7)&1 != 0 {
+			values--
+			c.indexes = c.indexes[:len(c.indexes)-1]
+		}
+	}
+	return begin, values
+}
+
+func (c *column) countRows(s *source, from, to int) {
+	if s.repeats == nil {
+		c.open.rows += to - from
+		return
+	}
+	for _, repeat := range s.repeats[from:to] {
+		if repeat == 0 {
+			c.open.rows++
+		}
+	}
+}
+
 func (c *column) takeLevels(s *source, from, to int) {
+	if s.repeats != nil {
+		c.repeatLevels = append(c.repeatLevels, s.repeats[from:to]...)
+		c.levels = append(c.levels, s.levels[from:to]...)
+		return
+	}
 	if c.greatest == 0 || s.valid == nil && len(c.levels) == 0 {
 		return
 	}
-	c.fillLevels(c.open.rows - len(c.levels))
+	c.fillLevels(c.open.entries - len(c.levels))
 	switch {
 	case s.valid == nil:
 		c.fillLevels(to - from)
@@ -162,9 +219,9 @@ func (c *column) takeLevels(s *source, from, to int) {
 	}
 }
 
-// fillLevels adds rows that have a value.
-func (c *column) fillLevels(rows int) {
-	for range rows {
+// fillLevels adds entries that have a value.
+func (c *column) fillLevels(n int) {
+	for range n {
 		c.levels = append(c.levels, byte(c.greatest))
 	}
 }

@@ -223,8 +223,6 @@ func TestPageTooLargeForItsHeaderIsRefused(t *testing.T) {
 }
 
 func TestWhatDoesNotFitIsRefused(t *testing.T) {
-	list := arrow.NewSchema([]arrow.Field{{Name: "l", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)}}, nil)
-	require.ErrorContains(t, Supports(parquetSchema(t, list)), "inside a list or map")
 	whole := integers(3, func(row int) int64 { return int64(row) })
 	defer whole.Release()
 	opts := options(t, whole.Schema(), Encoding{Values: parquet.Encodings.DeltaLengthByteArray})

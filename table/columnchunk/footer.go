@@ -14,7 +14,7 @@ const encodingsKnown = 10
 // endChunk writes the chunk of column i and describes it.
 func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder) error {
 	c := &w.columns[i]
-	if c.open.rows > 0 {
+	if c.open.entries > 0 {
 		if err := c.endPage(w.work); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 		}
 	}
 	described.SetStats(c.statistics())
-	place := metadata.ChunkMetaInfo{NumValues: c.chunk.rows, IndexPageOffset: -1, DataPageOffset: pages,
+	place := metadata.ChunkMetaInfo{NumValues: c.chunk.entries, IndexPageOffset: -1, DataPageOffset: pages,
 		CompressedSize: w.sink.at - start, UncompressedSize: c.chunk.uncompressed}
 	if numbered {
 		place.DictPageOffset = start

@@ -100,7 +100,7 @@ func (c *column) describe(index *metadata.PageIndexBuilder, ordinal int, offset 
 	kept := keep(c.bounds) // the index keeps views until the end of the file
 	row := int64(0)
 	for _, r := range c.records {
-		stats := metadata.EncodedStatistics{AllNullValue: r.nulls == r.rows}
+		stats := metadata.EncodedStatistics{AllNullValue: r.nulls == r.entries}
 		stats.SetNullCount(int64(r.nulls))
 		if r.known {
 			stats.SetMin(kept[r.least.from:r.least.to:r.least.to])

@@ -45,7 +45,7 @@ func checkIndex(
 	t *testing.T, name string, group *file.RowGroupReader, index *metadata.RowGroupPageIndexReader, i int,
 ) (bounded int) {
 	t.Helper()
-	rows := chunkRows(t, group, i)
+	entries, begins := chunkEntries(t, group, i)
 	chunk, err := group.MetaData().ColumnChunk(i)
 	require.NoError(t, err)
 	offsets, err := index.GetOffsetIndex(i)
@@ -53,6 +53,8 @@ func checkIndex(
 	columns, err := index.GetColumnIndex(i)
 	require.NoError(t, err)
 	descr := columnOf(group, i)
+
+	checkChunkBounds(t, name, descr, chunk, entries)
 
 	pages := offsets.GetPageLocations()
 	at, end := chunk.DataPageOffset(), chunk.TotalCompressedSize()
@@ -66,17 +68,49 @@ func checkIndex(
 		require.Equal(t, at, page.Offset, name)
 		require.Equal(t, row, page.FirstRowIndex, name)
 		at += int64(page.CompressedPageSize)
-		row = int64(len(rows))
+		row = group.NumRows()
 		if p+1 < len(pages) {
 			row = pages[p+1].FirstRowIndex
 		}
 		if columns == nil {
 			continue // a page without bounds: NaNs only
 		}
-		bounded += checkPage(t, name, descr, columns, p, rows[page.FirstRowIndex:row])
+		bounded += checkPage(t, name, descr, columns, p,
+			entries[begins[page.FirstRowIndex]:begins[row]])
 	}
 	require.Equal(t, end, at, name)
 	return bounded
+}
+
+// checkChunkBounds wants exactly the least and the greatest value of the chunk.
+func checkChunkBounds(
+	t *testing.T, name string, descr *schema.Column, chunk *metadata.ColumnChunkMetaData, entries [][]byte,
+) {
+	t.Helper()
+	var least, top []byte
+	nulls := int64(0)
+	for _, value := range entries {
+		if value == nil {
+			nulls++
+		}
+		if value == nil || isNaN(descr, value) {
+			continue
+		}
+		if least == nil || compareValues(descr, value, least) < 0 {
+			least = value
+		}
+		if top == nil || compareValues(descr, value, top) > 0 {
+			top = value
+		}
+	}
+	stats, err := chunk.Statistics()
+	require.NoError(t, err)
+	require.Equal(t, nulls, stats.NullCount(), name)
+	require.Equal(t, least != nil, stats.HasMinMax(), name)
+	if least != nil {
+		require.Zero(t, compareValues(descr, least, stats.EncodeMin()), name)
+		require.Zero(t, compareValues(descr, top, stats.EncodeMax()), name)
+	}
 }
 
 func checkPage(
@@ -118,13 +152,22 @@ func columnOf(group *file.RowGroupReader, i int) *schema.Column {
 	return column.Descriptor()
 }
 
-// chunkRows are the values of a chunk as PLAIN has them, without lengths; nil for nulls.
+// chunkRows are the values of a chunk outside lists.
 func chunkRows(t *testing.T, group *file.RowGroupReader, i int) [][]byte {
+	t.Helper()
+	entries, _ := chunkEntries(t, group, i)
+	return entries
+}
+
+// chunkEntries are the values of a chunk as PLAIN has them, without lengths, nil for nulls, and where the
+// rows begin and the last one ends.
+func chunkEntries(t *testing.T, group *file.RowGroupReader, i int) (entries [][]byte, begins []int) {
 	t.Helper()
 	column, err := group.Column(i)
 	require.NoError(t, err)
-	n := group.NumRows()
-	levels := make([]int16, n)
+	chunk, err := group.MetaData().ColumnChunk(i)
+	require.NoError(t, err)
+	levels := striping{make([]int16, chunk.NumValues()), make([]int16, chunk.NumValues())}
 	var values [][]byte
 	switch c := column.(type) {
 	case *file.BooleanColumnChunkReader:
@@ -156,26 +199,31 @@ func chunkRows(t *testing.T, group *file.RowGroupReader, i int) [][]byte {
 		values = readChunk(t, c.ReadBatch, levels, func(v parquet.FixedLenByteArray) []byte { return append([]byte{}, v...) })
 	}
 	greatest := column.Descriptor().MaxDefinitionLevel()
-	rows := make([][]byte, n)
+	entries = make([][]byte, len(levels.levels))
 	at := 0
-	for row := range rows {
-		if greatest == 0 || levels[row] == greatest {
-			rows[row] = values[at]
+	for e := range entries {
+		if greatest == 0 || levels.levels[e] == greatest {
+			entries[e] = values[at]
 			at++
 		}
+		if levels.repeats[e] == 0 {
+			begins = append(begins, e)
+		}
 	}
-	return rows
+	return entries, append(begins, len(entries))
 }
 
+type striping struct{ levels, repeats []int16 }
+
 func readChunk[T any](
-	t *testing.T, read func(int64, []T, []int16, []int16) (int64, int, error), levels []int16,
+	t *testing.T, read func(int64, []T, []int16, []int16) (int64, int, error), levels striping,
 	plain func(T) []byte,
 ) [][]byte {
 	t.Helper()
 	var out [][]byte
-	values := make([]T, len(levels))
-	for at := 0; at < len(levels); {
-		total, n, err := read(int64(len(levels)-at), values, levels[at:], nil)
+	values := make([]T, len(levels.levels))
+	for at := 0; at < len(values); {
+		total, n, err := read(int64(len(values)-at), values, levels.levels[at:], levels.repeats[at:])
 		require.NoError(t, err)
 		require.Positive(t, total)
 		for _, v := range values[:n] {

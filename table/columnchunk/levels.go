@@ -73,9 +73,9 @@ func appendPacked[T uint8 | uint32](dst []byte, values []T, width uint) []byte {
 	return dst
 }
 
-// appendLevels appends the definition levels of a page of version 1, their length in front. Empty
-// levels mean that all rows have the greatest.
-func appendLevels(dst, levels []byte, rows, greatest int) []byte {
+// appendLevels appends the repetition or definition levels of a page of version 1, their length in
+// front; there are none when the greatest is 0. Empty levels mean that all n are the greatest.
+func appendLevels(dst, levels []byte, n, greatest int) []byte {
 	if greatest == 0 {
 		return dst
 	}
@@ -83,7 +83,7 @@ func appendLevels(dst, levels []byte, rows, greatest int) []byte {
 	head := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	if len(levels) == 0 {
-		dst = appendRun(dst, rows, uint64(greatest), width)
+		dst = appendRun(dst, n, uint64(greatest), width)
 	} else {
 		dst = appendHybrid(dst, levels, width)
 	}

@@ -14,6 +14,7 @@ type pageRecord struct {
 	offset     int // in the heap
 	size       int // with its header
 	rows       int
+	entries    int
 	nulls      int
 	known      bool   // there are bounds
 	least, top extent // in the bounds of the chunk
@@ -24,7 +25,8 @@ type extent struct{ from, to int }
 
 // chunk sums up the finished pages.
 type chunk struct {
-	rows, nulls  int64
+	entries      int64
+	nulls        int64
 	nans         int64
 	uncompressed int64 // pages and headers
 	bounded      bool  // least and top are those of the values so far
@@ -39,17 +41,18 @@ func (c *column) endPage(work *scratch) error {
 		return err
 	}
 	work.header = appendDataHeader(work.header[:0], dataHeader{uncompressed: uncompressed,
-		compressed: len(frame), values: c.open.rows, encoding: encoding})
+		compressed: len(frame), values: c.open.entries, encoding: encoding})
 	start, headed := c.heap.size, len(work.header)
 	c.heap.append(work.header)
 	c.heap.append(frame)
 
-	nulls := c.open.rows - c.open.values
-	record := pageRecord{offset: start, size: headed + len(frame), rows: c.open.rows, nulls: nulls}
+	nulls := c.open.entries - c.open.values
+	record := pageRecord{offset: start, size: headed + len(frame), rows: c.open.rows,
+		entries: c.open.entries, nulls: nulls}
 	c.measure(&work.bounds)
 	c.keepBounds(&record, &work.bounds)
 	c.records = append(c.records, record)
-	c.chunk.rows += int64(c.open.rows)
+	c.chunk.entries += int64(c.open.entries)
 	c.chunk.nulls += int64(nulls)
 	c.chunk.nans += work.bounds.nans
 	c.chunk.uncompressed += int64(uncompressed + headed)
@@ -60,7 +63,8 @@ func (c *column) endPage(work *scratch) error {
 
 // compress makes the frame of the open page and says how large its content is.
 func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byte, size int, err error) {
-	body := appendLevels(work.body[:0], c.levels, c.open.rows, c.greatest)
+	body := appendLevels(work.body[:0], c.repeatLevels, c.open.entries, c.repeats)
+	body = appendLevels(body, c.levels, c.open.entries, c.greatest)
 	if c.kind == kindBytes && encoding == parquet.Encodings.Plain {
 		size = len(body) + len(c.values) + 4*len(c.lengths)
 		if err := c.checkSize(size); err != nil {

@@ -49,11 +49,17 @@ func (d *dice) field(name string, depth int) arrow.Field {
 		&arrow.Decimal128Type{Precision: int32(19 + d.IntN(20)), Scale: 5},
 	}
 	f := arrow.Field{Name: name, Nullable: d.IntN(4) > 0}
-	if n := d.IntN(len(types) + 3); n < len(types) {
+	switch n := d.IntN(len(types) + 7); {
+	case n < len(types):
 		f.Type = types[n]
-	} else if depth == 0 {
+	case depth == 0:
 		f.Type = arrow.PrimitiveTypes.Int64
-	} else {
+	case n < len(types)+2:
+		f.Type = arrow.ListOfField(d.field("element", depth-1))
+	case n < len(types)+4:
+		key := arrow.Field{Name: "key", Type: arrow.BinaryTypes.String}
+		f.Type = arrow.MapOfFields(key, d.field("value", depth-1))
+	default:
 		children := make([]arrow.Field, 1+d.IntN(3))
 		for i := range children {
 			children[i] = d.field(fmt.Sprintf("%s_%d", name, i), depth-1)
@@ -84,7 +90,7 @@ func (d *dice) append(b array.Builder, field arrow.Field) {
 		return
 	}
 	if d.distinct > 0 {
-		if _, ok := b.(*array.StructBuilder); !ok {
+		if _, ok := b.Type().(arrow.NestedType); !ok {
 			one := *d
 			one.Rand = rand.New(rand.NewPCG(d.Uint64N(uint64(d.distinct)), uint64(d.longest)))
 			one.value(b, field)
@@ -129,9 +135,28 @@ func (d *dice) value(b array.Builder, field arrow.Field) {
 		for i, child := range field.Type.(*arrow.StructType).Fields() {
 			d.append(b.FieldBuilder(i), child)
 		}
+	case *array.MapBuilder:
+		b.Append(true)
+		for i := range d.elements() {
+			b.KeyBuilder().(*array.StringBuilder).Append(fmt.Sprint("k", i))
+			d.append(b.ItemBuilder(), field.Type.(*arrow.MapType).ItemField())
+		}
+	case *array.ListBuilder:
+		b.Append(true)
+		for range d.elements() {
+			d.append(b.ValueBuilder(), field.Type.(*arrow.ListType).ElemField())
+		}
 	default:
 		panic(fmt.Sprintf("BUG: no random values for %T", b))
 	}
+}
+
+// elements are few mostly; a list may have more than a page takes.
+func (d *dice) elements() int {
+	if d.IntN(50) == 0 {
+		return d.IntN(60)
+	}
+	return d.IntN(4)
 }
 
 func (d *dice) integer(limit int64) int64 {

@@ -9,74 +9,47 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 )
 
-// source is one leaf of a batch: its Arrow buffers without the offset of the array. Exactly one form
-// of values is set.
+// source is one leaf of a batch: its Arrow buffers without the offset of the array, a value for each
+// entry. Of a column outside lists the entries are the rows. Exactly one form of values is set.
 type source struct {
-	rows     int
+	entries  int
 	fixed    []byte           // values of the column's width
 	decimals []decimal128.Num // to be written in the column's physical type
 	bits     []byte           // booleans from bitsAt on
 	bitsAt   int
-	offsets  []int32 // of text, one more than rows
+	offsets  []int32 // of text, one more than entries
 	text     []byte
 
-	valid   []byte // bitmap of rows with a value, from validAt on; nil when all have one
+	valid   []byte // bitmap of entries with a value, from validAt on; nil when all have one
 	validAt int
-	levels  []byte // definition level of each row; nil when it follows from valid
+	levels  []byte // definition level of each entry; nil when it follows from valid
+	repeats []byte // repetition level of each entry; nil outside lists
 }
 
 // read points s at the leaf of batch that c stands for. Work holds what must be computed.
 func (s *source) read(c *column, batch arrow.RecordBatch, work *scratch) error {
+	*s = source{entries: int(batch.NumRows())}
+	if c.repeats > 0 {
+		return s.readEntries(c, batch, work)
+	}
 	values := batch.Column(c.steps[0].field)
-	*s = source{rows: values.Len()}
-	hidden := false
 	for _, step := range c.steps[1:] {
-		group, ok := values.(*array.Struct)
-		if !ok {
-			return fmt.Errorf("column %s: batch holds %s, not a struct", c.name, values.DataType())
+		if values.NullN() > 0 { // the nulls of a struct hide the leaf
+			return s.readEntries(c, batch, work)
 		}
-		hidden = hidden || group.NullN() > 0
-		values = group.Field(step.field)
+		child, err := childOf(c, values, step.field)
+		if err != nil {
+			return err
+		}
+		values = child
 	}
-	if err := s.readValues(c, values); err != nil {
-		return err
-	}
-	switch {
-	case hidden:
-		s.readNested(c, batch, work)
-	case values.NullN() > 0:
+	if values.NullN() > 0 {
+		if !c.steps[len(c.steps)-1].optional {
+			return fmt.Errorf("column %s is required and the batch has nulls in it", c.name)
+		}
 		s.valid, s.validAt = values.NullBitmapBytes(), values.Data().Offset()
 	}
-	return nil
-}
-
-// readNested computes the levels of a leaf below structs that are null in some rows.
-func (s *source) readNested(c *column, batch arrow.RecordBatch, work *scratch) {
-	levels := append(work.levels[:0], make([]byte, s.rows)...)
-	values := batch.Column(c.steps[0].field)
-	reached := byte(0)
-	for depth, step := range c.steps {
-		if depth > 0 {
-			values = values.(*array.Struct).Field(step.field)
-		}
-		if !step.optional {
-			continue
-		}
-		for row := range levels {
-			if levels[row] == reached && values.IsValid(row) {
-				levels[row]++
-			}
-		}
-		reached++
-	}
-	valid := append(work.valid[:0], make([]byte, (s.rows+7)/8)...)
-	for row, level := range levels {
-		if level == reached {
-			valid[row>>3] |= 1 << (row & 7)
-		}
-	}
-	work.levels, work.valid = levels, valid
-	s.levels, s.valid, s.validAt = levels, valid, 0
+	return s.readValues(c, values)
 }
 
 func (s *source) readValues(c *column, values arrow.Array) error {
@@ -95,7 +68,8 @@ func (s *source) readValues(c *column, values arrow.Array) error {
 		}
 		return nil
 	}
-	if s.rows == 0 {
+	if data.Len() == 0 {
+		s.readNothing(c)
 		return nil
 	}
 	switch values.DataType().ID() {
@@ -110,6 +84,35 @@ func (s *source) readValues(c *column, values arrow.Array) error {
 		s.fixed = bytesOf(1)[from*c.width : end*c.width]
 	}
 	return nil
+}
+
+// readNothing is readValues for a leaf without values: its buffers may be missing.
+func (s *source) readNothing(c *column) {
+	switch c.kind {
+	case kindBool:
+		s.bits = []byte{}
+	case kindBytes:
+		s.offsets = []int32{0}
+	}
+}
+
+// span is where the entries of rows [from, to) are.
+func (s *source) span(from, to int) (first, end int) {
+	if s.repeats == nil {
+		return from, to
+	}
+	row := -1
+	for i, repeat := range s.repeats {
+		if repeat != 0 {
+			continue
+		}
+		if row++; row == from {
+			first = i
+		} else if row == to {
+			return first, i
+		}
+	}
+	return first, s.entries
 }
 
 // takes says whether values of an Arrow type can be written to the column.

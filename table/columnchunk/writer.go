@@ -84,9 +84,6 @@ func (s *sink) Tell() int64 { return s.at }
 func Supports(columns *schema.Schema) error {
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)
-		if column.MaxRepetitionLevel() > 0 {
-			return fmt.Errorf("column %s is inside a list or map", column.Path())
-		}
 		if _, err := kindOf(column); err != nil {
 			return err
 		}
@@ -139,8 +136,9 @@ func (w *Writer) newColumns() []column {
 		if group, ok := node.(*schema.GroupNode); ok {
 			for i := range group.NumFields() {
 				child := group.Field(i)
-				optional := child.RepetitionType() == parquet.Repetitions.Optional
-				visit(child, append(above[:len(above):len(above)], step{field: i, optional: optional}))
+				next := step{field: i, optional: child.RepetitionType() == parquet.Repetitions.Optional,
+					repeated: child.RepetitionType() == parquet.Repetitions.Repeated}
+				visit(child, append(above[:len(above):len(above)], next))
 			}
 			return
 		}
@@ -149,7 +147,7 @@ func (w *Writer) newColumns() []column {
 		_, text := descr.LogicalType().(schema.StringLogicalType)
 		c := column{descr: descr, name: descr.Path(), kind: kind, width: kind.numberWidth(),
 			signed: descr.SortOrder() == schema.SortSIGNED, text: text, steps: above,
-			heap: &w.heap, greatest: int(descr.MaxDefinitionLevel()), encoding: w.opts.Columns[len(columns)],
+			heap: &w.heap, greatest: int(descr.MaxDefinitionLevel()), repeats: int(descr.MaxRepetitionLevel()), encoding: w.opts.Columns[len(columns)],
 			limits: limits{pageBytes: pageBytes, pageRows: max(pageBytes/bytesPerRow, 1),
 				dictionaryBytes: min(w.opts.DictionaryBytes, pageBytes)}}
 		if kind == kindFixed {
@@ -172,7 +170,8 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 			if err := w.work.source.read(c, batch, w.work); err != nil {
 				return err
 			}
-			if err := c.append(&w.work.source, from, to, w.work); err != nil {
+			first, end := w.work.source.span(from, to)
+			if err := c.append(&w.work.source, first, end, w.work); err != nil {
 				return err
 			}
 		}
@@ -221,7 +220,7 @@ func (w *Writer) HeldBytes() int64 {
 	size := int64(w.heap.size)
 	for i := range w.columns {
 		c := &w.columns[i]
-		size += int64(len(c.values) + len(c.levels) + 4*len(c.lengths) + 4*len(c.indexes))
+		size += int64(len(c.values) + len(c.levels) + len(c.repeatLevels) + 4*len(c.lengths) + 4*len(c.indexes))
 	}
 	return size
 }
