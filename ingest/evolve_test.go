@@ -1,11 +1,9 @@
 package ingest
 
 import (
-	"context"
 	"testing"
 
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
@@ -13,33 +11,11 @@ import (
 	"github.com/firthlake/firth/ingest/evolve"
 )
 
-// follower lets a table follow its writers.
-type follower struct {
-	committer *commit.Committer
-	policy    evolve.Policy
-}
-
-func (f follower) Evolve(ctx context.Context, e *decode.EvolutionError) (bool, error) {
-	followed := true
-	_, err := f.committer.Evolve(ctx, func(meta icetable.Metadata) ([]icetable.Update, error) {
-		result, err := evolve.Plan(evolve.StateOf(meta), e.Proposals, f.policy)
-		if err != nil {
-			return nil, err
-		}
-		followed = len(result.Refused) == 0
-		if !followed {
-			return nil, nil
-		}
-		return result.Updates, nil
-	})
-	return followed, err
-}
-
 func evolvingTable(w *world, policy evolve.Policy) TableOptions {
 	ident := w.create("db.events", eventFields()...)
 	opts := w.options(ident, "g")
 	opts.Decode.UnknownFields = decode.UnknownEvolve
-	opts.Evolver = follower{committer: opts.Committer.(*commit.Committer), policy: policy}
+	opts.Evolver = Follower{Committer: opts.Committer.(*commit.Committer), Policy: policy}
 	return opts
 }
 

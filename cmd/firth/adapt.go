@@ -1,14 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
-	icetable "github.com/apache/iceberg-go/table"
-
-	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
-	"github.com/firthlake/firth/ingest/evolve"
 	"github.com/firthlake/firth/ingest/spec"
 )
 
@@ -48,26 +43,4 @@ func former(s *spec.Spec) map[string][]string {
 		}
 	}
 	return out
-}
-
-// evolver lets a table follow its writers as far as the spec's policy goes.
-type evolver struct {
-	committer *commit.Committer
-	policy    evolve.Policy
-}
-
-// Evolve makes the table follow the proposals, or none of them when the policy refuses one.
-func (e evolver) Evolve(ctx context.Context, evolution *decode.EvolutionError) (bool, error) {
-	followed := true
-	_, err := e.committer.Evolve(ctx, func(meta icetable.Metadata) ([]icetable.Update, error) {
-		result, err := evolve.Plan(evolve.StateOf(meta), evolution.Proposals, e.policy)
-		if err != nil {
-			return nil, err
-		}
-		if followed = len(result.Refused) == 0; !followed {
-			return nil, nil
-		}
-		return result.Updates, nil
-	})
-	return followed && err == nil, err
 }

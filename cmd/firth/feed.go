@@ -164,7 +164,7 @@ func (f *feeder) table(ctx context.Context, out *feed, s *spec.Spec, index int) 
 	src := s.Sources[index]
 	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
 	t.DeadLetterTable, t.Committer, t.Freshness = letters, committer, s.Freshness
-	t.Evolver = evolver{committer: committer, policy: s.Evolution.Policy()}
+	t.Evolver = ingest.Follower{Committer: committer, Policy: s.Evolution.Policy()}
 	if src.Pattern != "" {
 		t.Patterns = []string{src.Pattern}
 	}

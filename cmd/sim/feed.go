@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
@@ -138,7 +137,7 @@ func (r recordFate) value() []byte {
 	return []byte(text.String() + "}")
 }
 
-// evolver is that of cmd/firth: it adds the columns that the policy allows.
+// evolver follows new fields as the service does.
 type evolver struct {
 	committer *commit.Committer
 	policy    evolve.Policy
@@ -146,16 +145,5 @@ type evolver struct {
 
 // Evolve implements ingest.Evolver.
 func (e evolver) Evolve(ctx context.Context, evolution *decode.EvolutionError) (bool, error) {
-	followed := true
-	_, err := e.committer.Evolve(ctx, func(meta icetable.Metadata) ([]icetable.Update, error) {
-		result, err := evolve.Plan(evolve.StateOf(meta), evolution.Proposals, e.policy)
-		if err != nil {
-			return nil, err
-		}
-		if followed = len(result.Refused) == 0; !followed {
-			return nil, nil
-		}
-		return result.Updates, nil
-	})
-	return followed && err == nil, err
+	return ingest.Follower{Committer: e.committer, Policy: e.policy}.Evolve(ctx, evolution)
 }
