@@ -12,6 +12,7 @@ import (
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/table"
 )
 
 // lossReport is what 'firth accept-loss --json' prints.
@@ -27,10 +28,11 @@ type lossReport struct {
 
 // lossOptions are the flags of accept-loss.
 type lossOptions struct {
-	dir, table, topic string
-	partition         int32
-	to                int64
-	yes               bool
+	tableFlags
+	topic     string
+	partition int32
+	to        int64
+	yes       bool
 }
 
 func (p *program) acceptLossCommand() *cobra.Command {
@@ -44,14 +46,10 @@ func (p *program) acceptLossCommand() *cobra.Command {
 			"be given up, so the cluster must answer." +
 			exitCodes("recorded", "the answer was no", "could not record"),
 		Example: example("firth accept-loss db.events --topic events --partition 3 --to 120000"),
-		Args:    exactly("TABLE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.table = args[0]
-			return p.acceptLoss(cmd.Context(), o)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.acceptLoss(cmd.Context(), o) },
 	}
+	o.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
 	flags.StringVar(&o.topic, "topic", "", "topic whose records are gone")
 	flags.Int32Var(&o.partition, "partition", -1, "partition of the topic")
 	flags.Int64Var(&o.to, "to", -1, "first offset that is still there")
@@ -64,15 +62,13 @@ func (p *program) acceptLoss(ctx context.Context, o lossOptions) error {
 		return couldNot(errors.New("--topic, --partition and --to are needed"),
 			"the message of 'firth run' that refused to go on names all three")
 	}
-	l, err := p.openLake(ctx, o.dir)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	t, err := l.loadTable(ctx, o.table)
-	if err != nil {
-		return err
-	}
+	return p.withTable(ctx, o.tableFlags, func(l *lake, t *table.Table) error {
+		return p.recordLoss(ctx, l, t, o)
+	})
+}
+
+// recordLoss asks the topic what is gone, and records that.
+func (p *program) recordLoss(ctx context.Context, l *lake, t *table.Table, o lossOptions) error {
 	committer, err := commit.Open(ctx, l.catalog, l.objects, t.Ident(), p.commitOptions())
 	if err != nil {
 		return err

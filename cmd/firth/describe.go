@@ -63,8 +63,8 @@ type snapshotReport struct {
 
 // describeOptions are the flags of describe.
 type describeOptions struct {
-	dir, table string
-	lag        bool
+	tableFlags
+	lag bool
 }
 
 func (p *program) describeCommand() *cobra.Command {
@@ -77,27 +77,18 @@ func (p *program) describeCommand() *cobra.Command {
 			exitCodes("shown", "the ledger is damaged", "no such table, or could not read"),
 		Example: example("firth describe db.events", "firth describe db.events --lag",
 			"firth describe db.events --dir firth-demo --json | jq .offsets"),
-		Args: exactly("TABLE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.table = args[0]
-			return p.describe(cmd.Context(), o)
-		},
 	}
-	cmd.Flags().StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return p.withTable(cmd.Context(), o.tableFlags, func(l *lake, t *table.Table) error {
+			return p.describe(cmd.Context(), l, t, o)
+		})
+	}
+	o.add(cmd)
 	cmd.Flags().BoolVar(&o.lag, "lag", false, "ask the clusters how far the topics are ahead")
 	return cmd
 }
 
-func (p *program) describe(ctx context.Context, o describeOptions) error {
-	l, err := p.openLake(ctx, o.dir)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	t, err := l.loadTable(ctx, o.table)
-	if err != nil {
-		return err
-	}
+func (p *program) describe(ctx context.Context, l *lake, t *table.Table, o describeOptions) error {
 	report := describeTable(t)
 	if o.lag {
 		if err := addLag(ctx, l.config, report.Offsets); err != nil {

@@ -16,9 +16,10 @@ import (
 
 // readOptions are the flags of read.
 type readOptions struct {
-	dir, table, where, asOf, output string
-	columns                         []string
-	limit, snapshot                 int64
+	tableFlags
+	where, asOf, output string
+	columns             []string
+	limit, snapshot     int64
 }
 
 func (p *program) readCommand() *cobra.Command {
@@ -33,17 +34,15 @@ func (p *program) readCommand() *cobra.Command {
 		Example: example("firth read db.events --limit 10",
 			"firth read db.events --where \"country = 'DE' and amount > 100\" --columns ts,amount",
 			"firth read db.events --as-of 2026-01-31T12:00:00Z --output ndjson"),
-		Args: exactly("TABLE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.table = args[0]
-			if p.json {
-				o.output = "json"
-			}
-			return p.read(cmd.Context(), o)
-		},
 	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if p.json {
+			o.output = "json"
+		}
+		return p.read(cmd.Context(), o)
+	}
+	o.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
 	flags.StringVar(&o.where, "where", "", "predicate that rows must fulfil")
 	flags.StringSliceVar(&o.columns, "columns", nil, "columns to print (default all)")
 	flags.Int64Var(&o.limit, "limit", 0, "at most so many rows (0: all)")
@@ -88,15 +87,15 @@ func (p *program) read(ctx context.Context, o readOptions) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.openLake(ctx, o.dir)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	t, err := l.loadTable(ctx, o.table)
-	if err != nil {
-		return err
-	}
+	return p.withTable(ctx, o.tableFlags, func(l *lake, t *table.Table) error {
+		return errors.Join(o.print(ctx, l, t, scan, writer), out.Flush())
+	})
+}
+
+// print writes the rows that the scan selects.
+func (o readOptions) print(
+	ctx context.Context, l *lake, t *table.Table, scan table.Scan, writer rowWriter,
+) error {
 	tasks, err := table.Plan(ctx, t, l.objects, scan)
 	if errors.Is(err, table.ErrNotFound) {
 		return couldNot(fmt.Errorf("read %s: %w", o.table, err),
@@ -121,7 +120,7 @@ func (p *program) read(ctx context.Context, o readOptions) error {
 	if err := writeRows(ctx, l, tasks, o.limit, writer); err != nil {
 		return err
 	}
-	return errors.Join(writer.end(), out.Flush())
+	return writer.end()
 }
 
 // writeRows reads the tasks one after the other until limit rows are written.

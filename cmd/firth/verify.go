@@ -16,7 +16,7 @@ import (
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
-	dir, table string
+	tableFlags
 	deep       bool
 	filesOnly  bool
 	requireLog bool
@@ -37,13 +37,9 @@ func (p *program) verifyCommand() *cobra.Command {
 			exitCodes("proven", "falls short, and says where", "could not check"),
 		Example: example("firth verify db.events", "firth verify db.events --deep",
 			"firth verify db.events --dir firth-demo --json | jq .proven"),
-		Args: exactly("TABLE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.table = args[0]
-			return p.verify(cmd.Context(), o)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.verify(cmd.Context(), o) },
 	}
-	cmd.Flags().StringVar(&o.dir, "dir", "", "folder that a demo made, instead of a configuration")
+	o.add(cmd)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "recount from the files and from Kafka")
 	cmd.Flags().BoolVar(&o.filesOnly, "files-only", false,
 		"with --deep: leave Kafka out, as after a change of filter or policies")
@@ -58,15 +54,13 @@ func (p *program) verify(ctx context.Context, o verifyOptions) error {
 		return couldNot(errors.New("--files-only and --require-log say how --deep recounts, and it is not given"),
 			"add --deep, or leave them out: without it neither files nor topics are read")
 	}
-	l, err := p.openLake(ctx, o.dir)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	t, err := l.loadTable(ctx, o.table)
-	if err != nil {
-		return err
-	}
+	return p.withTable(ctx, o.tableFlags, func(l *lake, t *table.Table) error {
+		return p.proveTable(ctx, l, t, o)
+	})
+}
+
+// proveTable verifies a table and prints the report.
+func (p *program) proveTable(ctx context.Context, l *lake, t *table.Table, o verifyOptions) error {
 	bar := p.progress("files", 0)
 	defer bar.close()
 	o.progress = func(done, total int) {

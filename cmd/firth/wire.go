@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
@@ -159,6 +160,39 @@ func (l *lake) loadTable(ctx context.Context, name string) (*table.Table, error)
 			"'firth tables' lists the tables")
 	}
 	return t, err
+}
+
+// tableFlags name the table that a command is about.
+type tableFlags struct {
+	dir, table string
+}
+
+// add makes TABLE the command's one argument, and adds --dir.
+func (f *tableFlags) add(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := exactly("TABLE")(cmd, args); err != nil {
+			return err
+		}
+		f.table = args[0]
+		return nil
+	}
+	cmd.Flags().StringVar(&f.dir, "dir", "", "folder that a demo made, instead of a configuration")
+}
+
+// withTable opens the configuration and loads the table of a command, and closes what it opened.
+func (p *program) withTable(
+	ctx context.Context, f tableFlags, act func(l *lake, t *table.Table) error,
+) error {
+	l, err := p.openLake(ctx, f.dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t, err := l.loadTable(ctx, f.table)
+	if err != nil {
+		return err
+	}
+	return act(l, t)
 }
 
 // connection says how to reach a cluster of the configuration.
