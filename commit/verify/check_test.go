@@ -184,6 +184,13 @@ var damages = map[string]struct {
 			require.Equal(w.t, w.snapshots()[3].SnapshotID, f.SnapshotID)
 		},
 	},
+	"garbled counts of others": {
+		do: func(w *world) {
+			w.update(events, icetable.NewSetPropertiesUpdate(iceberg.Properties{commit.PropertyForeign: "TwE"}))
+		},
+		shallow: []string{"ledger"}, deep: []string{"ledger"},
+		at: func(w *world, r *Report) { require.Len(w.t, r.Faults, 1) },
+	},
 	"edited pending letters": {
 		do: func(w *world) {
 			w.update(events, icetable.NewSetPropertiesUpdate(iceberg.Properties{commit.PropertyPending: ""}))

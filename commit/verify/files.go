@@ -110,7 +110,7 @@ func (c *check) isForeign(f *liveFile) bool {
 // that is there, and for the table.
 func (c *check) compareRows() {
 	counts, foreign := c.report.Counts, c.report.Foreign
-	if foreign.RemovedDataFiles == 0 && foreign.Unseen == 0 && c.compareSteps() {
+	if foreign.RemovedDataFiles == 0 && c.compareSteps() {
 		return
 	}
 	want := counts.Inserted + counts.Updated + foreign.AddedRecords - foreign.RemovedRecords
