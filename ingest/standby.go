@@ -45,9 +45,10 @@ func (g *Ingester) look(ctx context.Context, t *tableState) {
 	now := g.opts.Now()
 	t.lookAt = now.Add(max(t.interval(), time.Second))
 	if err := t.opts.Committer.Refresh(ctx); err != nil {
-		t.log.Warn("look after the holder of the table", "err", err)
+		t.unseen("look after the holder of the table", err)
 		return
 	}
+	t.blind = ""
 	if position := t.opts.Committer.Position(); !maps.Equal(position, t.holderPosition) {
 		t.holderPosition, t.holderMoved = position, now
 		return
@@ -63,6 +64,14 @@ func (g *Ingester) look(ctx context.Context, t *tableState) {
 	g.place(ctx, t)
 }
 
+// unseen tells why the table cannot be looked at, once for as long as it lasts.
+func (t *tableState) unseen(act string, err error) {
+	if t.blind != err.Error() {
+		t.log.Warn("table cannot be looked at and goes on trying", "act", act, "err", err)
+	}
+	t.blind = err.Error()
+}
+
 // recheck lets a table that stopped for lost offsets go on once a person has accepted the loss.
 func (g *Ingester) recheck(ctx context.Context, t *tableState, loss *LossError) {
 	t.lookAt = g.opts.Now().Add(max(t.interval(), time.Second))
@@ -70,9 +79,10 @@ func (g *Ingester) recheck(ctx context.Context, t *tableState, loss *LossError) 
 		return
 	}
 	if err := t.opts.Committer.Refresh(ctx); err != nil {
-		t.log.Warn("look whether lost offsets were accepted", "err", err)
+		t.unseen("look whether lost offsets were accepted", err)
 		return
 	}
+	t.blind = ""
 	if t.opts.Committer.Position()[loss.Range.TopicPartition] == loss.Range.Wanted {
 		return
 	}

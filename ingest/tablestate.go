@@ -58,9 +58,10 @@ type tableState struct {
 	health                            error  // what is tried again, nil when all is well
 	act                               string // at what
 
-	// The holder of the table in standby, as last seen to move.
+	// The holder of the table in standby, as last seen to move, and why it cannot be looked at.
 	holderPosition commit.Position
 	holderMoved    time.Time
+	blind          string
 
 	tally  tally
 	budget window
