@@ -103,11 +103,10 @@ func fieldID(f arrow.Field) int {
 	return id
 }
 
-// fileSchema is schema as the Parquet writer must see it: uuid columns carry the extension type that
-// makes it write Parquet's UUID annotation, which the Iceberg spec asks for, and integers the one that
-// keeps it from annotating them. The second result says whether there is any.
-func fileSchema(schema *arrow.Schema, source *iceberg.Schema) (*arrow.Schema, bool) {
-	found := false
+// fileSchema is schema as the mapping to Parquet must see it: uuid columns carry the extension type that
+// gives them Parquet's UUID annotation, which the Iceberg spec asks for, and integers the one that keeps
+// it from annotating them.
+func fileSchema(schema *arrow.Schema, source *iceberg.Schema) *arrow.Schema {
 	fields := slices.Clone(schema.Fields())
 	for i := range fields {
 		fields[i] = mapFields(fields[i], func(f arrow.Field) arrow.Field {
@@ -117,15 +116,12 @@ func fileSchema(schema *arrow.Schema, source *iceberg.Schema) (*arrow.Schema, bo
 			}
 			switch typ.(type) {
 			case iceberg.UUIDType:
-				f.Type, found = extensions.NewUUIDType(), true
+				f.Type = extensions.NewUUIDType()
 			case iceberg.Int32Type, iceberg.Int64Type:
-				f.Type, found = newBareInteger(f.Type), true
+				f.Type = newBareInteger(f.Type)
 			}
 			return f
 		})
 	}
-	if !found {
-		return schema, false
-	}
-	return arrow.NewSchema(fields, nil), true
+	return arrow.NewSchema(fields, nil)
 }

@@ -113,7 +113,7 @@ func NewWriter(store objstore.Store, opts WriterOptions) (*Writer, error) {
 	if err := opts.complete(); err != nil {
 		return nil, fmt.Errorf("new writer: %w", err)
 	}
-	layout, err := newLayout(opts.Schema, opts.Parquet, opts.Allocator)
+	layout, err := newLayout(opts.Schema, opts.Parquet)
 	if err != nil {
 		return nil, fmt.Errorf("new writer: %w", err)
 	}

@@ -52,6 +52,21 @@ func sameType(a, b arrow.DataType) bool {
 	return true
 }
 
+func nestedTypes(typ arrow.DataType) []arrow.DataType {
+	nested, ok := typ.(arrow.NestedType)
+	if !ok {
+		return nil
+	}
+	var out []arrow.DataType
+	if m, isMap := typ.(*arrow.MapType); isMap {
+		return []arrow.DataType{m.Elem()}
+	}
+	for _, field := range nested.Fields() {
+		out = append(out, field.Type)
+	}
+	return out
+}
+
 func checkRequired(path string, field arrow.Field, column arrow.Array) error {
 	if !field.Nullable && column.NullN() > 0 {
 		return fmt.Errorf("column %s is required and the batch has %d nulls in it",

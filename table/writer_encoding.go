@@ -6,9 +6,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 	"github.com/apache/iceberg-go"
@@ -57,8 +55,6 @@ const (
 	// wide tables two thirds of the speed.
 	sampleRows        = 1024
 	sampleDistinctMax = sampleRows / 2
-	// Level 1 is 1.4 times as fast as the default level, at the same size.
-	zstdLevel = 1
 )
 
 func (o ParquetOptions) withDefaults() (ParquetOptions, error) {
@@ -91,16 +87,11 @@ const createdBy = "firth version 0.1.0"
 // layout is how the files of one writer look: the Parquet schema, its leaf columns and, once rows
 // have been sampled, the encoding of each. It does not change after that.
 type layout struct {
-	schema    *arrow.Schema // of the batches
-	file      *arrow.Schema // as pqarrow must see it
-	retyped   bool          // the two differ in the types of some columns
-	columns   *schema.Schema
-	nested    bool // there are lists or maps, which only pqarrow writes
+	schema    *arrow.Schema  // of the batches
+	columns   *schema.Schema // of the files
 	leaves    []leaf
 	options   ParquetOptions
-	allocator memory.Allocator
 	encodings []columnchunk.Encoding // by leaf; nil until they are chosen
-	arrow     pqarrow.ArrowWriterProperties
 	buffers   *columnchunk.Buffers
 }
 
@@ -117,23 +108,20 @@ type leaf struct {
 // own default (write.metadata.metrics.max-inferred-column-defaults).
 const boundColumnsMax = 100
 
-func newLayout(
-	source *iceberg.Schema, options ParquetOptions, mem memory.Allocator,
-) (*layout, error) {
+func newLayout(source *iceberg.Schema, options ParquetOptions) (*layout, error) {
 	arrowSchema, err := ArrowSchema(source)
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{
-		schema: arrowSchema, options: options, allocator: mem, buffers: new(columnchunk.Buffers),
-		arrow: pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(mem)),
-	}
-	l.file, l.retyped = fileSchema(arrowSchema, source)
-	columns, err := pqarrow.ToParquet(l.file, l.properties(), l.arrow)
+	columns, err := pqarrow.ToParquet(fileSchema(arrowSchema, source), parquet.NewWriterProperties(
+		parquet.WithVersion(parquet.V2_LATEST), parquet.WithStoreDecimalAsInteger(true),
+		parquet.WithRootName("table")), pqarrow.DefaultWriterProps())
 	if err != nil {
 		return nil, fmt.Errorf("parquet schema: %w", err)
 	}
-	l.columns, l.nested = columns, columnchunk.Supports(columns) != nil
+	l := &layout{
+		schema: arrowSchema, columns: columns, options: options, buffers: new(columnchunk.Buffers),
+	}
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)
 		id := int(column.SchemaNode().FieldID())
@@ -151,25 +139,6 @@ func newLayout(
 	return l, nil
 }
 
-// properties are the settings of pqarrow's files; more adds those of single columns.
-func (l *layout) properties(more ...parquet.WriterProperty) *parquet.WriterProperties {
-	return parquet.NewWriterProperties(append([]parquet.WriterProperty{
-		parquet.WithAllocator(l.allocator),
-		parquet.WithVersion(parquet.V2_LATEST),
-		parquet.WithDataPageVersion(parquet.DataPageV1),
-		parquet.WithCompression(compress.Codecs.Zstd),
-		parquet.WithCompressionLevel(zstdLevel),
-		parquet.WithDataPageSize(pageBytes),
-		parquet.WithDictionaryDefault(false),
-		parquet.WithDictionaryPageSizeLimit(dictionaryBytesMax),
-		parquet.WithMaxRowGroupLength(l.options.RowGroupRows),
-		parquet.WithStoreDecimalAsInteger(true),
-		parquet.WithStats(true),
-		parquet.WithRootName("table"),
-		parquet.WithCreatedBy(createdBy),
-	}, more...)...)
-}
-
 // chooseEncodings settles the encoding of each column by the first rows of sample.
 func (l *layout) chooseEncodings(sample []arrow.RecordBatch) {
 	distinct := make([]counter, len(l.leaves))
@@ -183,7 +152,7 @@ func (l *layout) chooseEncodings(sample []arrow.RecordBatch) {
 		slice := batch.NewSlice(0, int64(take))
 		at := 0
 		for _, column := range slice.Columns() {
-			visitLeaves(column, nil, func(values arrow.Array, _ []arrow.Array) {
+			visitLeaves(column, func(values arrow.Array) {
 				distinct[at].add(values)
 				at++
 			})
@@ -270,19 +239,12 @@ func sampleHash(values arrow.Array, i int) uint64 {
 	return uint64(i)
 }
 
-// visitLeaves calls visit for each leaf of a column in the order of Parquet's columns, with the
-// struct arrays above it whose nulls hide its values; inside lists and maps these are left out.
-func visitLeaves(
-	column arrow.Array, above []arrow.Array, visit func(values arrow.Array, above []arrow.Array),
-) {
+// visitLeaves calls visit for each leaf of a column in the order of Parquet's columns.
+func visitLeaves(column arrow.Array, visit func(values arrow.Array)) {
 	switch a := column.(type) {
 	case *array.Struct:
-		inside := above
-		if a.NullN() > 0 {
-			inside = append(above[:len(above):len(above)], a)
-		}
 		for i := range a.NumField() {
-			visitLeaves(a.Field(i), inside, visit)
+			visitLeaves(a.Field(i), visit)
 		}
 	case *array.Map:
 		first, last := valueRange(a)
@@ -292,16 +254,14 @@ func visitLeaves(
 		first, last := valueRange(a)
 		visitElements(a.ListValues(), first, last, visit)
 	case array.ExtensionArray:
-		visitLeaves(a.Storage(), above, visit)
+		visitLeaves(a.Storage(), visit)
 	default:
-		visit(column, above)
+		visit(column)
 	}
 }
 
-func visitElements(
-	values arrow.Array, first, last int, visit func(values arrow.Array, above []arrow.Array),
-) {
+func visitElements(values arrow.Array, first, last int, visit func(values arrow.Array)) {
 	slice := array.NewSlice(values, int64(first), int64(last))
 	defer slice.Release()
-	visitLeaves(slice, nil, visit)
+	visitLeaves(slice, visit)
 }

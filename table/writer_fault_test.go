@@ -100,37 +100,22 @@ func runWriter(
 	return err
 }
 
-// TestFailedFileFreesItsMemory breaks the stream of a large file: while it is written, at its end, and
-// by giving it up.
-func TestFailedFileFreesItsMemory(t *testing.T) {
-	for name, end := range map[string]func(*dataFile) error{
-		"finish": func(f *dataFile) error {
-			_, err := f.finish(partitionValue{spec: iceberg.UnpartitionedSpec})
-			return err
-		},
-		"abort": func(f *dataFile) error {
-			f.abort()
-			return objstore.ErrInjected
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-			defer mem.AssertSize(t, 0)
-			schema := everyType()
-			batch := newDice(3, memory.DefaultAllocator).batch(t, schema, 3000)
-			defer batch.Release()
-			opts, err := ParquetOptions{}.withDefaults()
-			require.NoError(t, err)
-			layout, err := newLayout(schema, opts, mem)
-			require.NoError(t, err)
-			layout.chooseEncodings([]arrow.RecordBatch{batch})
-			file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet", layout)
-			require.NoError(t, err)
-			file.sink.to = brokenWriter{}
-			require.NoError(t, file.write(batch))
-			require.ErrorIs(t, end(file), objstore.ErrInjected)
-		})
-	}
+// TestFileWithoutItsEndIsAnError breaks the stream of a file before its row group is written.
+func TestFileWithoutItsEndIsAnError(t *testing.T) {
+	schema := everyType()
+	batch := newDice(3, memory.DefaultAllocator).batch(t, schema, 3000)
+	defer batch.Release()
+	opts, err := ParquetOptions{}.withDefaults()
+	require.NoError(t, err)
+	layout, err := newLayout(schema, opts)
+	require.NoError(t, err)
+	layout.chooseEncodings([]arrow.RecordBatch{batch})
+	file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet", layout)
+	require.NoError(t, err)
+	file.sink.to = brokenWriter{}
+	require.NoError(t, file.write(batch))
+	_, err = file.finish(partitionValue{spec: iceberg.UnpartitionedSpec})
+	require.ErrorIs(t, err, objstore.ErrInjected)
 }
 
 type brokenWriter struct{}

@@ -8,8 +8,6 @@ import (
 	"math/big"
 	"unicode/utf8"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
@@ -22,12 +20,11 @@ type columnStats struct {
 	splits                     []int64
 }
 
-// describeDataFile makes the manifest entry of a finished file from its Parquet footer and the NaNs
-// of its leaf columns.
+// describeDataFile makes the manifest entry of a finished file from its Parquet footer.
 func describeDataFile(
-	f *dataFile, meta *metadata.FileMetaData, nans []int64, partition partitionValue,
+	f *dataFile, meta *metadata.FileMetaData, partition partitionValue,
 ) (iceberg.DataFile, error) {
-	stats, err := collectStats(f.layout.leaves, meta, nans)
+	stats, err := collectStats(f.layout.leaves, meta, f.parquet.NaNs())
 	if err != nil {
 		return nil, fmt.Errorf("statistics of %s: %w", f.location, err)
 	}
@@ -283,33 +280,4 @@ func isFloat(typ iceberg.Type) bool {
 		return true
 	}
 	return false
-}
-
-// countNaNs counts the NaNs among the values that neither they nor a struct above make null.
-func countNaNs(values arrow.Array, above []arrow.Array) int64 {
-	var count int64
-	switch a := values.(type) {
-	case *array.Float32:
-		for i, v := range a.Values() {
-			if v != v && !hidden(a, above, i) {
-				count++
-			}
-		}
-	case *array.Float64:
-		for i, v := range a.Values() {
-			if v != v && !hidden(a, above, i) {
-				count++
-			}
-		}
-	}
-	return count
-}
-
-func hidden(values arrow.Array, above []arrow.Array, i int) bool {
-	for _, parent := range above {
-		if parent.IsNull(i) {
-			return true
-		}
-	}
-	return values.IsNull(i)
 }

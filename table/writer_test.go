@@ -12,7 +12,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -194,6 +196,55 @@ func TestWriterFileCarriesFieldIDsAndUUIDAnnotation(t *testing.T) {
 	require.Equal(t, int32(33), ids["attributes.key_value.value"])
 	require.Equal(t, int32(24), ids["place.inner.owner"])
 	require.Equal(t, int16(0), columns.Column(0).MaxDefinitionLevel(), "id is required")
+}
+
+// TestWriterFileHasTheSchemaOfTheLibrary compares each element of the schema with an empty file that
+// pqarrow writes for the same arrow schema.
+func TestWriterFileHasTheSchemaOfTheLibrary(t *testing.T) {
+	store := newStore()
+	batch := newDice(3, memory.DefaultAllocator).batch(t, everyType(), 10)
+	defer batch.Release()
+	files := write(t, testWriter(t, store, WriterOptions{Schema: everyType()}), batch)
+	var library bytes.Buffer
+	writer, err := pqarrow.NewFileWriter(fileSchema(batch.Schema(), everyType()), &library,
+		parquet.NewWriterProperties(parquet.WithVersion(parquet.V2_LATEST),
+			parquet.WithStoreDecimalAsInteger(true), parquet.WithRootName("table")),
+		pqarrow.DefaultWriterProps())
+	require.NoError(t, err)
+	require.NoError(t, writer.Close())
+	var footers []*metadata.FileMetaData
+	for _, raw := range [][]byte{library.Bytes(), objectBytes(t, store, files[0].FilePath())} {
+		reader, err := file.NewParquetReader(bytes.NewReader(raw))
+		require.NoError(t, err)
+		defer reader.Close()
+		footers = append(footers, reader.MetaData())
+	}
+	require.Equal(t, footers[0].FileMetaData.Schema, footers[1].FileMetaData.Schema)
+	require.Empty(t, footers[0].KeyValueMetadata())
+	require.Empty(t, footers[1].KeyValueMetadata())
+	version := footers[1].WriterVersion()
+	require.Equal(t, "firth", version.App)
+	require.Equal(t, 1, version.Version.Minor)
+}
+
+// TestSameBatchesMakeTheSameBytes writes with a budget that earlier writers have left memory to.
+func TestSameBatchesMakeTheSameBytes(t *testing.T) {
+	budget := NewBudget(64 << 20)
+	d := newDice(8, memory.DefaultAllocator)
+	batch, other := d.batch(t, everyType(), 2000), d.batch(t, everyType(), 500)
+	defer batch.Release()
+	defer other.Release()
+	var first []byte
+	for range 5 {
+		store := newStore()
+		write(t, testWriter(t, newStore(), WriterOptions{Schema: everyType(), Memory: budget}), other, other)
+		files := write(t, testWriter(t, store, WriterOptions{Schema: everyType(), Memory: budget}), batch)
+		raw := objectBytes(t, store, files[0].FilePath())
+		if first == nil {
+			first = raw
+		}
+		require.True(t, bytes.Equal(first, raw))
+	}
 }
 
 func TestWriterWithoutRowsMakesNoFile(t *testing.T) {

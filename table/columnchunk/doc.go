@@ -1,8 +1,10 @@
 // Package columnchunk writes Parquet files one column chunk at a time, straight from Arrow buffers.
 //
 // Record batches enter through Writer; pages, chunks, the page index and the footer leave through an
-// io.Writer, and Close gives the footer's statistics back. The caller is table.Writer, which hands
-// schemas that Supports refuses (lists, maps) to pqarrow instead.
+// io.Writer, and Close gives the footer with its statistics back. The caller is table.Writer.
+//
+// Lists, maps and structs are striped into entries first (entries); a flat column's entries are its
+// rows.
 //
 //	batch ─► column ─► open page ─► levels + values ─► zstd frame ─► chunk
 //	           │  ▲                                                    │

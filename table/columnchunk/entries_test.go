@@ -17,7 +17,7 @@ func TestElementsOfNullListsAreHidden(t *testing.T) {
 		arrow.Field{Name: "y", Type: arrow.FixedWidthTypes.Boolean},
 		arrow.Field{Name: "z", Type: &arrow.Decimal128Type{Precision: 30, Scale: 2}, Nullable: true})
 	fields := arrow.NewSchema([]arrow.Field{
-		{Name: "l", Type: arrow.ListOfField(arrow.Field{Name: "element", Type: element, Nullable: true}), Nullable: true},
+		{Name: "l", Type: arrow.ListOf(element), Nullable: true},
 		{Name: "s", Type: arrow.StructOf(arrow.Field{Name: "i", Type: arrow.PrimitiveTypes.Int64},
 			arrow.Field{Name: "ll", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int32))}), Nullable: true},
 	}, nil)

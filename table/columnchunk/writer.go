@@ -23,7 +23,7 @@ type Encoding struct {
 
 // Options say what a Writer writes. All but CreatedBy and Buffers are required.
 type Options struct {
-	// Schema is the Parquet schema, one that Supports accepts.
+	// Schema is the Parquet schema; lists and maps have three levels.
 	Schema *schema.Schema
 	// Columns are the encodings of the leaf columns, in the schema's order.
 	Columns []Encoding
@@ -45,7 +45,7 @@ const (
 	// columns the pages become smaller.
 	openBytesMax  = 64 << 20
 	pageBytesMin  = 16 << 10
-	bytesPerRow   = 8 // of a page at its greatest number of rows
+	bytesPerEntry = 8 // of a page at its greatest number of entries
 	formatVersion = parquet.V2_LATEST
 )
 
@@ -64,6 +64,46 @@ type Writer struct {
 	ended   bool
 }
 
+// addColumns makes the columns of the leaves below a node of the schema, in order.
+func (w *Writer) addColumns(node schema.Node, above []step) error {
+	group, ok := node.(*schema.GroupNode)
+	if !ok {
+		c, err := w.newColumn(w.opts.Schema.Column(len(w.columns)), above)
+		w.columns = append(w.columns, c)
+		return err
+	}
+	for i := range group.NumFields() {
+		child := group.Field(i)
+		next := step{field: i, optional: child.RepetitionType() == parquet.Repetitions.Optional,
+			repeated: child.RepetitionType() == parquet.Repetitions.Repeated}
+		if err := w.addColumns(child, append(above[:len(above):len(above)], next)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) newColumn(descr *schema.Column, steps []step) (column, error) {
+	_, text := descr.LogicalType().(schema.StringLogicalType)
+	pageBytes := min(w.opts.PageBytes, max(openBytesMax/w.opts.Schema.NumColumns(), pageBytesMin))
+	c := column{
+		descr: descr, name: descr.Path(), steps: steps, heap: &w.heap,
+		signed: descr.SortOrder() == schema.SortSIGNED, text: text,
+		greatest: int(descr.MaxDefinitionLevel()), repeats: int(descr.MaxRepetitionLevel()),
+		encoding: w.opts.Columns[len(w.columns)],
+		limits: limits{pageBytes: pageBytes, pageEntries: max(pageBytes/bytesPerEntry, 1),
+			dictionaryBytes: min(w.opts.DictionaryBytes, pageBytes)},
+	}
+	var err error
+	if c.kind, err = kindOf(descr); err != nil {
+		return c, err
+	}
+	if c.width = c.kind.numberWidth(); c.kind == kindFixed {
+		c.width = descr.TypeLength()
+	}
+	return c, c.checkEncoding()
+}
+
 // sink counts what is written, as offsets are from the begin of the file.
 type sink struct {
 	to io.Writer
@@ -80,22 +120,8 @@ func (s *sink) Write(p []byte) (int, error) {
 // Tell is the number of bytes written.
 func (s *sink) Tell() int64 { return s.at }
 
-// Supports says what keeps files of a schema from being written here; nil is nothing.
-func Supports(columns *schema.Schema) error {
-	for i := range columns.NumColumns() {
-		column := columns.Column(i)
-		if _, err := kindOf(column); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // New begins a file in to, which gets few, large writes.
 func New(to io.Writer, opts Options) (*Writer, error) {
-	if err := Supports(opts.Schema); err != nil {
-		return nil, fmt.Errorf("new column writer: %w", err)
-	}
 	if got, want := len(opts.Columns), opts.Schema.NumColumns(); got != want {
 		return nil, fmt.Errorf("new column writer: encodings of %d columns, the schema has %d", got, want)
 	}
@@ -105,18 +131,16 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 	if opts.Buffers == nil {
 		opts.Buffers = new(Buffers)
 	}
-	w := &Writer{opts: opts, sink: sink{to: to}, nans: make([]int64, len(opts.Columns)),
-		footer: metadata.NewFileMetadataBuilder(opts.Schema, parquet.NewWriterProperties(
-			parquet.WithVersion(formatVersion), parquet.WithCreatedBy(opts.CreatedBy),
-			parquet.WithCompression(compress.Codecs.Zstd)), nil),
-		index: metadata.PageIndexBuilder{Schema: opts.Schema},
+	properties := parquet.NewWriterProperties(parquet.WithVersion(formatVersion),
+		parquet.WithCreatedBy(opts.CreatedBy), parquet.WithCompression(compress.Codecs.Zstd))
+	w := &Writer{
+		opts: opts, sink: sink{to: to}, heap: heap{buffers: opts.Buffers},
+		footer: metadata.NewFileMetadataBuilder(opts.Schema, properties, nil),
+		index:  metadata.PageIndexBuilder{Schema: opts.Schema},
+		nans:   make([]int64, len(opts.Columns)),
 	}
-	w.heap.buffers = opts.Buffers
-	w.columns = w.newColumns()
-	for i := range w.columns {
-		if err := w.columns[i].checkEncoding(); err != nil {
-			return nil, fmt.Errorf("new column writer: %w", err)
-		}
+	if err := w.addColumns(opts.Schema.Root(), nil); err != nil {
+		return nil, fmt.Errorf("new column writer: %w", err)
 	}
 	if _, err := io.WriteString(&w.sink, magic); err != nil {
 		return nil, err
@@ -126,37 +150,6 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 		w.columns[i].begin(opts.Buffers.takeStorage())
 	}
 	return w, nil
-}
-
-func (w *Writer) newColumns() []column {
-	columns := make([]column, 0, w.opts.Schema.NumColumns())
-	pageBytes := min(w.opts.PageBytes, max(openBytesMax/w.opts.Schema.NumColumns(), pageBytesMin))
-	var visit func(node schema.Node, above []step)
-	visit = func(node schema.Node, above []step) {
-		if group, ok := node.(*schema.GroupNode); ok {
-			for i := range group.NumFields() {
-				child := group.Field(i)
-				next := step{field: i, optional: child.RepetitionType() == parquet.Repetitions.Optional,
-					repeated: child.RepetitionType() == parquet.Repetitions.Repeated}
-				visit(child, append(above[:len(above):len(above)], next))
-			}
-			return
-		}
-		descr := w.opts.Schema.Column(len(columns))
-		kind, _ := kindOf(descr) // Supports has seen it
-		_, text := descr.LogicalType().(schema.StringLogicalType)
-		c := column{descr: descr, name: descr.Path(), kind: kind, width: kind.numberWidth(),
-			signed: descr.SortOrder() == schema.SortSIGNED, text: text, steps: above,
-			heap: &w.heap, greatest: int(descr.MaxDefinitionLevel()), repeats: int(descr.MaxRepetitionLevel()), encoding: w.opts.Columns[len(columns)],
-			limits: limits{pageBytes: pageBytes, pageRows: max(pageBytes/bytesPerRow, 1),
-				dictionaryBytes: min(w.opts.DictionaryBytes, pageBytes)}}
-		if kind == kindFixed {
-			c.width = descr.TypeLength()
-		}
-		columns = append(columns, c)
-	}
-	visit(w.opts.Schema.Root(), nil)
-	return columns
 }
 
 // Write appends the rows of batch, whose columns are those of the schema. Row groups end as they are
@@ -220,7 +213,8 @@ func (w *Writer) HeldBytes() int64 {
 	size := int64(w.heap.size)
 	for i := range w.columns {
 		c := &w.columns[i]
-		size += int64(len(c.values) + len(c.levels) + len(c.repeatLevels) + 4*len(c.lengths) + 4*len(c.indexes))
+		size += int64(len(c.values) + len(c.levels) + len(c.repeatLevels))
+		size += 4 * int64(len(c.lengths)+len(c.indexes))
 	}
 	return size
 }

@@ -56,13 +56,17 @@ func doubles(rows int, value func(row int) float64) arrow.RecordBatch {
 func TestEdgesReadBackEqual(t *testing.T) {
 	huge := strings.Repeat("0123456789abcdef", 20_000)
 	edges := map[string]arrow.RecordBatch{
-		"no rows":            integers(0, nil),
-		"one row":            integers(1, func(int) int64 { return -1 }),
-		"constant":           integers(3000, func(int) int64 { return 7 }),
-		"extremes":           integers(1001, func(row int) int64 { return math.MinInt64 + int64(row%2)*-1 }),
-		"least and greatest": integers(129, func(row int) int64 { return []int64{math.MinInt64, math.MaxInt64, 0}[row%3] }),
-		"greatest steps":     integers(300, func(row int) int64 { return int64(uint64(row) << 57) }),
-		"small extremes":     shorts(300, func(row int) int32 { return []int32{math.MinInt32, math.MaxInt32, -1}[row%3] }),
+		"no rows":  integers(0, nil),
+		"one row":  integers(1, func(int) int64 { return -1 }),
+		"constant": integers(3000, func(int) int64 { return 7 }),
+		"extremes": integers(1001, func(row int) int64 { return math.MinInt64 + int64(row%2)*-1 }),
+		"least and greatest": integers(129, func(row int) int64 {
+			return []int64{math.MinInt64, math.MaxInt64, 0}[row%3]
+		}),
+		"greatest steps": integers(300, func(row int) int64 { return int64(uint64(row) << 57) }),
+		"small extremes": shorts(300, func(row int) int32 {
+			return []int32{math.MinInt32, math.MaxInt32, -1}[row%3]
+		}),
 		"nulls": columnBatch(arrow.BinaryTypes.String, 5000, func(b array.Builder, _ int) {
 			b.AppendNull()
 		}),
@@ -80,11 +84,13 @@ func TestEdgesReadBackEqual(t *testing.T) {
 				b.(*array.Int32Builder).Append(int32(row))
 			}
 		}),
-		"NaNs":         doubles(2000, func(int) float64 { return math.NaN() }),
-		"NaN of a bit": doubles(50, func(row int) float64 { return math.Float64frombits(0x7ff0000000000001 + uint64(row)) }),
-		"zeros":        doubles(100, func(row int) float64 { return math.Copysign(0, float64(row%2)-0.5) }),
-		"infinities":   doubles(100, func(row int) float64 { return math.Inf(row%2*2 - 1) }),
-		"empty texts":  texts(3000, func(int) string { return "" }),
+		"NaNs": doubles(2000, func(int) float64 { return math.NaN() }),
+		"NaNs of many kinds": doubles(50, func(row int) float64 {
+			return math.Float64frombits(0x7ff0000000000001 + uint64(row))
+		}),
+		"zeros":       doubles(100, func(row int) float64 { return math.Copysign(0, float64(row%2)-0.5) }),
+		"infinities":  doubles(100, func(row int) float64 { return math.Inf(row%2*2 - 1) }),
+		"empty texts": texts(3000, func(int) string { return "" }),
 		"empty and not": texts(3000, func(row int) string {
 			return strings.Repeat("x", row%2)
 		}),
@@ -97,7 +103,9 @@ func TestEdgesReadBackEqual(t *testing.T) {
 		"late distinct texts": texts(6000, func(row int) string {
 			return fmt.Sprint("value ", row%10+max(0, row-4000)*1000)
 		}),
-		"unlike heads": texts(400, func(row int) string { return []string{"\x00", "", "\x00\x00", "zzzzzzzzz", "zzzzzzzz"}[row%5] }),
+		"unlike heads": texts(400, func(row int) string {
+			return []string{"\x00", "", "\x00\x00", "zzzzzzzzz", "zzzzzzzz"}[row%5]
+		}),
 		"booleans": columnBatch(arrow.FixedWidthTypes.Boolean, 4001, func(b array.Builder, row int) {
 			if row%7 == 0 {
 				b.AppendNull()
