@@ -160,12 +160,13 @@ func (g *Ingester) seek(ctx context.Context) error {
 	return nil
 }
 
-// apply adds a unit to the tables.
+// apply adds a unit to the tables. Nothing of its records is kept.
 func (g *Ingester) apply(ctx context.Context, u *unit) {
 	if u.event != nil {
 		g.handle(ctx, u.event)
 		return
 	}
+	defer u.chunk.Release()
 	for _, p := range u.portions {
 		p.shape.table.take(ctx, p)
 	}

@@ -123,9 +123,10 @@ func (r *router) takeSeeks() commit.Position {
 	return seeks
 }
 
-// units makes the units of a chunk. A table that is ahead gets only what it has not seen; one that is
-// behind is waiting for the source to go back and gets nothing.
+// units makes the units of a chunk, each with its own hold on the records. A table that is ahead gets
+// only what it has not seen; one that is behind is waiting for the source to go back and gets nothing.
 func (r *router) units(chunk source.Chunk) []*unit {
+	defer chunk.Release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	routes := r.routes[chunk.TopicPartition]
@@ -145,6 +146,7 @@ func (r *router) units(chunk source.Chunk) []*unit {
 			slices.SortFunc(u.wants, func(a, b want) int {
 				return cmp.Compare(a.shape.table.index, b.shape.table.index)
 			})
+			u.chunk.Retain()
 			units = append(units, u)
 		}
 	}

@@ -153,7 +153,9 @@ func discard(u *unit) {
 	for _, p := range u.portions {
 		p.release()
 	}
-	if u.event != nil && u.event.Release != nil {
+	if u.event == nil {
+		u.chunk.Release()
+	} else if u.event.Release != nil {
 		u.event.Release()
 	}
 }

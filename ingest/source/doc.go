@@ -10,7 +10,8 @@
 //     offsets are never read, and no offset is ever reset silently;
 //   - chunks of one topic partition touch: each From is the Next before it, or what Seek said, so an
 //     offset without a record in [From, Next) holds none;
-//   - no chunk of a partition arrives before its Seek, nor after its revocation or loss was told.
+//   - no chunk of a partition arrives before its Seek, nor after its revocation or loss was told;
+//   - a chunk's records are borrowed until its Release, then their memory holds later fetches.
 //
 // The Kafka client is imported here and in ingest/gen, which writes to topics, and nowhere else.
 package source

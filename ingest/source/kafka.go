@@ -22,6 +22,7 @@ type Kafka struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	cluster string
+	pools   *pools
 
 	// These belong to the goroutine that polls.
 	nextCheck time.Time // of topics
@@ -71,6 +72,7 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	k := &Kafka{
 		opts:       opts,
 		troubles:   newTroubles(opts.Now),
+		pools:      newPools(),
 		seen:       map[string]uuid.UUID{},
 		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),
@@ -111,7 +113,8 @@ func (k *Kafka) groupOptions() []kgo.Opt {
 		kgo.FetchMaxBytes(k.opts.FetchBytesMax),
 		kgo.FetchMaxPartitionBytes(min(partitionBytesMax, k.opts.FetchBytesMax)),
 		kgo.BrokerMaxReadBytes(answerBytesMax),
-		kgo.MaxDecompressBatchBytes(decompressBytesMax),
+		kgo.WithDecompressor(newDecompressor(&k.pools.bytes, decompressBytesMax)),
+		kgo.WithPools(k.pools),
 		kgo.FetchMaxWait(fetchWaitMax),
 		kgo.MetadataMaxAge(k.opts.MetadataInterval),
 		kgo.MetadataMinAge(min(time.Second, k.opts.MetadataInterval)),
@@ -208,15 +211,19 @@ func (k *Kafka) addChunks(ctx context.Context, event *Event, fetches kgo.Fetches
 		}
 		p := k.ready(topicPartition{ftp.Topic, ftp.Partition})
 		if p == nil || len(ftp.Records) == 0 {
+			recycle(ftp.Records)
 			return
 		}
 		if p.rewind {
+			recycle(ftp.Records)
 			p.fetched = true
 			k.rewind(p)
 			return
 		}
 		if chunk := k.chunk(p, ftp.FetchPartition); chunk.Next > chunk.From {
 			event.Chunks = append(event.Chunks, chunk)
+		} else {
+			chunk.Release()
 		}
 	})
 	event.Chunks = joinChunks(event.Chunks)
@@ -242,7 +249,7 @@ func (p *partition) isSought() bool {
 	}
 }
 
-// chunk takes over fetched records. Control records hold no row but move the chunk's end.
+// chunk borrows fetched records, until its Release. Control records hold no row but move the chunk's end.
 func (k *Kafka) chunk(p *partition, fetched kgo.FetchPartition) Chunk {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -251,7 +258,7 @@ func (k *Kafka) chunk(p *partition, fetched kgo.FetchPartition) Chunk {
 		TopicPartition: p.id,
 		From:           p.next,
 		Next:           p.next,
-		Records:        make([]Record, 0, len(fetched.Records)),
+		Records:        k.pools.records.get(len(fetched.Records)),
 		End:            commit.Offset(fetched.LastStableOffset),
 	}
 	if fetched.LastStableOffset < 0 {
@@ -272,6 +279,7 @@ func (k *Kafka) chunk(p *partition, fetched kgo.FetchPartition) Chunk {
 		})
 	}
 	p.next = chunk.Next
+	chunk.Lend(k.pools.takeBack(chunk.Records, fetched.Records))
 	return chunk
 }
 
@@ -298,8 +306,7 @@ func joinChunks(chunks []Chunk) []Chunk {
 			joined = append(joined, c)
 			continue
 		}
-		joined[i].Records = append(joined[i].Records, c.Records...)
-		joined[i].Next, joined[i].End = c.Next, c.End
+		joined[i].join(c)
 	}
 	return joined
 }

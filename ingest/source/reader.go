@@ -21,6 +21,8 @@ type Reader struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	cluster string
+	// unpack makes memory of its own for each batch: chunks of a Reader are not lent.
+	unpack *decompressor
 }
 
 // Bounds on one stretch. A fetch waits for data that is there already, so an answer without any is either
@@ -45,7 +47,8 @@ func OpenReader(ctx context.Context, connection Connection) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
-	return &Reader{client: client, admin: kadm.NewClient(client), cluster: d.cluster}, nil
+	return &Reader{client: client, admin: kadm.NewClient(client), cluster: d.cluster,
+		unpack: newDecompressor(new(slabs[byte]), decompressBytesMax)}, nil
 }
 
 // Close closes the connections.
@@ -169,7 +172,7 @@ func (r *Reader) fetch(
 	}
 	fetched, reached := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: int64(at), IsolationLevel: kgo.ReadCommitted(), Topic: tp.Topic, Partition: tp.Partition,
-	}, part, kgo.DefaultDecompressor(), nil)
+	}, part, r.unpack, nil)
 	if fetched.Err != nil {
 		return Chunk{}, fetched.Err
 	}

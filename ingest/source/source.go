@@ -22,13 +22,15 @@ type Header struct {
 }
 
 // Chunk is a run of records of one topic partition in offset order. It covers [From, Next): offsets
-// in there without a record hold none (compacted away, transaction markers, aborted).
+// in there without a record hold none (compacted away, transaction markers, aborted). Its records are
+// borrowed: whoever is done with them calls Release.
 type Chunk struct {
 	TopicPartition commit.TopicPartition
 	From, Next     commit.Offset
 	Records        []Record
 	// End is the end of the log when the chunk was fetched, for lag; 0 when not known.
-	End commit.Offset
+	End   commit.Offset
+	lease *lease
 }
 
 // Source is a log as ingest needs it: topic partitions come and go, records arrive in offset order.

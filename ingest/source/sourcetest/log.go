@@ -283,6 +283,7 @@ func (r *Reader) Poll(context.Context) (source.Event, error) {
 			continue
 		}
 		if chunk := p.read(next, r.recordsMax); len(chunk.Records) > 0 {
+			lend(&chunk)
 			r.next[id] = chunk.Next
 			event.Chunks = append(event.Chunks, chunk)
 		}
