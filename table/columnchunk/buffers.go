@@ -50,6 +50,7 @@ type scratch struct {
 	valid, gathered             []byte
 	offsets                     []int32
 	source                      source
+	seen                        [repeatSlots]uint32
 	bounds                      bounds
 	matches                     *zstd.Encoder
 	frames                      *zstdframe.Encoder

@@ -6,9 +6,9 @@ import (
 	"github.com/firthlake/firth/table/zstdframe"
 )
 
-// codec makes the zstd frames of a column. Which way pays is tried on the beginning of a page now and
-// then: the search for matches is ten times as dear as coding bytes alone, and both are wasted on
-// bytes without pattern.
+// codec makes the zstd frames of a column. Which way pays is tried on a piece of a page now and then:
+// the search for matches is ten times as dear as coding bytes alone, and both are wasted on bytes
+// without pattern. A piece does not show values that come again further on, so those are counted.
 type codec struct {
 	any   trial // pages as they come
 	equal trial // pages of strings of one length
@@ -31,18 +31,22 @@ const (
 const (
 	// trialPages is how long a choice holds; data seldom change faster.
 	trialPages = 64
-	// trialBytes of a page tell how the whole will do.
-	trialBytes = 128 << 10
+	// trialBytes of a page tell how the whole will do; a file of one page is tried as well.
+	trialBytes = 16 << 10
 	// lossPercent is how much larger a frame may be for being made ten times as fast.
 	lossPercent = 6
 	// gainPercent is the least gain that makes it worth while for readers to decompress.
 	gainPercent = 3
 )
 
-// compress returns a frame of body, valid until the next.
-func (c *codec) compress(work *scratch, body []byte) []byte {
+// compress returns a frame of body, valid until the next. The values are what body is made from, nil
+// when it is not made from values as they are.
+func (c *codec) compress(work *scratch, body []byte, values valueList) []byte {
 	if c.any.left == 0 {
-		c.any = trial{choice: tryAny(work, body[:min(len(body), trialBytes)]), left: trialPages}
+		c.any = trial{choice: choiceMatches, left: trialPages}
+		if !values.repeat(work) {
+			c.any.choice = tryAny(work, body[max(0, len(body)-trialBytes):])
+		}
 	}
 	c.any.left--
 	switch c.any.choice {
@@ -82,7 +86,10 @@ func (c *codec) fixedStrings(work *scratch, head []byte, width int, values []byt
 		return nil, false
 	}
 	if c.equal.left == 0 {
-		c.equal = trial{choice: tryEqual(work, width, values), left: trialPages}
+		c.equal = trial{choice: choiceMatches, left: trialPages}
+		if list := (valueList{bytes: values, width: width}); !list.repeat(work) {
+			c.equal.choice = tryEqual(work, width, values)
+		}
 	}
 	c.equal.left--
 	if c.equal.choice != choiceLiterals {
@@ -94,7 +101,7 @@ func (c *codec) fixedStrings(work *scratch, head []byte, width int, values []byt
 }
 
 func tryEqual(work *scratch, width int, values []byte) choice {
-	values = values[:min(len(values), max(trialBytes/(width+4), 1)*width)]
+	values = values[max(0, len(values)-max(trialBytes/(width+4), 1)*width):]
 	frame, ok := work.frames.FixedStrings(work.frame[:0], nil, width, values)
 	work.frame = frame
 	if !ok {

@@ -51,7 +51,7 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 
 func (w *Writer) writeDictionary(c *column) error {
 	var once codec
-	frame := once.compress(w.work, c.dictionary.plain)
+	frame := once.compress(w.work, c.dictionary.plain, valueList{})
 	head := appendDictionaryHeader(w.work.header[:0],
 		len(c.dictionary.plain), len(frame), c.dictionary.entries())
 	w.work.header = head

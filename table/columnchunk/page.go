@@ -77,6 +77,7 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 			}
 		}
 	}
+	var values valueList
 	switch encoding {
 	case parquet.Encodings.RLEDict:
 		body = c.dictionary.appendIndexes(body, c.indexes)
@@ -90,14 +91,16 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 		body = appendDelta32(body, arrow.Int32Traits.CastFromBytes(
 			arrow.Uint32Traits.CastToBytes(c.lengths)))
 		body = append(body, c.values...)
+		values = valueList{bytes: c.values, lengths: c.lengths}
 	default:
 		body = c.appendPlain(body)
+		values = valueList{bytes: c.values, lengths: c.lengths, width: c.width}
 	}
 	work.body = body
 	if err := c.checkSize(len(body)); err != nil {
 		return nil, 0, err
 	}
-	return c.codec.compress(work, body), len(body), nil
+	return c.codec.compress(work, body, values), len(body), nil
 }
 
 // checkSize refuses what the header cannot say; only a value of almost 2 GiB gets here.
