@@ -30,8 +30,6 @@ const (
 
 	lz4Stored = 1 << 31
 	lz4Window = 64 << 10
-	// lz4RoomMin is what is offered to a block at first, when it may be larger.
-	lz4RoomMin = 64 << 10
 )
 
 var errLz4 = errors.New("malformed LZ4 frame")
@@ -142,7 +140,7 @@ func (o *output) lz4Blocks(src []byte, flags byte, blockMax int) ([]byte, error)
 // lz4Block unpacks one block. Its size is not known before: when it does not fit, it gets more room, up
 // to what a block may have.
 func (o *output) lz4Block(block []byte, flags byte, blockMax int) error {
-	o.reserve(min(blockMax, lz4RoomMin, 256*len(block)))
+	o.reserve(min(blockMax, 2*len(block)))
 	for {
 		var dict []byte
 		if flags&lz4Independent == 0 {

@@ -178,6 +178,24 @@ func TestDecompressRefusesBombs(t *testing.T) {
 	}
 }
 
+// A topic of many partitions has small batches: they must not take slabs of large ones.
+func TestDecompressTakesSlabsOfTheBatchsSize(t *testing.T) {
+	d := newTestDecompressor()
+	for name, p := range packed(t, plainText(10_000)) {
+		if strings.Contains(name, "old format") {
+			continue // read as a stream
+		}
+		for range 3 { // the first ones tell how much a batch expands
+			out, err := d.Decompress(p.bytes, p.codec)
+			require.NoError(t, err, name)
+			d.slabs.put(out)
+		}
+		out, err := d.Decompress(p.bytes, p.codec)
+		require.NoError(t, err, name)
+		require.LessOrEqual(t, cap(out), 4*len(out), name)
+	}
+}
+
 func TestDecompressUsesSlabsAgain(t *testing.T) {
 	d := newTestDecompressor()
 	for name, p := range packed(t, plainText(100_000)) {

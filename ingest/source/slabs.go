@@ -15,11 +15,11 @@ type slabs[T any] struct {
 	idleMax int
 }
 
-// Capacities are powers of two and the means between them, from 256 elements on, so that a slab is
-// at most half as long again as what it was asked for.
+// Capacities are powers of two and the means between them, so that a slab is at most half as long again
+// as what it was asked for. The least is small: a topic of many partitions has batches of few records.
 const (
-	slabClasses = 2 * 18
-	slabLenMin  = 256
+	slabClasses = 2 * 23
+	slabLenMin  = 8
 )
 
 func slabLen(class int) int {
@@ -78,8 +78,8 @@ type pools struct {
 	records slabs[Record]
 }
 
-// What may lie idle. It is about what one answer of a broker unpacks to, which all comes back when the
-// next one is asked for; beyond that it is left to the garbage collector.
+// What may lie idle: a few times what one answer of a broker unpacks to, since it comes back in pieces.
+// With half of it, a topic of 8 partitions had to make twice as many slabs.
 const (
 	idleBytesMax   = 32 << 20
 	idleRecordsMax = 128 << 10

@@ -40,7 +40,7 @@ func TestSlabsKeepNoMoreThanTheirBound(t *testing.T) {
 
 func TestSlabsHaveRoomForAnyLength(t *testing.T) {
 	s := slabs[byte]{idleMax: 1 << 30}
-	for _, n := range []int{0, 1, 255, 256, 257, 383, 385, 1 << 20, 1<<20 + 1, 80 << 20} {
+	for _, n := range []int{0, 1, 7, 8, 9, 255, 256, 257, 1 << 20, 1<<20 + 1, 80 << 20} {
 		slab := s.get(n)
 		require.GreaterOrEqual(t, cap(slab), n)
 		s.put(slab)
