@@ -111,7 +111,7 @@ type limitsConfig struct {
 // Defaults and bounds of the configuration.
 const (
 	configDefault = "firth.yaml"
-	memoryDefault = 512 << 20
+	memoryDefault = 400 << 20
 	memoryMin     = 64 << 20
 	workersMax    = 1024
 )
