@@ -111,9 +111,9 @@ func (t *trunk) land(ctx context.Context, in intent) error {
 func (t *trunk) giveUp(s *swap, cause error) error {
 	if s != nil {
 		t.stale = true
-		return fmt.Errorf("commit %s: %w: %w", t.name(), cause, ErrStateUnknown)
+		return fmt.Errorf("%w: %w", cause, ErrStateUnknown)
 	}
-	return fmt.Errorf("commit %s: %w: %w", t.name(), cause, ErrConflict)
+	return fmt.Errorf("%w: %w", cause, ErrConflict)
 }
 
 // step is how land goes on after an error of the catalog.
@@ -125,13 +125,14 @@ const (
 	stepRebuild             // lost: build anew on the new head
 )
 
-// settle finds out what became of s after the catalog answered with cause.
+// settle finds out what became of s after the catalog answered with cause, which names the commit and
+// its table already.
 func (t *trunk) settle(ctx context.Context, in intent, s *swap, cause error) (step, error) {
 	refused := errors.Is(cause, table.ErrRefused) || errors.Is(cause, table.ErrNotFound)
 	switch {
 	case refused && !s.unknown:
 		t.discard(ctx, s)
-		return 0, fmt.Errorf("commit %s: %w", t.name(), cause)
+		return 0, cause
 	case !refused && !errors.Is(cause, table.ErrConflict):
 		s.unknown = true
 		t.opts.Metrics.unknown.WithLabelValues(t.name()).Inc()
@@ -145,7 +146,7 @@ func (t *trunk) settle(ctx context.Context, in intent, s *swap, cause error) (st
 			return 0, err
 		}
 		t.stale = true
-		return 0, fmt.Errorf("commit %s: %w; read back: %w: %w", t.name(), cause, err, ErrStateUnknown)
+		return 0, fmt.Errorf("%w; read back: %w: %w", cause, err, ErrStateUnknown)
 	}
 	moved := !sameSnapshot(s.base, t.head)
 	switch v := in.landed(t.head, s); {
@@ -154,9 +155,9 @@ func (t *trunk) settle(ctx context.Context, in intent, s *swap, cause error) (st
 		return stepDone, nil
 	case s.unknown && (v == undecided || refused && !moved):
 		t.stale = true
-		return 0, fmt.Errorf("commit %s: %w: %w", t.name(), cause, ErrStateUnknown)
+		return 0, fmt.Errorf("%w: %w", cause, ErrStateUnknown)
 	case refused:
-		return 0, fmt.Errorf("commit %s: %w", t.name(), cause)
+		return 0, cause
 	case s.unknown && !moved:
 		return stepResend, nil
 	}
