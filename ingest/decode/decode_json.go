@@ -9,9 +9,11 @@ import (
 )
 
 // jsonDecoder is a scanner of RFC 8259 documents that is led by the schema: it expects the fields in
-// the order of the columns, looks a field up by name when another comes, and appends each value as it
-// is read. It accepts what encoding/json accepts and nothing else, and reads a value to its end even
-// if no column can take it, so that a document is refused as a whole only for its syntax.
+// the order in which they came before, looks a field up by name when another comes, and appends each
+// value as it is read. Plain values go straight into their columns. All others, and all that is wrong,
+// go one slower way, which alone decides what is refused and why. It accepts what encoding/json accepts
+// and nothing else, and reads a value to its end even if no column can take it, so that a document is
+// refused as a whole only for its syntax.
 type jsonDecoder struct {
 	plan *Plan
 	data []byte // the record
@@ -21,6 +23,8 @@ type jsonDecoder struct {
 	// which it was last met: twice at one count is a duplicate key.
 	records int64
 	seen    []int64
+
+	orders []order // of the objects of the plan, by their index
 
 	scratch []byte // a string without its escapes
 	keys    keySet
@@ -48,8 +52,10 @@ type refusal struct {
 	start int
 }
 
-func newJSONDecoder(plan *Plan) *jsonDecoder {
-	d := &jsonDecoder{plan: plan, seen: make([]int64, plan.objects)}
+// newJSONDecoder returns a decoder into the columns of rows.
+func newJSONDecoder(plan *Plan, rows *rows) *jsonDecoder {
+	d := &jsonDecoder{plan: plan, seen: make([]int64, plan.objects),
+		orders: newOrders(plan, rows.columns)}
 	if plan.options.UnknownFields == UnknownEvolve {
 		d.growth = newGrowth(plan)
 	}
@@ -85,6 +91,9 @@ func (d *jsonDecoder) decodeValue(_ context.Context, value []byte, out *rows) er
 }
 
 func (d *jsonDecoder) endChunk() error {
+	for i := range d.orders {
+		d.orders[i].endChunk()
+	}
 	if d.growth == nil {
 		return nil
 	}
@@ -94,7 +103,7 @@ func (d *jsonDecoder) endChunk() error {
 // walk reads the object at pos, at a depth, and has its values taken by the columns.
 func (d *jsonDecoder) walk(o *jsonObject, depth int, out *rows) status {
 	d.seen[o.index] = d.records
-	it := objectReader{d: d}
+	it := d.readObject(o.index, out.row, depth)
 	for it.next(&o.fields) {
 		if it.field == skipColumn {
 			if !d.skipUnknown(unknownField{object: o, key: it.key}, depth) {

@@ -3,6 +3,7 @@ package decode
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -141,5 +142,53 @@ func BenchmarkCSVEvents(b *testing.B) {
 		chunk.Records = append(chunk.Records, source.Record{Value: fmt.Appendf(nil,
 			`%d,2026-11-21T05:11:43Z,"/catalog/item/%d, new",%d.25`, i, i, i)})
 	}
+	benchmarkDecode(b, plan, chunk)
+}
+
+// BenchmarkJSONUnordered has the fields of each record in an order of its own: nothing to predict.
+func BenchmarkJSONUnordered(b *testing.B) {
+	fields, chunk := events10(b)
+	random := rand.New(rand.NewPCG(3, 4))
+	for i := range chunk.Records {
+		record := &chunk.Records[i]
+		parts := strings.Split(strings.Trim(string(record.Value), "{}"), ",")
+		random.Shuffle(len(parts), func(i, k int) { parts[i], parts[k] = parts[k], parts[i] })
+		record.Value = []byte("{" + strings.Join(parts, ",") + "}")
+	}
+	plan, err := NewPlan(testSchema(withMetadata(fields)...), Options{Format: FormatJSON})
+	require.NoError(b, err)
+	benchmarkDecode(b, plan, chunk)
+}
+
+// BenchmarkJSONWide50 has 50 mixed columns, some of which are missing or null.
+func BenchmarkJSONWide50(b *testing.B) {
+	prim := iceberg.PrimitiveTypes
+	types := []iceberg.Type{prim.String, prim.Int64, prim.Float64, prim.Bool, prim.TimestampTz, prim.Int32,
+		prim.Date, iceberg.DecimalTypeOf(12, 2), prim.UUID, prim.String}
+	var fields []iceberg.NestedField
+	for i := range 50 {
+		fields = append(fields, iceberg.NestedField{Name: fmt.Sprintf("column_%02d", i), Type: types[i%10]})
+	}
+	random := rand.New(rand.NewPCG(5, 6))
+	chunk := &source.Chunk{}
+	for range chunkRows {
+		var parts []string
+		for i, field := range fields {
+			value := []string{`"a word"`, "%d", "%d.125", "true", `"2026-11-21T05:11:43Z"`, "%d", `"2026-11-21"`,
+				"%d.95", `"6ba7b810-9dad-11d1-80b4-00c04fd430c8"`, `"Zürich"`}[i%10]
+			if strings.Contains(value, "%") {
+				value = fmt.Sprintf(value, random.IntN(1e6))
+			}
+			if random.IntN(40) == 0 {
+				value = "null"
+			}
+			if random.IntN(40) > 0 {
+				parts = append(parts, fmt.Sprintf(`"%s":%s`, field.Name, value))
+			}
+		}
+		chunk.Records = append(chunk.Records, source.Record{Value: []byte("{" + strings.Join(parts, ",") + "}")})
+	}
+	plan, err := NewPlan(testSchema(withMetadata(fields)...), Options{Format: FormatJSON})
+	require.NoError(b, err)
 	benchmarkDecode(b, plan, chunk)
 }

@@ -1,7 +1,5 @@
 package decode
 
-import ()
-
 // mapping appends an object to a map column.
 func (d *jsonDecoder) mapping(n *node, c *Column, depth int) status {
 	if depth > d.plan.options.DepthMax {
@@ -28,6 +26,10 @@ func (d *jsonDecoder) mapping(n *node, c *Column, depth int) status {
 		}
 		if st := d.mapKey(n, keys, &r); st != valueRead {
 			return st
+		}
+		if end := readStraight(values, n.children[1], d.data, d.pos); end >= 0 {
+			d.pos = end
+			continue
 		}
 		if st := d.value(n.children[1], values, depth+1); st != valueRead {
 			return st

@@ -44,7 +44,24 @@ func newJSONObject(plan *Plan) (*jsonObject, error) {
 		}
 		root.add(path, i)
 	}
+	plan.objects = 0
+	for _, n := range plan.columns {
+		n.prepareJSON(plan)
+	}
 	return root.compile(&plan.objects)
+}
+
+// prepareJSON chooses how the node's values are read and numbers the objects among them.
+func (n *node) prepareJSON(plan *Plan) {
+	n.straight, n.strictNumbers = straightOf(n), plan.options.StrictNumbers
+	n.unscaledMax = unscaledMax(n.precision)
+	if n.kind == kindStruct {
+		n.object = plan.objects
+		plan.objects++
+	}
+	for _, child := range n.children {
+		child.prepareJSON(plan)
+	}
 }
 
 func (t *jsonPaths) add(path []string, column int) {

@@ -208,7 +208,7 @@ func (d *jsonDecoder) structure(n *node, c *Column, depth int) status {
 		return d.fail(ClassTooDeep)
 	}
 	row := c.rows
-	it := objectReader{d: d}
+	it := d.readObject(n.object, row, depth)
 	for it.next(&n.fields) {
 		if it.field == skipColumn {
 			if !d.skipUnknown(unknownField{parent: n, key: it.key}, depth) {
@@ -216,7 +216,7 @@ func (d *jsonDecoder) structure(n *node, c *Column, depth int) status {
 			}
 			continue
 		}
-		if st := d.member(it, n, c, depth+1); st != valueRead {
+		if st := d.member(&it, n, c, depth+1); st != valueRead {
 			return st
 		}
 	}
@@ -237,7 +237,7 @@ func (d *jsonDecoder) structure(n *node, c *Column, depth int) status {
 }
 
 // member appends the value at pos to the field of a struct that the reader is at.
-func (d *jsonDecoder) member(it objectReader, n *node, c *Column, depth int) status {
+func (d *jsonDecoder) member(it *objectReader, n *node, c *Column, depth int) status {
 	child, start := c.children[it.field], d.pos
 	last := d.plan.options.DuplicateKeys == DuplicateLast
 	if child.rows > c.rows {
@@ -255,7 +255,7 @@ func (d *jsonDecoder) member(it objectReader, n *node, c *Column, depth int) sta
 		return recordBroken
 	}
 	end := d.pos
-	if !d.comesAgain(it, n, depth) {
+	if !d.comesAgain(*it, n, depth) {
 		return valueRefused
 	}
 	d.pos = end
@@ -267,6 +267,7 @@ func (d *jsonDecoder) member(it objectReader, n *node, c *Column, depth int) sta
 // that a bad value before it does no harm.
 func (d *jsonDecoder) comesAgain(it objectReader, n *node, depth int) bool {
 	field := it.field
+	it.order, it.at, it.guesses = nil, nil, false
 	for it.next(&n.fields) {
 		if it.field == field {
 			return true
@@ -285,6 +286,10 @@ func (d *jsonDecoder) list(n *node, c *Column, depth int) status {
 	}
 	r := objectReader{d: d}
 	for !r.open('[', ']') {
+		if end := readStraight(c.children[0], n.children[0], d.data, d.pos); end >= 0 {
+			d.pos = end
+			continue
+		}
 		if st := d.value(n.children[0], c.children[0], depth+1); st != valueRead {
 			return st
 		}

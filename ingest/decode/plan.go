@@ -25,7 +25,7 @@ type Plan struct {
 	metadata []metadataColumn // "" for a column that the record's value fills
 	csv      []int            // FormatCSV: the column at each place of a line, or skipColumn
 	object   *jsonObject      // FormatJSON: the record's object
-	objects  int              // FormatJSON: the number of objects in it, itself included
+	objects  int              // FormatJSON: the number of objects in it and in the columns
 	raw      int              // FormatRaw: the column that takes the value
 	writers  *writers         // FormatAvro, FormatProtobuf, FormatJSONSchema
 }
@@ -101,7 +101,7 @@ func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
 	}
 	switch p.options.Format {
 	case FormatJSON:
-		return newChunkDecoder(rows, newJSONDecoder(p))
+		return newChunkDecoder(rows, newJSONDecoder(p, rows))
 	case FormatCSV:
 		return newChunkDecoder(rows, newCSVDecoder(p))
 	case FormatRaw:
@@ -128,6 +128,13 @@ type node struct {
 	children []*node
 	// fields finds a child of a struct by its name in a record.
 	fields fieldTable
+
+	// FormatJSON: how plain values are read, whether numbers may not be strings, what fits a decimal
+	// of 64 bits, and the index of a struct among the objects of the plan.
+	straight      straight
+	strictNumbers bool
+	unscaledMax   uint64
+	object        int
 }
 
 // kind is what a field holds.

@@ -37,7 +37,7 @@ type writerDecoder struct {
 func newWriterDecoder(plan *Plan, out *rows) *writerDecoder {
 	d := &writerDecoder{plan: plan, out: out, programs: map[int32]program{}, cells: cells{row: math.MaxInt}}
 	if plan.options.Format == FormatJSONSchema {
-		d.json = newJSONDecoder(plan)
+		d.json = newJSONDecoder(plan, out)
 	}
 	return d
 }
