@@ -21,7 +21,7 @@ func TestElementsOfNullListsAreHidden(t *testing.T) {
 		{Name: "s", Type: arrow.StructOf(arrow.Field{Name: "i", Type: arrow.PrimitiveTypes.Int64},
 			arrow.Field{Name: "ll", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int32))}), Nullable: true},
 	}, nil)
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		d := newDice(seed)
 		d.nulls = 0.1
 		batch := d.batch(memory.DefaultAllocator, fields, 300)

@@ -43,7 +43,7 @@ const (
 	magic = "PAR1"
 	// openBytesMax bounds what the open pages of all columns hold together: with thousands of
 	// columns the pages become smaller.
-	openBytesMax  = 64 << 20
+	openBytesMax  = 32 << 20
 	pageBytesMin  = 16 << 10
 	bytesPerEntry = 8 // of a page at its greatest number of entries
 	formatVersion = parquet.V2_LATEST

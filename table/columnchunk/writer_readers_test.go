@@ -4,12 +4,17 @@ package columnchunk
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,5 +44,35 @@ func TestOtherReadersFindTheSameAsInTheLibrarysFiles(t *testing.T) {
 			reader, dir).CombinedOutput()
 		t.Logf("%s: %s", reader, out)
 		require.NoError(t, err)
+	}
+}
+
+// TestRowGroupOfMoreTextThanAnArrayHolds has 2^31 bytes and more in one chunk.
+func TestRowGroupOfMoreTextThanAnArrayHolds(t *testing.T) {
+	const rows, width = 64, 1 << 19
+	batch := texts(rows, func(row int) string { return strings.Repeat(string(rune('a'+row%26)), width) })
+	defer batch.Release()
+	batches := make([]arrow.RecordBatch, math.MaxInt32/(rows*width)+2)
+	for i := range batches {
+		batches[i] = batch
+	}
+	raw, _ := write(t, options(t, batch.Schema()), batches...)
+	reader := open(t, raw)
+	require.Equal(t, 1, reader.NumRowGroups())
+	chunk, err := reader.MetaData().RowGroup(0).ColumnChunk(0)
+	require.NoError(t, err)
+	require.Greater(t, chunk.TotalUncompressedSize(), int64(math.MaxInt32))
+	column, err := reader.RowGroup(0).Column(0)
+	require.NoError(t, err)
+	values, levels := make([]parquet.ByteArray, rows), make([]int16, rows)
+	for at := 0; at < len(batches)*rows; {
+		total, n, err := column.(*file.ByteArrayColumnChunkReader).ReadBatch(rows, values, levels, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, total, n)
+		for _, v := range values[:n] {
+			require.Len(t, v, width)
+			require.Equal(t, byte('a'+at%rows%26), v[width-1])
+			at++
+		}
 	}
 }
