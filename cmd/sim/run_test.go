@@ -30,6 +30,7 @@ func TestInvariantsHoldOnEverySeed(t *testing.T) {
 func TestOldFailuresStayMended(t *testing.T) {
 	files, err := filepath.Glob("testdata/seeds/*")
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
