@@ -53,7 +53,7 @@ bench: ## the benchmarks of the hot paths
 e2e: build ## the same promises on real Kafka, MinIO, Postgres, Spark, Trino, ...
 	e2e/install.sh
 	$(GO) test -tags e2e -count 1 -timeout 40m -v ./e2e/...
-	$(GO) test -tags e2e -count 1 -run 'TestOtherReaders|TestRowGroup' ./table/columnchunk
+	$(GO) test -tags e2e -count 1 -run 'TestOther|TestRowGroup' ./table/columnchunk ./table/zstdframe
 
 soak: build ## hours of kills, 100,000 seeds, load
 	e2e/install.sh
