@@ -71,9 +71,8 @@ type KafkaOptions struct {
 
 // Bounds and periods. A fetch answer is at most fetchBytesMax, one is in hand and one is buffered per
 // broker; a million small records compress to 16 MiB and take 500 MB when they are unpacked, so it is
-// kept small. With 1 MiB, 512 partitions cost a quarter less to fetch than with 4 MiB, for the memory of
-// one answer serves the next; it is still what two cores ingest in 10 ms. A record of 50 MB must pass,
-// so the largest answer is well above that.
+// kept small: the memory of one answer serves the next. 1 MiB is still what two cores ingest in 10 ms.
+// A record of 50 MB must pass, so the largest answer is well above that.
 const (
 	fetchBytesMax      = 1 << 20
 	partitionBytesMax  = 1 << 20
