@@ -103,7 +103,8 @@ func (d *jsonDecoder) endChunk() error {
 // walk reads the object at pos, at a depth, and has its values taken by the columns.
 func (d *jsonDecoder) walk(o *jsonObject, depth int, out *rows) status {
 	d.seen[o.index] = d.records
-	it := d.readObject(o.index, out.row, depth)
+	it := objectReader{d: d}
+	it.enter(o.index, out.row, depth)
 	for it.next(&o.fields) {
 		if it.field == skipColumn {
 			if !d.skipUnknown(unknownField{object: o, key: it.key}, depth) {

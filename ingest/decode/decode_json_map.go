@@ -52,6 +52,14 @@ func (d *jsonDecoder) mapKey(n *node, keys *Column, r *objectReader) status {
 	if d.peek() != '"' {
 		return d.fail(ClassSyntax)
 	}
+	if n.children[0].straight == straightString {
+		if end := readString(keys, d.data, start+1); end >= 0 {
+			if d.pos = end; !r.colon() {
+				return recordBroken
+			}
+			return valueRead
+		}
+	}
 	t, ok := d.stringToken()
 	if !ok {
 		return recordBroken

@@ -35,16 +35,15 @@ type objectReader struct {
 	guesses bool
 }
 
-// readObject returns a reader of the object at pos whose order is known by index.
-func (d *jsonDecoder) readObject(index, row, depth int) objectReader {
-	r := objectReader{d: d, row: row, depth: depth}
-	if d.orders != nil {
-		if r.order = &d.orders[index]; r.order.guesses() {
-			r.at = &r.order.first
-			r.guesses = true
-		}
+// enter starts the object at pos, whose order is known by index.
+func (r *objectReader) enter(index, row, depth int) {
+	r.row, r.depth = row, depth
+	if r.d.orders == nil {
+		return
 	}
-	return r
+	if r.order = &r.d.orders[index]; r.order.guesses() {
+		r.at, r.guesses = &r.order.first, true
+	}
 }
 
 // next moves to the next field whose value the caller must read and tells whether there is one: plain

@@ -208,7 +208,8 @@ func (d *jsonDecoder) structure(n *node, c *Column, depth int) status {
 		return d.fail(ClassTooDeep)
 	}
 	row := c.rows
-	it := d.readObject(n.object, row, depth)
+	it := objectReader{d: d}
+	it.enter(n.object, row, depth)
 	for it.next(&n.fields) {
 		if it.field == skipColumn {
 			if !d.skipUnknown(unknownField{parent: n, key: it.key}, depth) {

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -120,28 +121,47 @@ const uuidTextLen, uuidHexLen = 36, 32
 
 // appendUUID appends the canonical form, or 32 hex digits.
 func appendUUID(c *Column, text []byte) Class {
-	dashed := len(text) == uuidTextLen
-	if !dashed && len(text) != uuidHexLen {
+	var digits [uuidHexLen]byte
+	switch {
+	case len(text) == uuidHexLen:
+		copy(digits[:], text)
+	case len(text) == uuidTextLen && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-':
+		copy(digits[:8], text)
+		copy(digits[8:12], text[9:])
+		copy(digits[12:16], text[14:])
+		copy(digits[16:20], text[19:])
+		copy(digits[20:], text[24:])
+	default:
 		return ClassType
 	}
-	var value [16]byte
-	at := 0
-	for i := range value {
-		if dashed && (i == 4 || i == 6 || i == 8 || i == 10) {
-			if text[at] != '-' {
-				return ClassType
-			}
-			at++
-		}
-		high, low := hexValue(text[at]), hexValue(text[at+1])
-		if high|low > 0xf {
+	var words [4]uint32
+	for i := range words {
+		word, ok := hex8(binary.LittleEndian.Uint64(digits[8*i:]))
+		if !ok {
 			return ClassType
 		}
-		value[i] = high<<4 | low
-		at += 2
+		words[i] = word
 	}
-	copy(c.AppendFixed(), value[:])
+	out := c.AppendFixed()
+	for i, word := range words {
+		binary.LittleEndian.PutUint32(out[4*i:], word)
+	}
 	return ""
+}
+
+// hex8 turns eight hex digits, as a load in memory order has them, into four bytes in that order.
+func hex8(w uint64) (uint32, bool) {
+	const atLeast = 0x80 * lowBits // less a byte: its high bit tells that a byte below 0x80 reaches it
+	low := w | ' '*lowBits
+	digit := (w + (atLeast - '0'*lowBits)) &^ (w + (atLeast - ('9'+1)*lowBits))
+	letter := (low + (atLeast - 'a'*lowBits)) &^ (low + (atLeast - ('f'+1)*lowBits))
+	if w&highBits != 0 || (digit|letter)&highBits != highBits {
+		return 0, false
+	}
+	w = w&(0x0f*lowBits) + 9*(w>>6&lowBits)
+	w = (w<<4 | w>>8) & 0x00ff00ff00ff00ff
+	w = (w | w>>8) & 0x0000ffff0000ffff
+	return uint32(w | w>>16), true
 }
 
 // notHex is what hexValue gives for a byte that is no hex digit.
