@@ -2,10 +2,10 @@ package decode
 
 import "encoding/binary"
 
-// order is what a decoder has learned about one object of its records: which field comes after which.
-// Each field remembers the two that followed it last, so that fields which are sometimes missing,
-// columns in another order and fields that no column takes cost no look-up by name. What it holds is a
-// guess: a record that does otherwise is read by the names of its fields, and corrects it.
+// order is what a decoder has learned about one object of its records: which field comes after
+// which. Each field remembers the two that followed it last, so that fields which are sometimes
+// missing, columns in another order and fields that no column takes cost no look-up by name. What it
+// holds is a guess: a record that does otherwise is read by the names of its fields, and corrects it.
 type order struct {
 	first     step
 	steps     []step  // of the fields of the object
@@ -95,7 +95,8 @@ func (s *step) end(data []byte, pos int) int {
 	return end
 }
 
-// newOrders returns the order of every object of a plan, by its index: at first that of the columns.
+// newOrders returns the order of every object of a plan, by its index. At first it is that of the
+// columns.
 func newOrders(plan *Plan, columns []*Column) []order {
 	orders := make([]order, plan.objects)
 	var structs func(n *node, c *Column)
@@ -173,7 +174,7 @@ func (o *order) endChunk() {
 // that of a field without a column, as the record writes it.
 func (o *order) learn(before *step, field int, key []byte) *step {
 	o.misses++
-	s := (*step)(nil)
+	var s *step
 	if field != skipColumn {
 		s = &o.steps[field]
 	} else if s = o.stranger(key); s == nil {

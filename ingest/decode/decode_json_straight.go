@@ -9,8 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 )
 
-// straight is how a value is read at once into the column of a node. Each way takes the plain form of
-// a value and leaves every other, and whatever is wrong with a value, to jsonDecoder.value.
+// straight is how a value is read at once into the column of a node. Each way takes the plain form
+// of a value and leaves every other, and whatever is wrong with a value, to jsonDecoder.value.
 type straight uint8
 
 const (
@@ -87,7 +87,8 @@ func readStraight(c *Column, n *node, data []byte, pos int) int {
 }
 
 func readNull(c *Column, n *node, data []byte, pos int) int {
-	if binary.LittleEndian.Uint32(data[pos:]) != nullWord || n.required || n.straight == straightNever {
+	if n.required || n.straight == straightNever ||
+		binary.LittleEndian.Uint32(data[pos:]) != nullWord {
 		return -1
 	}
 	c.AppendNull()
@@ -115,7 +116,8 @@ func readQuoted(c *Column, n *node, data []byte, pos int) int {
 		return end + 1
 	case straightLong, straightNumber, straightDecimal:
 		v := readNumber(data, pos+1)
-		if v.end < 0 || v.end >= len(data) || data[v.end] != '"' || n.strictNumbers || !v.appendTo(c, n) {
+		if n.strictNumbers || v.end < 0 || v.end >= len(data) || data[v.end] != '"' ||
+			!v.appendTo(c, n) {
 			return -1
 		}
 		return v.end + 1
@@ -136,8 +138,8 @@ func readBool(c *Column, data []byte, pos int) int {
 	return -1
 }
 
-// stringWindow is how much of a string is copied while its end is sought: longer ones are rare, and a
-// column must not keep room for the rest of a large record.
+// stringWindow is how much of a string is copied while its end is sought: longer ones are rare, and
+// a column must not keep room for the rest of a large record.
 const stringWindow = 256
 
 // readString appends the string whose text begins at pos.
@@ -151,7 +153,7 @@ func readString(c *Column, data []byte, pos int) int {
 	out, rest := c.bytes[c.used:c.used+stringWindow+8], data[pos:]
 	var high uint64
 	for len(out) >= 8 {
-		w := uint64(0)
+		var w uint64
 		if len(rest) >= 8 {
 			w = binary.LittleEndian.Uint64(rest)
 		} else { // the last bytes of the record, with zeros behind them
@@ -167,7 +169,8 @@ func readString(c *Column, data []byte, pos int) int {
 		}
 		high |= w & (stop&-stop - 1) // what comes before the stop, which is ASCII
 		end := len(data) - len(rest) + bits.TrailingZeros64(stop)/8
-		if end >= len(data) || data[end] != '"' || high&highBits != 0 && !utf8.Valid(data[pos:end]) {
+		if end >= len(data) || data[end] != '"' ||
+			high&highBits != 0 && !utf8.Valid(data[pos:end]) {
 			return -1
 		}
 		c.commitBytes(end - pos)
@@ -189,7 +192,7 @@ func readLongString(c *Column, data []byte, pos int, rest token) int {
 	return end + 1
 }
 
-// plainNumber is mantissa · 10^-places, as it stands before end; end is -1 when it is not so plain.
+// plainNumber is mantissa · 10^-places, which stands before end; -1: the number is not so plain.
 type plainNumber struct {
 	mantissa int64
 	places   int
@@ -202,8 +205,8 @@ const (
 	overNine  = (0x80 - 10) * lowBits
 )
 
-// readNumber reads a number of at most shortDigits digits without an exponent. A zero that has a sign
-// or a fraction is left out, since it may be a negative one.
+// readNumber reads a number of at most shortDigits digits without an exponent. A zero that has a
+// sign or a fraction is left out, since it may be a negative one.
 func readNumber(data []byte, pos int) plainNumber {
 	none := plainNumber{end: -1}
 	negative := pos < len(data) && data[pos] == '-'
@@ -235,8 +238,8 @@ func readNumber(data []byte, pos int) plainNumber {
 }
 
 // readDigits appends the digits from pos on to v, which overflows if they are too many, and returns
-// the place behind them. Eight bytes are one step however many of them are digits, since a loop over
-// digits is guessed wrong whenever numbers differ in length.
+// the place behind them. Eight bytes are one step however many of them are digits, since the end of
+// a loop over digits is mispredicted whenever numbers differ in length.
 func readDigits(data []byte, pos int, v int64) (int64, int) {
 	for pos+8 <= len(data) {
 		w := binary.LittleEndian.Uint64(data[pos:]) ^ zeroBytes

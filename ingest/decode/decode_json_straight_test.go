@@ -36,7 +36,9 @@ type lane struct {
 	decoder Decoder
 }
 
-func newLane(t testing.TB, mem memory.Allocator, fields []iceberg.NestedField, options Options) lane {
+func newLane(t testing.TB, mem memory.Allocator, fields []iceberg.NestedField,
+	options Options,
+) lane {
 	t.Helper()
 	plan, err := NewPlan(iceberg.NewSchema(0, fields...), options)
 	require.NoError(t, err)
@@ -55,7 +57,9 @@ func (l lane) guessed() (hits int64) {
 
 // checkLanes decodes chunks with and without guesses and wants the same batches and failures. It
 // returns how many fields were guessed.
-func checkLanes(t testing.TB, fields []iceberg.NestedField, options Options, chunks [][][]byte) int64 {
+func checkLanes(t testing.TB, fields []iceberg.NestedField, options Options,
+	chunks [][][]byte,
+) int64 {
 	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
@@ -90,8 +94,8 @@ func requireSameRows(t testing.TB, want, got Decoded, plan *Plan, documents [][]
 		a, b := want.Batch.Column(k), got.Batch.Column(k)
 		for i, document := range documents {
 			x, y := arrowValue(a, i, n), arrowValue(b, i, n)
-			require.True(t, reflect.DeepEqual(x, y), "record %d column %s: %v and %v: %s", i, n.path, x, y,
-				document)
+			require.True(t, reflect.DeepEqual(x, y), "record %d column %s: %v and %v: %s",
+				i, n.path, x, y, document)
 		}
 	}
 }
@@ -128,7 +132,9 @@ func (w *world) uniform(plan *Plan) uniform {
 			func(b *strings.Builder) { w.writeAny(b, 1) }, false})
 	}
 	if w.chance(2) {
-		w.random.Shuffle(len(u.parts), func(i, k int) { u.parts[i], u.parts[k] = u.parts[k], u.parts[i] })
+		w.random.Shuffle(len(u.parts), func(i, k int) {
+			u.parts[i], u.parts[k] = u.parts[k], u.parts[i]
+		})
 	}
 	return u
 }
@@ -150,9 +156,11 @@ func (u uniform) plain(b *strings.Builder, n *node) {
 		fmt.Fprintf(b, "%.*f", u.random.IntN(9), (u.random.Float64()-0.5)*1e6)
 	case kindDecimal:
 		quote := []string{"", `"`}[u.random.IntN(2)]
-		fmt.Fprintf(b, "%s%.*f%s", quote, u.random.IntN(int(n.scale)+1), float64(u.random.IntN(1000)-500)/8, quote)
+		fmt.Fprintf(b, "%s%.*f%s", quote, u.random.IntN(int(n.scale)+1),
+			float64(u.random.IntN(1000)-500)/8, quote)
 	case kindDate:
-		fmt.Fprintf(b, `"20%02d-0%d-%02d"`, u.random.IntN(100), 1+u.random.IntN(9), 1+u.random.IntN(28))
+		fmt.Fprintf(b, `"20%02d-0%d-%02d"`, u.random.IntN(100), 1+u.random.IntN(9),
+			1+u.random.IntN(28))
 	case kindTime, kindTimestamp, kindTimestampNs:
 		if u.chance(2) {
 			fmt.Fprint(b, 1_700_000_000_000+u.random.Int64N(1e9))
@@ -171,7 +179,8 @@ func (u uniform) plain(b *strings.Builder, n *node) {
 	case kindString:
 		words := []string{"view", "click", "Zürich", "smile 😀", "",
 			strings.Repeat("long ", u.random.IntN(120))}
-		fmt.Fprintf(b, `"%s%0*d"`, words[u.random.IntN(len(words))], u.random.IntN(20), u.random.IntN(1000))
+		fmt.Fprintf(b, `"%s%0*d"`, words[u.random.IntN(len(words))], u.random.IntN(20),
+			u.random.IntN(1000))
 	default:
 		u.writeValue(b, n)
 	}
@@ -219,21 +228,24 @@ func (u uniform) deviant() []byte {
 	case 5:
 		parts = append(parts, parts[at])
 	case 6:
-		parts[at].value = text(`"a\u00e4\n"`, `"\ud800"`, "\"\xff\"", "\"\xc3\"", "\"tab\there\"", `"\x"`, `"open`)
+		parts[at].value = text(`"a\u00e4\n"`, `"\ud800"`, "\"\xff\"", "\"\xc3\"",
+			"\"tab\there\"", `"\x"`, `"open`)
 	case 7:
 		parts[at].value = text("NaN", "Infinity", "-", "+1", ".5", "1.", "01", "-01", "0x1", "1e",
-			"nul", "truE", "falsy", "1 2", `"NaN"`, `"12"`, `"-0.0"`, `"1.50"`, `" 1"`, `"1`, "12\"", `""`)
+			"nul", "truE", "falsy", "1 2", `"NaN"`, `"12"`, `"-0.0"`, `"1.50"`,
+			`" 1"`, `"1`, "12\"", `""`)
 	case 8:
 		number := u.numberText()
 		parts[at].value = text(number, `"`+number+`"`)
 	case 9:
-		return append([]byte([]string{" ", "\n", "\x00", "[", ","}[u.random.IntN(5)]), u.record(parts)...)
+		lead := []string{" ", "\n", "\x00", "[", ","}[u.random.IntN(5)]
+		return append([]byte(lead), u.record(parts)...)
 	}
 	return u.record(parts)
 }
 
-// checkUniform checks chunks of uniform records with some deviants, one of which is changed by edit. It
-// returns how many values of scalar columns were written and how many of their fields were guessed.
+// checkUniform checks chunks of uniform records with some deviants, one of which is changed by edit.
+// It returns how many values of scalar columns were written and how many of them were guessed.
 func checkUniform(t testing.TB, seed uint64, edit func([]byte) []byte) (written, guessed int64) {
 	t.Helper()
 	w := &world{random: rand.New(rand.NewPCG(seed, 23))}
