@@ -46,7 +46,7 @@ func straightOf(n *node) straight {
 	}
 }
 
-// Words as eight-byte loads see them.
+// Words as loads of four bytes see them.
 const (
 	nullWord = 'n' | 'u'<<8 | 'l'<<16 | 'l'<<24
 	trueWord = 't' | 'r'<<8 | 'u'<<16 | 'e'<<24
@@ -56,7 +56,7 @@ const (
 // readStraight appends the value at pos and returns the place behind it, or -1 when it has appended
 // nothing and the value takes a closer look.
 func readStraight(c *Column, n *node, data []byte, pos int) int {
-	if pos+8 > len(data) {
+	if pos >= len(data) {
 		return -1
 	}
 	first := data[pos]
@@ -87,7 +87,7 @@ func readStraight(c *Column, n *node, data []byte, pos int) int {
 }
 
 func readNull(c *Column, n *node, data []byte, pos int) int {
-	if n.required || n.straight == straightNever ||
+	if pos+4 > len(data) || n.required || n.straight == straightNever ||
 		binary.LittleEndian.Uint32(data[pos:]) != nullWord {
 		return -1
 	}
@@ -127,6 +127,9 @@ func readQuoted(c *Column, n *node, data []byte, pos int) int {
 }
 
 func readBool(c *Column, data []byte, pos int) int {
+	if pos+5 > len(data) { // a document has its closing bracket behind the word
+		return -1
+	}
 	switch w := binary.LittleEndian.Uint32(data[pos:]); {
 	case w == trueWord:
 		c.AppendBool(true)
