@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -99,7 +98,7 @@ func (p *program) runBenchJob(ctx context.Context, job benchJob) (ingestBenchRes
 	if err != nil {
 		return result, err
 	}
-	debug.SetMemoryLimit(int64(c.Limits.Memory))
+	boundMemory(c.Limits.Memory)
 	l, err := p.open(ctx, c)
 	if err != nil {
 		return result, err

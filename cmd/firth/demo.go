@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -127,7 +126,7 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	debug.SetMemoryLimit(int64(c.Limits.Memory))
+	boundMemory(c.Limits.Memory)
 	if d.lake, err = p.open(ctx, c); err != nil {
 		return err
 	}

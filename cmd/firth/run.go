@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strconv"
 
@@ -59,7 +58,7 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 		return err
 	}
 	log.Info("configuration", "effective", c)
-	debug.SetMemoryLimit(int64(c.Limits.Memory))
+	boundMemory(c.Limits.Memory)
 	l, err := p.open(ctx, c)
 	if err != nil {
 		return err
