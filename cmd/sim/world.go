@@ -192,7 +192,8 @@ func (w *world) pick() *process {
 	return ready[w.rng.IntN(len(ready))]
 }
 
-// finish ends the faults. What still travels lands now or in the midst of the last process's work.
+// finish ends the faults. What still travels lands in the midst of the last process's work, which has to
+// go on from there.
 func (w *world) finish(ctx context.Context) error {
 	w.tracef("the faults end")
 	w.healed = true
@@ -200,7 +201,7 @@ func (w *world) finish(ctx context.Context) error {
 		p.kill()
 	}
 	w.spawn(ctx)
-	for !w.caughtUp(ctx) {
+	for len(w.travelling) > 0 || !w.caughtUp(ctx) {
 		if w.steps++; w.steps > stepsMax {
 			return fmt.Errorf("the table has not caught up after %d steps", stepsMax)
 		}
@@ -215,9 +216,6 @@ func (w *world) finish(ctx context.Context) error {
 			w.spawn(ctx)
 		}
 		w.processes[0].step()
-	}
-	for len(w.travelling) > 0 {
-		w.land(ctx, 1)
 	}
 	for _, p := range w.processes {
 		p.kill()
