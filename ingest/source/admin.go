@@ -213,18 +213,6 @@ func (a *Admin) Resolve(ctx context.Context, start Start, topic string) (commit.
 	return resolve(ctx, a.admin, start, ids)
 }
 
-// CreateTopic creates a topic with the broker's default replication; one that exists is no error.
-func (a *Admin) CreateTopic(ctx context.Context, topic string, partitions int32) error {
-	answers, err := a.admin.CreateTopics(ctx, partitions, -1, nil, topic)
-	if err != nil {
-		return fmt.Errorf("create topic %s: %w", topic, connectionError(err))
-	}
-	if err := answers[topic].Err; err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s: %w", topic, err)
-	}
-	return nil
-}
-
 // DeleteTopic removes a topic with all its records, for ever.
 func (a *Admin) DeleteTopic(ctx context.Context, topic string) error {
 	if _, err := a.admin.DeleteTopic(ctx, topic); err != nil {
