@@ -369,21 +369,3 @@ func TestAvroAgreesWithAnotherEncoder(t *testing.T) {
 		require.NotContains(t, got, "!", "skipping fails: %s", text)
 	}
 }
-
-func FuzzAvro(f *testing.F) {
-	writer := `{"type":"record","name":"R","fields":[
-		{"name":"a","type":["null","long"]},{"name":"s","type":"string"},
-		{"name":"l","type":{"type":"array","items":["null","R"]}},
-		{"name":"m","type":{"type":"map","values":{"type":"array","items":"double"}}},
-		{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},
-		{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":10}},
-		{"name":"u","type":["int","string",{"type":"fixed","name":"F","size":3}]},
-		{"name":"x","type":{"type":"map","values":["null","R"]}}]}`
-	table := strings.ReplaceAll(writer, `["null","R"]`, `["null","int"]`)
-	f.Add([]byte{2, 4, 2, 'x', 0, 0, 2, 2, 1, 2, 4, 0})
-	f.Add([]byte{0, 0, 2, 0, 0, 2, 2, 'k', 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 5, 4, 1, 2, 3, 0})
-	twice := avroFixture(f, table, writer).decoder(f)
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		decodeTwice(t, twice, framed(1, payload...))
-	})
-}
