@@ -16,6 +16,7 @@ type Buffers struct {
 	columns  sync.Pool // *storage
 	scratch  sync.Pool // *scratch
 	segments sync.Pool // *[segmentBytes]byte
+	filters  sync.Pool // *bloomFilter
 }
 
 // storage is the memory of one column of an open file.
@@ -66,6 +67,19 @@ func (b *Buffers) takeStorage() *storage {
 func (b *Buffers) giveStorage(store *storage) {
 	if cap(store.values) <= storageBytesMax {
 		b.columns.Put(store)
+	}
+}
+
+func (b *Buffers) takeFilter() *bloomFilter {
+	if filter, ok := b.filters.Get().(*bloomFilter); ok {
+		return filter
+	}
+	return new(bloomFilter)
+}
+
+func (b *Buffers) giveFilter(filter *bloomFilter) {
+	if 4*cap(filter.words) <= storageBytesMax {
+		b.filters.Put(filter)
 	}
 }
 

@@ -33,6 +33,7 @@ type column struct {
 	heap     *heap
 
 	*storage
+	filter     *bloomFilter // nil without one
 	open       openPage
 	chunk      chunk
 	codec      codec
@@ -53,9 +54,23 @@ type openPage struct {
 	shortest, most int // lengths of BYTE_ARRAY values
 }
 
-func (c *column) begin(store *storage) {
-	c.storage = store
+func (c *column) begin(buffers *Buffers) {
+	c.storage = buffers.takeStorage()
+	if c.encoding.Filter.BytesMax > 0 && c.kind != kindBool {
+		c.filter = buffers.takeFilter()
+		c.filter.reset(c.encoding.Filter.BytesMax)
+	}
 	c.beginChunk()
+}
+
+// end hands the memory back.
+func (c *column) end(buffers *Buffers) {
+	buffers.giveStorage(c.storage)
+	c.storage = nil
+	if c.filter != nil {
+		buffers.giveFilter(c.filter)
+		c.filter = nil
+	}
 }
 
 func (c *column) beginChunk() {
@@ -130,6 +145,9 @@ func (c *column) appendPlain(dst []byte) []byte {
 
 // checkEncoding says whether a column can be stored so.
 func (c *column) checkEncoding() error {
+	if err := c.encoding.Filter.check(); err != nil {
+		return fmt.Errorf("column %s: %w", c.name, err)
+	}
 	switch c.encoding.Values {
 	case parquet.Encodings.Plain:
 		return nil

@@ -2,6 +2,7 @@ package columnchunk
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
@@ -25,6 +26,7 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 		if err := w.writeDictionary(c); err != nil {
 			return err
 		}
+		c.filterDictionary()
 	}
 	pages := w.sink.at
 	for _, page := range c.records {
@@ -52,8 +54,8 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 func (w *Writer) writeDictionary(c *column) error {
 	var once codec
 	frame := once.compress(w.work, c.dictionary.plain, valueList{})
-	head := appendDictionaryHeader(w.work.header[:0],
-		len(c.dictionary.plain), len(frame), c.dictionary.entries())
+	head := appendDictionaryHeader(w.work.header[:0], pageHeader{uncompressed: len(c.dictionary.plain),
+		compressed: len(frame), checksum: crc32.ChecksumIEEE(frame), values: c.dictionary.entries()})
 	w.work.header = head
 	if _, err := w.sink.Write(head); err != nil {
 		return err

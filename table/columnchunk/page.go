@@ -3,6 +3,7 @@ package columnchunk
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -40,8 +41,9 @@ func (c *column) endPage(work *scratch) error {
 	if err != nil {
 		return err
 	}
-	work.header = appendDataHeader(work.header[:0], dataHeader{uncompressed: uncompressed,
-		compressed: len(frame), values: c.open.entries, encoding: encoding})
+	work.header = appendDataHeader(work.header[:0], pageHeader{uncompressed: uncompressed,
+		checksum: crc32.ChecksumIEEE(frame), compressed: len(frame), values: c.open.entries,
+		encoding: encoding})
 	start, headed := c.heap.size, len(work.header)
 	c.heap.append(work.header)
 	c.heap.append(frame)
@@ -51,6 +53,7 @@ func (c *column) endPage(work *scratch) error {
 		entries: c.open.entries, nulls: nulls}
 	c.measure(&work.bounds)
 	c.keepBounds(&record, &work.bounds)
+	c.filterPage()
 	c.records = append(c.records, record)
 	c.chunk.entries += int64(c.open.entries)
 	c.chunk.nulls += int64(nulls)
@@ -112,9 +115,10 @@ func (c *column) checkSize(size int) error {
 	return nil
 }
 
-// dataHeader is what the header of a data page of version 1 says.
-type dataHeader struct {
+// pageHeader is what the header of a data page of version 1, or of a dictionary page, says.
+type pageHeader struct {
 	uncompressed, compressed, values int
+	checksum                         uint32 // of the compressed page
 	encoding                         parquet.Encoding
 }
 
@@ -134,11 +138,12 @@ func appendI32(dst []byte, v int) []byte {
 	return binary.AppendVarint(append(dst, thriftI32), int64(v))
 }
 
-func appendDataHeader(dst []byte, h dataHeader) []byte {
+func appendDataHeader(dst []byte, h pageHeader) []byte {
 	dst = appendI32(dst, pageTypeData)
 	dst = appendI32(dst, h.uncompressed)
 	dst = appendI32(dst, h.compressed)
-	dst = append(dst, 2<<4|thriftStruct) // field 5
+	dst = appendI32(dst, int(int32(h.checksum)))
+	dst = append(dst, 1<<4|thriftStruct) // field 5
 	dst = appendI32(dst, h.values)
 	dst = appendI32(dst, int(h.encoding))
 	dst = appendI32(dst, int(parquet.Encodings.RLE)) // definition levels
@@ -146,12 +151,13 @@ func appendDataHeader(dst []byte, h dataHeader) []byte {
 	return append(dst, thriftEnd, thriftEnd)
 }
 
-func appendDictionaryHeader(dst []byte, uncompressed, compressed, entries int) []byte {
+func appendDictionaryHeader(dst []byte, h pageHeader) []byte {
 	dst = appendI32(dst, pageTypeDictionary)
-	dst = appendI32(dst, uncompressed)
-	dst = appendI32(dst, compressed)
-	dst = append(dst, 4<<4|thriftStruct) // field 7
-	dst = appendI32(dst, entries)
+	dst = appendI32(dst, h.uncompressed)
+	dst = appendI32(dst, h.compressed)
+	dst = appendI32(dst, int(int32(h.checksum)))
+	dst = append(dst, 3<<4|thriftStruct) // field 7
+	dst = appendI32(dst, h.values)
 	dst = appendI32(dst, int(parquet.Encodings.Plain))
 	return append(dst, thriftFalse, thriftEnd, thriftEnd)
 }

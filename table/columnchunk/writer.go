@@ -19,6 +19,8 @@ type Encoding struct {
 	// Values is how values are stored without a dictionary: PLAIN, DELTA_BINARY_PACKED for
 	// integers, DELTA_LENGTH_BYTE_ARRAY for strings and binaries.
 	Values parquet.Encoding
+	// Filter is the bloom filter of each chunk; booleans have none.
+	Filter Filter
 }
 
 // Options say what a Writer writes. All but CreatedBy and Buffers are required.
@@ -62,6 +64,8 @@ type Writer struct {
 	groups  int16
 	nans    []int64
 	ended   bool
+	// described are the chunks of the row group that is written.
+	described []*metadata.ColumnChunkMetaDataBuilder
 }
 
 // addColumns makes the columns of the leaves below a node of the schema, in order.
@@ -147,7 +151,7 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 	}
 	w.work = opts.Buffers.takeScratch()
 	for i := range w.columns {
-		w.columns[i].begin(opts.Buffers.takeStorage())
+		w.columns[i].begin(opts.Buffers)
 	}
 	return w, nil
 }
@@ -188,9 +192,18 @@ func (w *Writer) EndRowGroup() error {
 		return err
 	}
 	group := w.footer.AppendRowGroup()
+	w.described = w.described[:0]
 	for i := range w.columns {
-		if err := w.endChunk(i, group.NextColumnChunk()); err != nil {
+		w.described = append(w.described, group.NextColumnChunk())
+		if err := w.endChunk(i, w.described[i]); err != nil {
 			return err
+		}
+	}
+	for i := range w.columns {
+		if c := &w.columns[i]; c.filter != nil {
+			if err := w.writeFilter(c, w.described[i]); err != nil {
+				return err
+			}
 		}
 	}
 	group.SetNumRows(int(w.rows))
@@ -215,6 +228,9 @@ func (w *Writer) HeldBytes() int64 {
 		c := &w.columns[i]
 		size += int64(len(c.values) + len(c.levels) + len(c.repeatLevels))
 		size += 4 * int64(len(c.lengths)+len(c.indexes))
+		if c.filter != nil {
+			size += 4 * int64(cap(c.filter.words))
+		}
 	}
 	return size
 }
@@ -238,8 +254,7 @@ func (w *Writer) Discard() {
 	}
 	w.ended = true
 	for i := range w.columns {
-		w.opts.Buffers.giveStorage(w.columns[i].storage)
-		w.columns[i].storage = nil
+		w.columns[i].end(w.opts.Buffers)
 	}
 	w.heap.drop()
 	w.opts.Buffers.giveScratch(w.work)
