@@ -107,7 +107,7 @@ func (t *tableState) newWriter(b *buffer, of *table.Table, schema *iceberg.Schem
 	return table.NewWriter(opts.Store, table.WriterOptions{
 		Schema: schema, Spec: meta.PartitionSpec(), Sort: meta.SortOrder(),
 		Location: meta.Location(), ChangeID: b.change, Names: b.names,
-		Parquet: t.opts.Parquet, Memory: opts.Budget, SpillDir: opts.SpillDir,
+		Parquet: t.opts.Parquet, Properties: meta.Properties(), Memory: opts.Budget, SpillDir: opts.SpillDir,
 		Parallel: t.ingester.parallel, Metrics: opts.WriterMetrics, Allocator: opts.Allocator,
 	})
 }

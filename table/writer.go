@@ -38,6 +38,8 @@ type WriterOptions struct {
 	Names *FileNumbers
 	// Parquet are the choices about files.
 	Parquet ParquetOptions
+	// Properties are the table's: write.parquet.bloom-filter-* are followed.
+	Properties iceberg.Properties
 	// Memory is the budget that buffered rows are taken from; nil is 256 MiB for this writer
 	// alone.
 	Memory *Budget
@@ -113,7 +115,7 @@ func NewWriter(store objstore.Store, opts WriterOptions) (*Writer, error) {
 	if err := opts.complete(); err != nil {
 		return nil, fmt.Errorf("new writer: %w", err)
 	}
-	layout, err := newLayout(opts.Schema, opts.Parquet)
+	layout, err := newLayout(&opts)
 	if err != nil {
 		return nil, fmt.Errorf("new writer: %w", err)
 	}

@@ -102,13 +102,15 @@ type leaf struct {
 	typ      iceberg.PrimitiveType
 	repeated bool // inside a list or map
 	bounds   bool // lower and upper bounds are kept
+	filter   columnchunk.Filter
 }
 
 // boundColumnsMax is how many leaf columns get bounds; those after it get counts. It is Iceberg's
 // own default (write.metadata.metrics.max-inferred-column-defaults).
 const boundColumnsMax = 100
 
-func newLayout(source *iceberg.Schema, options ParquetOptions) (*layout, error) {
+func newLayout(opts *WriterOptions) (*layout, error) {
+	source := opts.Schema
 	arrowSchema, err := ArrowSchema(source)
 	if err != nil {
 		return nil, err
@@ -120,7 +122,7 @@ func newLayout(source *iceberg.Schema, options ParquetOptions) (*layout, error) 
 		return nil, fmt.Errorf("parquet schema: %w", err)
 	}
 	l := &layout{
-		schema: arrowSchema, columns: columns, options: options, buffers: new(columnchunk.Buffers),
+		schema: arrowSchema, columns: columns, options: opts.Parquet, buffers: new(columnchunk.Buffers),
 	}
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)
@@ -130,10 +132,16 @@ func newLayout(source *iceberg.Schema, options ParquetOptions) (*layout, error) 
 		if !ok || !isPrimitive {
 			return nil, fmt.Errorf("parquet column %s has no field of the schema", column.Path())
 		}
+		name, _ := source.FindColumnName(id)
+		filter, err := filterOf(opts.Properties, name)
+		if err != nil {
+			return nil, err
+		}
 		l.leaves = append(l.leaves, leaf{
 			path: column.Path(), fieldID: id, typ: primitive,
 			repeated: column.MaxRepetitionLevel() > 0,
 			bounds:   column.MaxRepetitionLevel() == 0 && i < boundColumnsMax,
+			filter:   filter,
 		})
 	}
 	return l, nil
@@ -166,7 +174,7 @@ func (l *layout) chooseEncodings(sample []arrow.RecordBatch) {
 }
 
 func (l *layout) encode(leaf leaf, sample counter) columnchunk.Encoding {
-	encoding := columnchunk.Encoding{Values: parquet.Encodings.Plain}
+	encoding := columnchunk.Encoding{Values: parquet.Encodings.Plain, Filter: leaf.filter}
 	switch t := leaf.typ.(type) {
 	case iceberg.BooleanType:
 		return encoding

@@ -107,7 +107,7 @@ func TestFileWithoutItsEndIsAnError(t *testing.T) {
 	defer batch.Release()
 	opts, err := ParquetOptions{}.withDefaults()
 	require.NoError(t, err)
-	layout, err := newLayout(schema, opts)
+	layout, err := newLayout(&WriterOptions{Schema: schema, Parquet: opts})
 	require.NoError(t, err)
 	layout.chooseEncodings([]arrow.RecordBatch{batch})
 	file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet", layout)

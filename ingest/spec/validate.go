@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -290,6 +291,10 @@ func (c *check) bindings() {
 	if err != nil {
 		c.fault("schema", "see docs/operations.md, types", "%v", err)
 		return
+	}
+	faults := table.CheckProperties(schema, c.spec.Properties)
+	for _, name := range slices.Sorted(maps.Keys(faults)) {
+		c.fault("properties."+name, "see docs/operations.md, bloom filters", "%v", faults[name])
 	}
 	if schema == nil {
 		return

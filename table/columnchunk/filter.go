@@ -21,20 +21,24 @@ type Filter struct {
 	FalsePositives float64
 }
 
+// FilterBytesMin and FilterBytesMax are what readers take.
+const (
+	FilterBytesMin = blockBytes
+	FilterBytesMax = 128 << 20
+)
+
 const (
 	// A block has eight words, and a value sets one bit in each.
 	blockWords   = 8
 	blockBytes   = 4 * blockWords
-	filterBytes  = 128 << 20 // readers take no more
-	wordBits     = 32
 	passesAlways = 0.5 // a filter that lets so many pass is not worth reading
 
 	javaNaN = 0x7ff8000000000000 // the NaN that other languages write
 )
 
 func (f Filter) check() error {
-	if f.BytesMax != 0 && (f.BytesMax < blockBytes || f.BytesMax > filterBytes) {
-		return fmt.Errorf("a bloom filter has %d to %d bytes, not %d", blockBytes, filterBytes, f.BytesMax)
+	if f.BytesMax != 0 && (f.BytesMax < FilterBytesMin || f.BytesMax > FilterBytesMax) {
+		return fmt.Errorf("a bloom filter has %d to %d bytes, not %d", FilterBytesMin, FilterBytesMax, f.BytesMax)
 	}
 	if f.BytesMax != 0 && !(f.FalsePositives > 0 && f.FalsePositives < 1) {
 		return fmt.Errorf("the false positives of a bloom filter are above 0 and below 1, not %v",
