@@ -34,8 +34,9 @@ type Column struct {
 	bytes  []byte  // layoutFixed, layoutBool (one byte a value) and layoutBytes
 	used   int     // bytes taken in bytes, of layoutBytes
 
-	// rowsHint and usedHint are what the last batch needed, so that the next grows once.
-	rowsHint, usedHint int
+	// rowsBefore and usedBefore are what the last batch needed; rowsHint and usedHint are what this
+	// one is expected to need, so that it grows once.
+	rowsBefore, usedBefore, rowsHint, usedHint int
 }
 
 // layout is how the values of a column lie in memory.
@@ -225,6 +226,23 @@ func (c *Column) offset() int {
 		return 0
 	}
 	return int(c.int32s[c.rows])
+}
+
+// expect makes room, once some is needed, for a batch of so many records; the last had so many.
+func (c *Column) expect(records, last int) {
+	c.rowsHint, c.usedHint = expected(c.rowsBefore, records, last), expected(c.usedBefore, records, last)
+	for _, child := range c.children {
+		child.expect(records, last)
+	}
+}
+
+// expected is what records need when the last ones needed n, and an eighth more.
+func expected(n, records, last int) int {
+	if last == 0 {
+		return 0
+	}
+	n = n * records / last
+	return min(n+n/8, math.MaxInt32)
 }
 
 // grow makes room for more values of one width.

@@ -125,7 +125,7 @@ func (c *Column) cutOffsets() *memory.Buffer {
 
 // reset gives up the buffers and remembers how large they were.
 func (c *Column) reset() {
-	c.rowsHint, c.usedHint = c.rows+c.rows/8, c.used+c.used/8
+	c.rowsBefore, c.usedBefore = c.rows, c.used
 	if c.values != nil {
 		c.values.Release()
 	}

@@ -24,6 +24,8 @@ type rows struct {
 	rowFailures int
 	rowFailed   bool
 	schemaID    int32 // writer schema of this row, for its failures
+	// records is how many the last finished batch had.
+	records int
 }
 
 func newRows(plan *Plan, mem memory.Allocator) *rows {
@@ -32,6 +34,15 @@ func newRows(plan *Plan, mem memory.Allocator) *rows {
 		r.columns = append(r.columns, newColumn(column, mem))
 	}
 	return r
+}
+
+// expect prepares for a batch of so many records.
+func (r *rows) expect(records int) {
+	for _, column := range r.columns {
+		column.expect(records, r.records)
+		column.rowsHint = max(column.rowsHint, records)
+	}
+	r.records = records
 }
 
 // begin starts the row of a record.

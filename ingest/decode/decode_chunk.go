@@ -42,6 +42,7 @@ func (d *chunkDecoder) Decode(ctx context.Context, chunk *source.Chunk) (Decoded
 	if err := checkSize(chunk); err != nil {
 		return Decoded{}, err
 	}
+	d.rows.expect(len(chunk.Records))
 	d.rows.fill(chunk)
 	for i := range chunk.Records {
 		record := &chunk.Records[i]

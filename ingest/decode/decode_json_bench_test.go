@@ -7,13 +7,13 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/table/recycle"
 )
 
 // chunkRows is the size of a fetched chunk in the benchmarks.
@@ -27,7 +27,7 @@ func cpuSeconds(b *testing.B) float64 {
 }
 
 func benchmarkDecode(b *testing.B, plan *Plan, chunk *source.Chunk) {
-	decoder := plan.NewDecoder(memory.NewGoAllocator())
+	decoder := plan.NewDecoder(recycle.New())
 	defer decoder.Close()
 	bytes := 0
 	for _, record := range chunk.Records {
