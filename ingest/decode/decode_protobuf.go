@@ -118,6 +118,7 @@ const (
 	protoSubmessage
 	protoTimestamp
 	protoMismatch // the column cannot take it
+	protoAside    // no column takes it; members of its oneof that come before it do not count
 )
 
 // The wire types.
@@ -216,8 +217,10 @@ func (r *protoRun) read(m *protoMessage, data []byte) bool {
 			ok = r.elements(f, &c, tag)
 		} else {
 			ok = r.note(f, &c, tag, first+at)
-			for _, rival := range f.rivals {
-				r.slots[first+rival].seen = 0
+			if byte(tag&7) == f.wire {
+				for _, rival := range f.rivals {
+					r.slots[first+rival].seen = 0
+				}
 			}
 		}
 		if !ok {
@@ -242,7 +245,7 @@ func (r *protoRun) read(m *protoMessage, data []byte) bool {
 // note keeps where a singular field is. A message that comes in several parts is what its parts are
 // one behind the other.
 func (r *protoRun) note(f *protoField, c *cursor, tag uint64, at int) bool {
-	if f.code == protoMismatch {
+	if f.code >= protoMismatch {
 		r.slots[at].seen, r.slots[at].start, r.slots[at].end = 1, 0, 0
 		return r.skip(c, tag)
 	}
@@ -361,7 +364,7 @@ func (r *protoRun) field(f *protoField, at int, data []byte) bool {
 	switch {
 	case f.repeated:
 		r.closeList(f)
-	case s.seen > 1 && f.code >= protoSubmessage && f.code != protoMismatch:
+	case s.seen > 1 && f.code >= protoSubmessage && f.code < protoMismatch:
 		ok = r.append(f, 0, r.joinedAt(at).data)
 	case s.seen > 0:
 		ok = r.append(f, s.bits, data[s.start:s.end])
@@ -421,6 +424,7 @@ func (r *protoRun) append(f *protoField, bits uint64, payload []byte) bool {
 		return r.timestamp(f, payload)
 	case protoMismatch:
 		f.put.mismatch(&r.fault)
+	case protoAside:
 	}
 	return true
 }

@@ -63,13 +63,17 @@ func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescripto
 	for i := range of.Fields().Len() {
 		field := of.Fields().Get(i)
 		inside := c.match(t, of, field)
+		compiled := protoField{code: protoAside, wire: protoWire(field), top: skipColumn}
 		if inside == nil || found[inside] {
 			c.unknownProtobuf(t, field)
-			continue
+			if field.ContainingOneof() == nil {
+				continue
+			}
+		} else {
+			found[inside] = true
+			compiled = c.field(inside, field)
+			compiled.top = inside.top
 		}
-		found[inside] = true
-		compiled := c.field(inside, field)
-		compiled.top = inside.top
 		if oneof := field.ContainingOneof(); oneof != nil {
 			oneofs[oneof.FullName()] = append(oneofs[oneof.FullName()], len(m.fields))
 		}
@@ -110,7 +114,7 @@ func (c *protoCompiler) field(t *destination, of protoreflect.FieldDescriptor) p
 	f := protoField{top: skipColumn, wire: protoWire(of)}
 	if t.node == nil {
 		if of.Message() == nil || of.IsList() || of.IsMap() {
-			f.code = protoMismatch // nothing there to lead to columns; they stay null
+			f.code = protoAside // nothing there to lead to columns; they stay null
 			return f
 		}
 		f.code, f.message = protoSubmessage, c.message(t, of.Message())

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -170,6 +169,26 @@ func TestProtobufReadsMessages(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, got, again)
 		})
+	}
+}
+
+func TestOneofMemberWithoutColumnTakesThePlaceOfOthers(t *testing.T) {
+	table := protoTable(t, `syntax = "proto3"; message M { oneof o { int32 a = 1; } }`)
+	got, err := protoFixture(t, table, `syntax = "proto3"; message M { oneof o { int32 a = 1; string b = 2; } }`).
+		decode(t, framed(1, protoJoin([]byte{0}, protoNum(1, 5), protoLen(2, "x"))...),
+			framed(1, protoJoin([]byte{0}, protoLen(2, "x"), protoNum(1, 5))...))
+	require.NoError(t, err)
+	require.Equal(t, `{"a":null}`+"\n"+`{"a":5}`+"\n", got)
+}
+
+func TestProtobufPathThroughWhatIsNoMessageLeavesNull(t *testing.T) {
+	f := protoFixture(t, protoTable(t, `syntax = "proto3"; message M { int32 a = 1; }`),
+		`syntax = "proto3"; message M { int32 s = 1; repeated M l = 2; }`)
+	for _, object := range []string{"s", "l"} {
+		f.options.Columns = map[string]ColumnOptions{"a": {Path: []string{object, "a"}}}
+		got, err := f.decode(t, framed(1, protoJoin([]byte{0}, protoNum(1, 5), protoLen(2, ""))...))
+		require.NoError(t, err)
+		require.Equal(t, `{"a":null}`+"\n", got)
 	}
 }
 
@@ -426,24 +445,6 @@ func TestProtobufAgreesWithAnotherEncoder(t *testing.T) {
 	}
 }
 
-func FuzzProtobuf(f *testing.F) {
-	f.Add([]byte{8, 5, 18, 1, 'x', 34, 2, 1, 2, 50, 4, 10, 0, 18, 0})
-	f.Add(protoJoin(protoLen(8, string(protoLen(2, "x"))), protoLen(8, string(protoNum(4, 1))),
-		protoLen(9, string(protoNum(1, 5)))))
-	descriptor := protoFile(f, protoText).Messages().Get(0)
-	decoder := protoFixture(f, protoTable(f, protoText), protoText).decoder(f)
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		row, failures := decodeTwice(t, decoder, framed(1, append([]byte{0}, payload...)...))
-		m := dynamicpb.NewMessage(descriptor)
-		err := proto.Unmarshal(payload, m)
-		if len(failures) > 0 {
-			return // we also refuse what another library takes as unknown fields
-		}
-		require.NoError(t, err, "a message is accepted that another library refuses")
-		require.Equal(t, m.Get(descriptor.Fields().ByNumber(1)).Int(), firstNumber(t, row))
-	})
-}
-
 func timestampText(micros int64) string {
 	text := time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.999999Z")
 	return fmt.Sprintf("%q", text)
@@ -462,13 +463,4 @@ func textOfScalar(v protoreflect.Value, f protoreflect.FieldDescriptor) string {
 		return `"` + text + `"`
 	}
 	return fmt.Sprint(v.Interface())
-}
-
-// firstNumber is the column id of a row.
-func firstNumber(t *testing.T, row string) int64 {
-	var parsed struct{ ID json.Number }
-	require.NoError(t, json.Unmarshal([]byte(row), &parsed))
-	id, err := parsed.ID.Int64()
-	require.NoError(t, err)
-	return id
 }

@@ -31,8 +31,9 @@
 // whose id stands before it. A writer's fields go to columns by name, or by path option, former name
 // or the writer's alias; Avro's promotions hold, and a number that the column cannot hold exactly is
 // ClassRange. A Protobuf field that is not there is its zero value, or null where it has presence;
-// an enum is the name of its value. What a byte of a record can be made to stand for is bounded per
-// chunk (cells). ingest/messageschema tells which column each type makes.
+// an enum is the name of its value. Of a field that no column takes only the end is looked for. What a
+// byte of a record can be made to stand for is bounded per chunk (cells). ingest/messageschema tells
+// which column each type makes.
 //
 // CSV is one line of RFC 4180 a record, with the same conversions.
 package decode

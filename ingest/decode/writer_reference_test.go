@@ -2,6 +2,7 @@ package decode
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -351,28 +352,27 @@ func compareRows(t *testing.T, plan *Plan, decoder Decoder, values [][]byte, row
 	require.NoError(t, err)
 	defer decoded.Batch.Release()
 	require.EqualValues(t, len(order), decoded.Batch.NumRows())
-	failures := map[[2]int]Class{}
+	failures := map[[2]int]Failure{}
 	for _, failure := range decoded.Failures {
 		at := [2]int{failure.Row, failure.FieldID}
 		require.NotContains(t, failures, at)
-		failures[at] = failure.Class
+		failures[at] = failure
 	}
 	for i, at := range order {
-		require.Equal(t, rows[at].class, failures[[2]int{i, 0}], "record %d of %d: %x", i, len(order), values[at])
+		about := fmt.Sprintf("record %d of %d: %x", i, len(order), values[at])
+		require.Equal(t, rows[at].class, failures[[2]int{i, 0}].Class, about)
 		delete(failures, [2]int{i, 0})
 		for k, n := range plan.columns {
 			key := [2]int{i, n.id}
 			got := arrowValue(decoded.Batch.Column(k), i, n)
 			if !sameValue(rows[at].values[k], got) {
-				require.Equal(t, rows[at].values[k], got, "record %d of %d, column %s %s: %x (%s)", i, len(order),
-					n.path, n.dataType, values[at], failures[key])
+				require.Equal(t, rows[at].values[k], got, "column %s %s, %s, %s", n.path, n.dataType,
+					failures[key].Message, about)
 			}
-			switch classes := rows[at].classes[k]; {
-			case len(classes) == 0:
-				require.Empty(t, failures[key], "record %d, column %s %s: %x", i, n.path, n.dataType, values[at])
-			default:
-				require.Contains(t, classes, failures[key], "record %d, column %s %s: %x", i, n.path,
-					n.dataType, values[at])
+			if classes := rows[at].classes[k]; len(classes) == 0 {
+				require.Empty(t, failures[key], "column %s %s, %s", n.path, n.dataType, about)
+			} else {
+				require.Contains(t, classes, failures[key].Class, "column %s %s, %s", n.path, n.dataType, about)
 			}
 			delete(failures, key)
 		}

@@ -64,9 +64,12 @@ func (w *writerWorld) lifted(fields []iceberg.NestedField) []iceberg.NestedField
 	var out []iceberg.NestedField
 	for _, field := range fields {
 		inner, ok := field.Type.(*iceberg.StructType)
-		if !ok || w.chance(3) {
+		if ok == w.chance(3) {
 			out = append(out, field)
 			continue
+		}
+		if !ok { // a path through what is no record leads nowhere
+			inner = &iceberg.StructType{FieldList: w.fieldList(0)[:1]}
 		}
 		for _, lifted := range inner.FieldList {
 			name := lifted.Name
@@ -207,7 +210,7 @@ func (w *writerWorld) text() string {
 	case 0:
 		return w.word()
 	case 1:
-		return strings.Repeat("x", w.random.IntN(300))
+		return strings.Repeat("x", w.random.IntN(300)/(1+w.random.IntN(30)))
 	case 2:
 		return strings.Repeat("ä€x", w.random.IntN(20))
 	case 3:
