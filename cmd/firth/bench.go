@@ -1,73 +1,91 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/cmd/firth/stage"
+	"github.com/firthlake/firth/ingest/gen"
 )
 
 func (p *program) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure ingest and commits on this machine",
-		Long: "Measures firth on this machine." +
+		Short: "Measure ingest, its stages and commits on this machine",
+		Long: "Measures firth on this machine: 'ingest' is the whole from a topic to a proven table, the others\n" +
+			"are its stages on their own. Every figure is of this program's own process: broker and generator\n" +
+			"run in another one, and what is made ready beforehand does not count." +
 			exitCodes("measured", "never", "could not measure"),
 		Example: example("firth bench ingest --rows 5000000 --json",
+			"firth bench decode --workload wide50 --format avro", "firth bench upload -c firth.yaml",
 			"firth bench commit --commits 5000 --json"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.benchIngestCommand(), p.benchProcessCommand(), p.benchCommitCommand())
+	cmd.AddCommand(p.benchIngestCommand(), p.benchProcessCommand(), p.benchFetchCommand(),
+		p.benchDecodeCommand(), p.benchEncodeCommand(), p.benchUploadCommand(), p.benchCommitCommand())
 	return cmd
 }
 
-func (p *program) benchCommitCommand() *cobra.Command {
-	var o commitBenchOptions
-	cmd := &cobra.Command{
-		Use:   "commit",
-		Short: "Measure how long a commit takes as snapshots and files pile up",
-		Long: "Commits to one table on a local store and an SQLite catalog as fast as it can, one file of 10,000\n" +
-			"rows a commit, and compares the first tenth of the commits with the last." +
-			exitCodes("measured", "never", "could not measure"),
-		Example: example("firth bench commit", "firth bench commit --commits 5000 --json"),
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.benchCommit(cmd.Context(), o)
-		},
-	}
-	cmd.Flags().IntVar(&o.Commits, "commits", 1000, "how many commits")
-	cmd.Flags().IntVar(&o.Partitions, "partitions", 8, "topic partitions that every commit moves")
-	cmd.Flags().StringVar(&o.Dir, "dir", "",
-		"empty folder to work in (default one that is removed at the end)")
-	return cmd
+// benchFlags are the flags of the benchmarks that work on rows.
+type benchFlags struct {
+	stage.Feed
+	rows       int64
+	cpuProfile string
 }
 
-func (p *program) benchCommit(ctx context.Context, o commitBenchOptions) error {
-	if o.Commits < 1 || o.Partitions < 1 {
-		return couldNot(fmt.Errorf("--commits %d and --partitions %d must be 1 or more", o.Commits,
-			o.Partitions), "")
+func (f *benchFlags) add(cmd *cobra.Command, rows int64) {
+	flags := cmd.Flags()
+	flags.Int64Var(&f.rows, "rows", rows, "how many rows")
+	flags.StringVar(&f.Workload, "workload", "events10", strings.Join(gen.Workloads(), ", "))
+	formats := []string{"json", "avro", "protobuf", "jsonschema", "csv"}
+	flags.StringVar(&f.Format, "format", formats[0], strings.Join(formats, ", "))
+	addProfileFlag(cmd, &f.cpuProfile)
+	completions(cmd, "workload", gen.Workloads())
+	completions(cmd, "format", formats)
+}
+
+func addProfileFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "cpuprofile", "", "file for the CPU profile, for 'go tool pprof'")
+}
+
+// completions are what the shell offers for the value of a flag.
+func completions(cmd *cobra.Command, flag string, values []string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: " + err.Error())
 	}
-	return inFolder(o.Dir, func(dir string) error {
-		bar := p.progress("commits", int64(o.Commits))
-		defer bar.close()
-		o.Dir, o.Progress = dir, func(done int) { bar.at(int64(done), "") }
-		result, err := runCommitBench(ctx, o)
-		if err != nil {
-			return err
-		}
-		bar.close()
-		return p.print(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w,
-				"%s commits in %.1f s: median %.1f ms at first, %.1f ms at last (p99 %.1f, %.1f); heap %s, %s\n",
-				count(int64(result.Commits)), result.Seconds, result.MedianMsFirst, result.MedianMsLast,
-				result.P99MsFirst, result.P99MsLast, size(int64(result.HeapBytesFirst)),
-				size(int64(result.HeapBytesLast)))
-			return err
-		})
-	})
+}
+
+// validate refuses rows that cannot be made.
+func (f *benchFlags) validate() error {
+	if f.rows < 1 {
+		return couldNot(fmt.Errorf("--rows %d must be 1 or more", f.rows), "")
+	}
+	if _, err := f.Generator(); err != nil {
+		return couldNot(err, "see 'firth bench --help'")
+	}
+	return nil
+}
+
+// writeStage prints a stage's figures on one line.
+func writeStage(w io.Writer, r *stage.Result) error {
+	what := r.Stage
+	if r.Workload != "" {
+		what += " of " + r.Workload + " as " + r.Format
+	}
+	line := fmt.Sprintf("%s: %s rows, %s rows/s, %s rows and %.0f MB per CPU-second, %.1f s, %.1f CPU-s, "+
+		"%s of memory", what, count(r.Rows), count(int64(r.RowsPerSecond)), count(int64(r.RowsPerCPU)),
+		r.MBPerCPU, r.Seconds, r.CPUSeconds, size(r.RSSBytesMax))
+	if r.Files > 0 {
+		line += fmt.Sprintf(", %s in files: %s", size(r.BytesWritten), count(r.Files))
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
 }
 
 // inFolder runs work in the folder, or in one of its own that is removed at the end.

@@ -1,52 +1,40 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"runtime/pprof"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/firthlake/firth/cmd/firth/stage"
 	"github.com/firthlake/firth/ingest"
-	"github.com/firthlake/firth/ingest/gen"
-	"github.com/firthlake/firth/ingest/registry"
-	"github.com/firthlake/firth/ingest/spec"
 )
 
 // benchJob is what the measured process reads from its standard input.
 type benchJob struct {
-	Dir        string   `json:"dir"`    // catalog, specs and, unless Config says else, warehouse
-	Config     string   `json:"config"` // file whose first cluster and warehouse are used, or ""
-	Brokers    []string `json:"brokers"`
-	Topic      string   `json:"topic"`
-	Tables     []string `json:"tables"`
-	Rows       int64    `json:"rows"` // in the topic
-	Workload   string   `json:"workload"`
-	Format     string   `json:"format"`
-	Schema     string   `json:"schema"` // of records whose format has one
-	Workers    int      `json:"workers"`
-	CPUProfile string   `json:"cpu_profile"`
+	stage.Feed
+	Stage      string   // "ingest" or "fetch"
+	Dir        string   // catalog, specs and, unless Config says else, warehouse
+	Config     string   // file whose warehouse, limits and, without Brokers, first cluster are used, or ""
+	Brokers    []string // instead of those of Config
+	Topic      string
+	Tables     []string
+	Rows       int64  // in the topic
+	History    int64  // rows that each table has already
+	Schema     string // of records whose format has one
+	Workers    int
+	CPUProfile string
 }
-
-// benchTablesMax is one table for every ten thousand users of the workloads.
-const benchTablesMax = 100
-
-// benchUsers is how many users the workloads have: user_id is below it.
-const benchUsers = 1_000_000
 
 func (p *program) benchProcessCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "process",
-		Short:  "Be the measured process of 'firth bench ingest'",
+		Short:  "Be the measured process of 'firth bench ingest' and 'firth bench fetch'",
 		Hidden: true,
 		Args:   exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,15 +46,28 @@ func (p *program) benchProcessCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.print(result, result.write)
+			return json.NewEncoder(p.stdout).Encode(result)
 		},
 	}
+}
+
+// runBenchJob measures this process.
+func (p *program) runBenchJob(ctx context.Context, job benchJob) (ingestBenchResult, error) {
+	log, err := p.logger(slog.LevelWarn)
+	if err != nil {
+		return ingestBenchResult{}, err
+	}
+	if job.Stage == "fetch" {
+		fetched, err := job.fetch(ctx, p, log)
+		return ingestBenchResult{Result: fetched}, err
+	}
+	return p.runIngestJob(ctx, job, log)
 }
 
 // config is what a user's process would have been started with.
 func (j benchJob) config(p *program) (config, error) {
 	c := folderConfig(j.Dir)
-	c.Clusters = map[string]clusterConfig{"default": {Brokers: j.Brokers}}
+	cluster := clusterConfig{Brokers: j.Brokers}
 	if j.Config != "" {
 		p.configPath = j.Config
 		given, err := p.loadConfig()
@@ -75,25 +76,27 @@ func (j benchJob) config(p *program) (config, error) {
 		}
 		c.Warehouse, c.Limits = given.Warehouse, given.Limits
 		c.Warehouse.Location += "/" + j.Topic
+		if len(j.Brokers) == 0 {
+			cluster = given.firstCluster()
+		}
 	}
-	c.Limits.DecodeWorkers = j.Workers
+	c.Clusters = map[string]clusterConfig{"default": cluster}
+	if j.Workers > 0 {
+		c.Limits.DecodeWorkers = j.Workers
+	}
 	c.Group = j.Topic
 	return c, nil
 }
 
-// runBenchJob applies the specs, ingests the topic, and reports on this process.
-func (p *program) runBenchJob(ctx context.Context, job benchJob) (ingestBenchResult, error) {
-	result := ingestBenchResult{Workload: job.Workload, Format: job.Format, Workers: job.Workers,
-		Tables: len(job.Tables)}
-	log, err := p.logger(slog.LevelWarn)
+// runIngestJob applies the specs, ingests the topic, and reports on this process.
+func (p *program) runIngestJob(ctx context.Context, job benchJob, log *slog.Logger) (ingestBenchResult,
+	error) {
+	result := ingestBenchResult{Workers: job.Workers, Tables: len(job.Tables),
+		Result: stage.Result{Stage: job.Stage, Workload: job.Workload, Format: job.Format}}
+	meter, err := stage.StartProcess(p.now)
 	if err != nil {
 		return result, err
 	}
-	var profile bytes.Buffer
-	if err := pprof.StartCPUProfile(&profile); err != nil {
-		return result, fmt.Errorf("start CPU profile: %w", err)
-	}
-	begun := p.now()
 	c, err := job.config(p)
 	if err != nil {
 		return result, err
@@ -112,37 +115,31 @@ func (p *program) runBenchJob(ctx context.Context, job benchJob) (ingestBenchRes
 		return result, err
 	}
 	defer feeder.close()
-	feeder.schemas = job.schemas()
+	feeder.schemas = stage.NewSchemas(job.Format, job.Schema)
 	s := newService(feeder)
 	if err := s.start(ctx); err != nil {
 		return result, err
 	}
-	if err := job.ingest(ctx, s); err != nil {
+	bar := p.progress("rows ingested", job.Rows)
+	defer bar.close()
+	if err := job.ingest(ctx, s, bar); err != nil {
 		return result, err
 	}
-	took := measure()
-	pprof.StopCPUProfile()
-	result.Seconds, result.CPUSeconds = p.now().Sub(begun).Seconds(), took.cpu.Seconds()
-	result.RSSBytesMax = took.rssBytesMax
-	if job.CPUProfile != "" {
-		if err := os.WriteFile(job.CPUProfile, profile.Bytes(), 0o644); err != nil {
-			return result, fmt.Errorf("write CPU profile: %w", err)
-		}
-	}
-	if result.CPUShare, err = cpuShares(profile.Bytes()); err != nil {
+	if err := meter.Stop(&result.Result, job.CPUProfile); err != nil {
 		return result, err
 	}
+	bar.close()
 	return result, job.totals(ctx, l, s, &result)
 }
 
 // ingest runs the service until every table has read the topic, and lets it commit.
-func (j benchJob) ingest(ctx context.Context, s *service) error {
+func (j benchJob) ingest(ctx context.Context, s *service, bar *progress) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
 	go func() {
 		defer stop()
-		done <- j.await(running, s)
+		done <- j.await(running, s, bar)
 	}()
 	err := s.run(running)
 	stop()
@@ -150,7 +147,7 @@ func (j benchJob) ingest(ctx context.Context, s *service) error {
 }
 
 // await returns when every table has read all rows, which the end of ingest then commits.
-func (j benchJob) await(ctx context.Context, s *service) error {
+func (j benchJob) await(ctx context.Context, s *service, bar *progress) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -159,15 +156,17 @@ func (j benchJob) await(ctx context.Context, s *service) error {
 			return nil
 		case <-ticker.C:
 		}
-		full := 0
+		full, read := 0, int64(0)
 		for _, t := range s.tables() {
 			if t.Trouble != "" && t.State != ingest.StateActive {
 				return fallsShort(errors.New(t.Trouble), "")
 			}
+			read += t.Read.Sum()
 			if t.Read.Sum() >= j.Rows {
 				full++
 			}
 		}
+		bar.at(read/int64(len(j.Tables)), "")
 		if full == len(j.Tables) {
 			return nil
 		}
@@ -183,7 +182,7 @@ func (j benchJob) totals(ctx context.Context, l *lake, s *service, result *inges
 			return err
 		}
 		summary := summarize(t)
-		result.Rows += summary.Rows
+		result.Rows += summary.Rows - j.History
 		result.Files += summary.DataFiles
 		result.BytesWritten += summary.Bytes
 		proof, err := verifyTable(ctx, l, t, verifyOptions{deep: true})
@@ -195,63 +194,5 @@ func (j benchJob) totals(ctx context.Context, l *lake, s *service, result *inges
 	for _, each := range s.tables() {
 		result.Commits += each.Commits
 	}
-	result.RowsPerSecond = float64(result.Rows) / result.Seconds
-	result.RowsPerCPU = float64(result.Rows) / result.CPUSeconds
 	return nil
-}
-
-// benchSchemaID is the id of the one schema of the benchmark's registry.
-const benchSchemaID = 1
-
-// benchSchemas is a schema registry that knows one schema.
-type benchSchemas struct{ schema registry.Schema }
-
-// ByID returns the schema if it has the id.
-func (b *benchSchemas) ByID(_ context.Context, id int32) (*registry.Schema, error) {
-	if id != b.schema.ID {
-		return nil, registry.ErrUnknownID
-	}
-	return &b.schema, nil
-}
-
-// schemas is the registry for the job's format; plain JSON needs none.
-func (j benchJob) schemas() *benchSchemas {
-	languages := map[string]registry.Format{"avro": registry.Avro, "protobuf": registry.Protobuf,
-		"jsonschema": registry.JSONSchema}
-	return &benchSchemas{registry.Schema{ID: benchSchemaID, Format: languages[j.Format], Text: j.Schema}}
-}
-
-// writeBenchSpecs writes a spec per table and returns the tables' names. Several tables share the users
-// out among them.
-func writeBenchSpecs(o ingestBenchOptions, topic string, g *gen.Generator) ([]string, error) {
-	folder := filepath.Join(o.dir, "tables")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of specs: %w", err)
-	}
-	names := make([]string, o.tables)
-	for i := range names {
-		names[i] = "bench.rows" + strconv.Itoa(i)
-		from := spec.Source{Topics: []string{topic}, Format: o.format}
-		if o.tables > 1 {
-			from.Filter = fmt.Sprintf("user_id >= %d AND user_id < %d",
-				i*benchUsers/o.tables, (i+1)*benchUsers/o.tables)
-		}
-		s := spec.Spec{Name: names[i], Sources: []spec.Source{from},
-			Freshness: spec.Freshness{Interval: spec.Duration(o.interval)}}
-		if o.partitionBy != "" {
-			s.Partition = []string{o.partitionBy}
-		}
-		for _, f := range g.Schema().Fields() {
-			s.Schema.Columns = append(s.Schema.Columns,
-				spec.Column{Name: f.Name, Type: spec.FormatType(f.Type)})
-		}
-		text, err := spec.Marshal(&s)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(folder, names[i]+".yaml"), text, 0o644); err != nil {
-			return nil, fmt.Errorf("write spec: %w", err)
-		}
-	}
-	return names, nil
 }

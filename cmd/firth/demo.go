@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firthlake/firth/cmd/firth/stage"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
 )
@@ -198,8 +199,8 @@ func (d *demo) once(ctx context.Context) error {
 		summary.Snapshots
 	report.Ledger = ledgerProof{Gaps: proof.Gaps, Overlaps: proof.Overlaps, Proven: proof.Proven}
 	report.Seconds = d.program.now().Sub(d.begun).Seconds()
-	took := measure()
-	report.CPUSeconds, report.RSSBytesMax = took.cpu.Seconds(), took.rssBytesMax
+	took := stage.Used()
+	report.CPUSeconds, report.RSSBytesMax = took.CPU.Seconds(), took.RSSBytesMax
 	if err := d.program.print(report, report.write); err != nil {
 		return err
 	}

@@ -1,13 +1,15 @@
-package main
+package stage
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -19,20 +21,26 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// commitBenchOptions say what runCommitBench does.
-type commitBenchOptions struct {
+// CommitOptions say what Commit measures.
+type CommitOptions struct {
 	// Commits is how many commits are made, each with one file of 10,000 rows of 10 columns and the
 	// ranges of Partitions topic partitions.
 	Commits    int
 	Partitions int
 	// Dir is an empty folder for warehouse and catalog.
 	Dir string
-	// Progress, when not nil, is told the number of commits now and then.
-	Progress func(commits int)
+	// CPUProfile is a file for the profile, or empty.
+	CPUProfile string
+	// Progress is told the number of commits now and then.
+	Progress func(commits int64)
+	// Committer is what commits need from outside: clock, ids, randomness, sleep, name.
+	Committer commit.Options
 }
 
-// commitBenchResult is what was measured. First and last are the first and last tenth of the commits.
-type commitBenchResult struct {
+// CommitResult is what was measured; its rows are those that the files are said to hold, its bytes those of
+// metadata. First and last are the first and last tenth of the commits.
+type CommitResult struct {
+	Result
 	Commits        int     `json:"commits"`
 	MedianMsFirst  float64 `json:"median_ms_first"`
 	MedianMsLast   float64 `json:"median_ms_last"`
@@ -41,78 +49,111 @@ type commitBenchResult struct {
 	HeapBytesFirst uint64  `json:"heap_bytes_first"`
 	HeapBytesLast  uint64  `json:"heap_bytes_last"`
 	Snapshots      int     `json:"snapshots"`
-	DataFiles      int64   `json:"data_files"`
-	Seconds        float64 `json:"seconds"`
 }
 
-// commitBenchKeep is the age that snapshots are kept in the benchmark: none, so that their number is
-// that of a table with one commit every few seconds.
-const commitBenchKeep = 0
+// snapshotAgeMin is the age that snapshots are kept whatever their number: none, so that there are as many
+// as of a table with one commit every few seconds.
+const snapshotAgeMin = 0
 
-// runCommitBench commits to one table on a local store and an SQLite catalog, as fast as it can.
-func runCommitBench(ctx context.Context, opts commitBenchOptions) (commitBenchResult, error) {
+// Commit measures commits to one table on a local store and an SQLite catalog, one after the other.
+func Commit(ctx context.Context, opts CommitOptions) (CommitResult, error) {
+	result := CommitResult{Result: Result{Stage: "commit"}, Commits: opts.Commits}
 	store, err := catalog.OpenSQLite(ctx, filepath.Join(opts.Dir, "catalog.db"))
 	if err != nil {
-		return commitBenchResult{}, err
+		return result, err
 	}
 	defer func() { _ = store.Close() }() // the folder is thrown away
-	b := &commitBench{opts: opts, ident: table.Ident{"bench", "commits"}}
+	b := &committing{opts: opts, ident: table.Ident{"bench", "commits"}}
 	if err := b.open(ctx, store); err != nil {
-		return commitBenchResult{}, err
+		return result, err
 	}
-	tenth := max(1, opts.Commits/10)
-	took := make([]float64, opts.Commits)
-	result := commitBenchResult{Commits: opts.Commits}
-	began := time.Now()
-	for i := range took {
-		change, err := b.change()
-		if err != nil {
-			return result, err
-		}
-		start := time.Now()
-		if _, err := b.committer.Commit(ctx, change); err != nil {
-			return result, err
-		}
-		took[i] = float64(time.Since(start)) / float64(time.Millisecond)
-		if i == tenth-1 {
-			result.HeapBytesFirst = heapBytes()
-		}
-		if opts.Progress != nil && i%100 == 99 {
-			opts.Progress(i + 1)
-		}
+	meter, err := StartMeter(opts.Committer.Now)
+	if err != nil {
+		return result, err
 	}
-	result.Seconds = time.Since(began).Seconds()
+	took, err := b.run(ctx, &result)
+	if err != nil {
+		return result, err
+	}
+	if err := meter.Stop(&result.Result, opts.CPUProfile); err != nil {
+		return result, err
+	}
 	result.HeapBytesLast = heapBytes()
+	tenth := opts.tenth()
 	result.MedianMsFirst, result.P99MsFirst = quantiles(took[:tenth])
 	result.MedianMsLast, result.P99MsLast = quantiles(took[len(took)-tenth:])
 	meta := b.committer.Table().Metadata()
 	result.Snapshots = len(meta.Snapshots())
+	result.BytesWritten = b.objects.bytes.Load()
 	total := meta.CurrentSnapshot().Summary.Properties["total-data-files"]
-	if result.DataFiles, err = strconv.ParseInt(total, 10, 64); err != nil {
+	if result.Files, err = strconv.ParseInt(total, 10, 64); err != nil {
 		return result, fmt.Errorf("count data files: %w", err)
 	}
+	result.Rate()
 	return result, nil
 }
 
-// commitBench is the benchmark's table and the log it pretends to read.
-type commitBench struct {
-	opts      commitBenchOptions
+// run commits and returns how many milliseconds each took.
+func (b *committing) run(ctx context.Context, result *CommitResult) ([]float64, error) {
+	took := make([]float64, b.opts.Commits)
+	for i := range took {
+		change, err := b.change()
+		if err != nil {
+			return nil, err
+		}
+		start := b.opts.Committer.Now()
+		if _, err := b.committer.Commit(ctx, change); err != nil {
+			return nil, err
+		}
+		took[i] = float64(b.opts.Committer.Now().Sub(start)) / float64(time.Millisecond)
+		result.Rows += change.Files[0].Count()
+		if i == b.opts.tenth()-1 {
+			result.HeapBytesFirst = heapBytes()
+		}
+		b.opts.Progress(int64(i + 1))
+	}
+	return took, nil
+}
+
+// tenth is a tenth of the commits.
+func (o *CommitOptions) tenth() int { return max(1, o.Commits/10) }
+
+// committing is the benchmark's table and the log it pretends to read.
+type committing struct {
+	opts      CommitOptions
 	ident     table.Ident
+	objects   *counting
 	committer *commit.Committer
 	next      commit.Offset
 }
 
-// commitBenchRows is the rows of each file.
-const commitBenchRows = 10_000
+// counting is a store that counts the bytes put into it.
+type counting struct {
+	objstore.Store
+	bytes atomic.Int64
+}
 
-func (b *commitBench) open(ctx context.Context, store catalog.Store) error {
-	objects, err := objstore.NewLocal("")
+// Put implements objstore.Store.
+func (c *counting) Put(
+	ctx context.Context, location string, body io.Reader, size int64, opts objstore.PutOptions,
+) (objstore.Object, error) {
+	object, err := c.Store.Put(ctx, location, body, size, opts)
+	c.bytes.Add(object.Size)
+	return object, err
+}
+
+// commitRows is the rows of each file.
+const commitRows = 10_000
+
+func (b *committing) open(ctx context.Context, store catalog.Store) error {
+	local, err := objstore.NewLocal("")
 	if err != nil {
 		return err
 	}
-	cat := catalog.New(store, objects, catalog.Options{
+	b.objects = &counting{Store: local}
+	cat := catalog.New(store, b.objects, catalog.Options{
 		Warehouse: filepath.Join(b.opts.Dir, "warehouse"), TableProperties: catalog.DefaultTableProperties(),
-		Now: time.Now, NewID: uuid.New,
+		Now: b.opts.Committer.Now, NewID: b.opts.Committer.NewID,
 	})
 	if err := cat.CreateNamespace(ctx, catalog.Namespace{b.ident[0]}, nil); err != nil {
 		return err
@@ -126,18 +167,17 @@ func (b *commitBench) open(ctx context.Context, store catalog.Store) error {
 	if _, err := cat.CreateTable(ctx, b.ident, spec); err != nil {
 		return err
 	}
-	b.committer, err = commit.Open(ctx, cat, objects, b.ident, commit.Options{
-		Now: time.Now, NewID: uuid.New, Random: rand.Uint64, Sleep: benchSleep, Writer: "bench",
-		SnapshotsKeep: commit.SnapshotsKeepDefault, SnapshotAgeMin: commitBenchKeep,
-	})
+	options := b.opts.Committer
+	options.SnapshotsKeep, options.SnapshotAgeMin = commit.SnapshotsKeepDefault, snapshotAgeMin
+	b.committer, err = commit.Open(ctx, cat, b.objects, b.ident, options)
 	return err
 }
 
 // change is the next checkpoint. Its file is described and does not exist: commits never open it.
-func (b *commitBench) change() (commit.Change, error) {
+func (b *committing) change() (commit.Change, error) {
 	change := commit.Change{ID: uuid.New(), Ranges: map[commit.TopicPartition]commit.Range{}}
 	meta := b.committer.Table().Metadata()
-	share := commit.Offset(commitBenchRows / b.opts.Partitions)
+	share := commit.Offset(commitRows / b.opts.Partitions)
 	for p := range b.opts.Partitions {
 		tp := commit.TopicPartition{Cluster: "bench", Topic: "commits", TopicID: uuid.Max, Partition: int32(p)}
 		change.Ranges[tp] = commit.Range{From: b.next, Next: b.next + share, Checksum: rand.Uint64(),
@@ -146,7 +186,7 @@ func (b *commitBench) change() (commit.Change, error) {
 	b.next += share
 	counts, bounds := map[int]int64{}, map[int][]byte{}
 	for id := 1; id <= 10; id++ {
-		counts[id], bounds[id] = commitBenchRows, []byte{0, 1, 2, 3, 4, 5, 6, 7}
+		counts[id], bounds[id] = commitRows, []byte{0, 1, 2, 3, 4, 5, 6, 7}
 	}
 	file, err := iceberg.NewDataFileBuilder(meta.PartitionSpec(), iceberg.EntryContentData,
 		fmt.Sprintf("%s/data/firth-%s-0.parquet", meta.Location(), change.ID), iceberg.ParquetFile,
@@ -157,15 +197,6 @@ func (b *commitBench) change() (commit.Change, error) {
 	change.Files = []iceberg.DataFile{file.ValueCounts(counts).NullValueCounts(counts).ColumnSizes(counts).
 		LowerBoundValues(bounds).UpperBoundValues(bounds).SplitOffsets([]int64{4}).Build()}
 	return change, nil
-}
-
-func benchSleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // heapBytes is what is alive after a collection.

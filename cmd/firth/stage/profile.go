@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"bytes"
@@ -31,8 +31,8 @@ func stagePrefixes() [][2]string {
 	}
 }
 
-// benchStages are the stages of cpu_share in the order of the data; "other" is mostly the scheduler.
-func benchStages() []string {
+// Shares are the stages of cpu_share in the order of the data; "other" is mostly the scheduler.
+func Shares() []string {
 	return []string{"start", "fetch", "decode", "route", "checksum", "encode", "upload", "commit", "gc",
 		"other"}
 }
@@ -53,7 +53,7 @@ func cpuShares(text []byte) (map[string]float64, error) {
 		}
 	}
 	shares := make(map[string]float64)
-	for _, name := range benchStages() {
+	for _, name := range Shares() {
 		shares[name] = 0
 	}
 	var total float64

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/cmd/firth/stage"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// benchStageRows is how many rows a stage takes unless it is told: some seconds of work.
+const benchStageRows = 5_000_000
+
+func (p *program) benchDecodeCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "decode",
+		Short: "Measure how fast records become record batches",
+		Long: "Decodes records in memory into the columns of a table and its metadata columns, on one goroutine.\n" +
+			"32 MiB of records are made beforehand and taken again and again." +
+			exitCodes("measured", "never", "could not measure"),
+		Example: example("firth bench decode", "firth bench decode --workload nested --format protobuf",
+			"firth bench decode --rows 20000000 --cpuprofile cpu.pprof"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.benchStage(f, "rows decoded", func(o stage.Options) (stage.Result, error) {
+				return stage.Decode(cmd.Context(), o)
+			})
+		},
+	}
+	f.add(cmd, benchStageRows)
+	return cmd
+}
+
+func (p *program) benchEncodeCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "encode",
+		Short: "Measure how fast record batches become Parquet files",
+		Long: "Writes record batches as the Parquet files of an unpartitioned table, on one goroutine. Nobody keeps\n" +
+			"the files. The rows of 32 MiB of records are decoded beforehand and taken again and again." +
+			exitCodes("measured", "never", "could not measure"),
+		Example: example("firth bench encode", "firth bench encode --workload wide50 --json",
+			"firth bench encode --workload logs --cpuprofile cpu.pprof"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.benchStage(f, "rows encoded", func(o stage.Options) (stage.Result, error) {
+				return stage.Encode(cmd.Context(), o)
+			})
+		},
+	}
+	f.add(cmd, benchStageRows)
+	return cmd
+}
+
+func (p *program) benchUploadCommand() *cobra.Command {
+	var f benchFlags
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "upload",
+		Short: "Measure how fast Parquet files reach the warehouse",
+		Long: "Puts Parquet files into a folder, or with -c into the warehouse of the configuration, one after the\n" +
+			"other, and removes them at the end. The file is made beforehand and put under many names." +
+			exitCodes("measured", "never", "could not measure"),
+		Example: example("firth bench upload", "firth bench upload -c firth.yaml --json",
+			"firth bench upload --dir /mnt/lake --rows 20000000"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchUpload(cmd.Context(), f, dir) },
+	}
+	f.add(cmd, benchStageRows)
+	addBenchDir(cmd, &dir)
+	return cmd
+}
+
+func addBenchDir(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "dir", "",
+		"empty folder to work in (default one that is removed at the end)")
+}
+
+// benchStage measures a stage within the memory of a service, and prints the result.
+func (p *program) benchStage(
+	f benchFlags, noun string, measure func(stage.Options) (stage.Result, error),
+) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	boundMemory(memoryDefault)
+	bar := sync.OnceValue(func() *progress { return p.progress(noun, f.rows) }) // from the first rows on
+	result, err := measure(stage.Options{Feed: f.Feed, Rows: f.rows, CPUProfile: f.cpuProfile, Now: p.now,
+		Progress: func(rows int64) { bar().at(rows, "") }})
+	bar().close()
+	if err != nil {
+		return err
+	}
+	return p.print(result, func(w io.Writer) error { return writeStage(w, &result) })
+}
+
+func (p *program) benchUpload(ctx context.Context, f benchFlags, dir string) error {
+	c := defaultConfig()
+	if p.configPath != "" {
+		var err error
+		if c, err = p.loadConfig(); err != nil {
+			return err
+		}
+		return p.benchUploadTo(ctx, f, c.Warehouse)
+	}
+	return inFolder(dir, func(dir string) error {
+		full, err := filepath.Abs(dir)
+		if err != nil {
+			return fmt.Errorf("find folder %s: %w", dir, err)
+		}
+		c.Warehouse.Location = full
+		return p.benchUploadTo(ctx, f, c.Warehouse)
+	})
+}
+
+func (p *program) benchUploadTo(ctx context.Context, f benchFlags, to warehouseConfig) error {
+	store, err := objstore.Open(objstore.Config{S3: to.S3})
+	if err != nil {
+		return fmt.Errorf("open warehouse %s: %w", to.Location, err)
+	}
+	return p.benchStage(f, "rows uploaded", func(o stage.Options) (stage.Result, error) {
+		return stage.Upload(ctx, stage.UploadOptions{Options: o, Store: store, Location: to.Location})
+	})
+}
+
+func (p *program) benchCommitCommand() *cobra.Command {
+	var o stage.CommitOptions
+	cmd := &cobra.Command{
+		Use:   "commit",
+		Short: "Measure how long a commit takes as snapshots and files pile up",
+		Long: "Commits to one table on a local store and an SQLite catalog as fast as it can, one file of 10,000\n" +
+			"rows a commit, and compares the first tenth of the commits with the last." +
+			exitCodes("measured", "never", "could not measure"),
+		Example: example("firth bench commit", "firth bench commit --commits 5000 --json"),
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.benchCommit(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().IntVar(&o.Commits, "commits", 1000, "how many commits")
+	cmd.Flags().IntVar(&o.Partitions, "partitions", 8, "topic partitions that every commit moves")
+	addBenchDir(cmd, &o.Dir)
+	addProfileFlag(cmd, &o.CPUProfile)
+	return cmd
+}
+
+func (p *program) benchCommit(ctx context.Context, o stage.CommitOptions) error {
+	if o.Commits < 1 || o.Partitions < 1 {
+		return couldNot(fmt.Errorf("--commits %d and --partitions %d must be 1 or more", o.Commits,
+			o.Partitions), "")
+	}
+	return inFolder(o.Dir, func(dir string) error {
+		bar := p.progress("commits", int64(o.Commits))
+		defer bar.close()
+		o.Dir, o.Progress = dir, func(done int64) { bar.at(done, "") }
+		o.Committer = p.commitOptions()
+		result, err := stage.Commit(ctx, o)
+		if err != nil {
+			return err
+		}
+		bar.close()
+		return p.print(result, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w,
+				"%s commits in %.1f s: median %.1f ms at first, %.1f ms at last (p99 %.1f, %.1f); heap %s, %s\n",
+				count(int64(result.Commits)), result.Seconds, result.MedianMsFirst, result.MedianMsLast,
+				result.P99MsFirst, result.P99MsLast, size(int64(result.HeapBytesFirst)),
+				size(int64(result.HeapBytesLast)))
+			return err
+		})
+	})
+}
