@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table/gather"
 )
 
 const (
@@ -24,11 +26,13 @@ const (
 
 // sorter is the half of a Writer that puts rows in order: by partition, then by sort order.
 //
-//	batches ─► groups of rows, one per partition ─► files    at Close, or when a group fills one
-//	                                             └► runs on disk ─► merge ─► files
+//	batches ─► ordered batches, as they come ─► groups: runs of rows, a list per partition
+//	groups  ─► files    at Close, or when a group fills one
+//	        └► runs on disk ─► merge ─► files
 //
-// A run has its rows in order of partition ordinal and sort key, so merging runs yields each
-// partition once and in order.
+// Rows are moved when they come, while they are in the processor's cache; later those of one
+// partition lie side by side in each batch. A run on disk has its rows in order of partition ordinal
+// and sort key, so merging runs yields each partition once and in order.
 type sorter struct {
 	w          *Writer
 	partitions *partitioner // nil when there are none
@@ -36,9 +40,9 @@ type sorter struct {
 	spill      spill
 	counted    int // partitions in the gauge
 
-	ordinals [][]uint32 // per pending batch
-	keys     []sortKeys // per pending batch
-	items    []sortItem
+	ordered int     // how many of the pending batches are in order
+	places  []place // of these
+	work    arrivals
 }
 
 // newSorter returns the sorter that w needs, or nil when its rows need no order.
@@ -61,10 +65,11 @@ func newSorter(w *Writer) (*sorter, error) {
 	return s, nil
 }
 
-// group are the pending rows of one partition.
+// group are the pending rows of one partition: runs in the order of their coming, each in sort order.
 type group struct {
 	ordinal uint32
-	refs    []rowRef
+	rows    int
+	runs    []gather.Run
 }
 
 // flush empties the pending batches before the end: groups that fill a file become one, the others
@@ -76,7 +81,7 @@ func (s *sorter) flush(ctx context.Context) error {
 	}
 	var full, rest []group
 	for _, g := range groups {
-		size := int64(len(g.refs)) * rowBytes / compressionGuess
+		size := int64(g.rows) * rowBytes / compressionGuess
 		if size >= s.w.opts.Parquet.FileBytesTarget/2 {
 			full = append(full, g)
 		} else {
@@ -86,12 +91,12 @@ func (s *sorter) flush(ctx context.Context) error {
 	if err := s.writeGroups(ctx, full, rowBytes); err != nil {
 		return err
 	}
-	if len(rest) == 0 {
-		return nil
+	if len(rest) > 0 {
+		if err := s.spill.add(s, rest, rowBytes); err != nil {
+			return err
+		}
 	}
-	if err := s.spill.add(rest, rowBytes); err != nil {
-		return err
-	}
+	s.forget()
 	if len(s.spill.runs) < runsMax {
 		return nil
 	}
@@ -101,117 +106,80 @@ func (s *sorter) flush(ctx context.Context) error {
 // finish writes all that is left.
 func (s *sorter) finish(ctx context.Context) error {
 	defer s.drop()
-	if len(s.w.pending) > 0 && s.w.layout.encodings == nil {
-		s.w.layout.chooseEncodings(s.w.pending)
+	groups, rowBytes, err := s.groups()
+	if err != nil {
+		return err
 	}
 	if len(s.spill.runs) == 0 {
-		groups, rowBytes, err := s.groups()
-		if err != nil {
-			return err
-		}
 		if err := s.writeGroups(ctx, groups, rowBytes); err != nil {
 			return err
 		}
 		s.w.dropPending()
 		return nil
 	}
-	groups, rowBytes, err := s.groups()
-	if err != nil {
-		return err
-	}
 	if len(groups) > 0 {
-		if err := s.spill.add(groups, rowBytes); err != nil {
+		if err := s.spill.add(s, groups, rowBytes); err != nil {
 			return err
 		}
 	}
 	s.w.dropPending()
+	s.forget()
 	s.w.settle(0)
 	return s.merge(ctx)
 }
 
+// forget follows the pending batches, which are dropped.
+func (s *sorter) forget() { s.ordered, s.places = 0, s.places[:0] }
+
 // drop removes the runs. It may be called again.
 func (s *sorter) drop() {
+	s.forget()
 	s.spill.drop()
 	s.w.opts.Metrics.partitionsOpen(-s.counted)
 	s.counted = 0
 }
 
-// groups sorts the pending rows. It also returns the average bytes of a row.
+// groups puts what is pending in order and lists it by partition, in order of ordinal. It also
+// returns the average bytes of a row.
 func (s *sorter) groups() ([]group, int64, error) {
-	pending := s.w.pending
+	if err := s.arrange(); err != nil {
+		return nil, 0, err
+	}
 	rows := 0
-	for _, batch := range pending {
-		rows += int(batch.NumRows())
+	partitions := 1
+	if s.partitions != nil {
+		partitions = s.partitions.count()
+	}
+	ends := make([]int, partitions+1) // of the runs of each partition; one further on at first
+	for _, place := range s.places {
+		ends[place.ordinal+1]++
+		rows += int(place.run.Rows)
 	}
 	if rows == 0 {
 		return nil, 1, nil
 	}
-	groups, err := s.partition(rows)
-	if err != nil {
-		return nil, 0, err
+	for ordinal := range partitions {
+		ends[ordinal+1] += ends[ordinal]
 	}
-	if s.order != nil {
-		if len(s.keys) < len(pending) {
-			s.keys = append(s.keys, make([]sortKeys, len(pending)-len(s.keys))...)
-		}
-		for i, batch := range pending {
-			if err := s.order.encode(&s.keys[i], batch); err != nil {
-				return nil, 0, err
-			}
-		}
-		for _, g := range groups {
-			s.items = sortRows(g.refs, s.keys, s.items)
-		}
-	}
-	return groups, max(1, s.w.pendingBytes/int64(rows)), nil
-}
-
-// partition splits the pending rows by partition, in order of ordinal; rows keep their order.
-func (s *sorter) partition(rows int) ([]group, error) {
-	refs := make([]rowRef, rows)
-	if s.partitions == nil {
-		at := 0
-		for b, batch := range s.w.pending {
-			for row := range uint32(batch.NumRows()) {
-				refs[at] = rowRef{uint32(b), row}
-				at++
-			}
-		}
-		return []group{{refs: refs}}, nil
-	}
-	for len(s.ordinals) < len(s.w.pending) {
-		s.ordinals = append(s.ordinals, nil)
-	}
-	for b, batch := range s.w.pending {
-		var err error
-		if s.ordinals[b], err = s.partitions.ordinals(s.ordinals[b], batch); err != nil {
-			return nil, err
-		}
-	}
-	s.w.opts.Metrics.partitionsOpen(s.partitions.count() - s.counted)
-	s.counted = s.partitions.count()
-
-	counts := make([]int, s.partitions.count()+1)
-	for b := range s.w.pending {
-		for _, ordinal := range s.ordinals[b] {
-			counts[ordinal+1]++
-		}
+	runs := make([]gather.Run, len(s.places))
+	for _, place := range s.places {
+		runs[ends[place.ordinal]] = place.run
+		ends[place.ordinal]++
 	}
 	var groups []group
-	for ordinal := range s.partitions.count() {
-		n := counts[ordinal+1]
-		counts[ordinal+1] += counts[ordinal]
-		if n > 0 {
-			groups = append(groups, group{uint32(ordinal), refs[counts[ordinal] : counts[ordinal]+n]})
+	first := 0
+	for ordinal, end := range ends[:partitions] {
+		if first == end {
+			continue
 		}
-	}
-	for b := range s.w.pending {
-		for row, ordinal := range s.ordinals[b] {
-			refs[counts[ordinal]] = rowRef{uint32(b), uint32(row)}
-			counts[ordinal]++
+		g := group{ordinal: uint32(ordinal), runs: runs[first:end]}
+		for _, run := range g.runs {
+			g.rows += int(run.Rows)
 		}
+		groups = append(groups, g)
+		first = end
 	}
-	return groups, nil
+	return groups, max(1, s.w.pendingBytes/int64(rows)), nil
 }
 
 // value describes the files of a partition.
@@ -235,7 +203,7 @@ func (s *sorter) writeGroups(ctx context.Context, groups []group, rowBytes int64
 	total := 0
 	numbers := make([]int64, len(groups)) // taken here, so that they follow from the rows alone
 	for i, g := range groups {
-		total += len(g.refs)
+		total += g.rows
 		numbers[i] = s.w.opts.Names.take()
 	}
 	lanes := max(1, min(s.w.opts.Parallel, len(groups), int(int64(total)*rowBytes/laneBytes)))
@@ -246,20 +214,27 @@ func (s *sorter) writeGroups(ctx context.Context, groups []group, rowBytes int64
 			starts[lane] = i
 			lane++
 		}
-		before += len(g.refs)
+		before += g.rows
 	}
 	for ; lane <= lanes; lane++ {
 		starts[lane] = len(groups)
 	}
-	from := newGatherer(s.w.pending)
+	from, err := s.newSource()
+	if err != nil {
+		return err
+	}
 	files := make([][]iceberg.DataFile, lanes)
-	err := fanOut(lanes, func(lane int) error {
+	err = fanOut(lanes, func(lane int) error {
 		out := output{w: s.w}
+		pieces := piecer{room: newArena(s.w.opts.Allocator), rowsMax: pieceRows(rowBytes),
+			emit: func(batch arrow.RecordBatch) error { return out.write(ctx, batch) }}
+		defer pieces.room.drop()
 		for i := starts[lane]; i < starts[lane+1]; i++ {
 			out.begin(s.value(groups[i].ordinal), numbers[i])
-			pieces := piecer{mem: s.w.opts.Allocator, rowsMax: pieceRows(rowBytes),
-				emit: func(batch arrow.RecordBatch) error { return out.write(ctx, batch) }}
-			err := pieces.addRefs(from, groups[i].refs)
+			err := from.pass(groups[i], &pieces)
+			if err == nil {
+				err = pieces.gather(from.all)
+			}
 			if err == nil {
 				err = out.end()
 			}

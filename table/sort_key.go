@@ -2,7 +2,6 @@ package table
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -58,11 +57,22 @@ func (k *sortKeys) at(row int) []byte {
 	return k.data[start:k.ends[row]]
 }
 
-// prefix orders keys roughly: the null marker and 63 bits of what follows.
-func (k *sortKeys) prefix(row int) uint64 {
+// head is the beginning of a key, or all of it when the order is exact: the marker of nulls, then
+// eight bytes.
+func (k *sortKeys) head(row int) (marker uint32, low uint64) {
+	key := k.at(row)
+	if len(key) >= 9 {
+		return uint32(key[0]), binary.BigEndian.Uint64(key[1:])
+	}
 	var buf [9]byte
-	copy(buf[:], k.at(row))
-	return uint64(buf[0])<<63 | binary.BigEndian.Uint64(buf[1:])>>1
+	copy(buf[:], key)
+	return uint32(buf[0]), binary.BigEndian.Uint64(buf[1:])
+}
+
+// exact says that rows with equal heads have equal keys.
+func (s *sortOrder) exact() bool {
+	return len(s.fields) == 1 && s.fields[0].transform.kind != keyText &&
+		s.fields[0].transform.kind != keyDecimals
 }
 
 // encode replaces k by the keys of batch.
@@ -144,35 +154,4 @@ func appendOrderedText(key, text []byte) []byte {
 		key = append(append(key, text[:zero]...), 0, 0xff)
 		text = text[zero+1:]
 	}
-}
-
-// sortItem is a row while it is sorted.
-type sortItem struct {
-	prefix uint64
-	ref    rowRef
-}
-
-// sortRows orders refs by the keys of their batches; equal rows keep their order.
-func sortRows(refs []rowRef, keys []sortKeys, items []sortItem) []sortItem {
-	items = slices.Grow(items[:0], len(refs))[:len(refs)]
-	for i, ref := range refs {
-		items[i] = sortItem{keys[ref.batch].prefix(int(ref.row)), ref}
-	}
-	slices.SortFunc(items, func(a, b sortItem) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		order := bytes.Compare(keys[a.ref.batch].at(int(a.ref.row)), keys[b.ref.batch].at(int(b.ref.row)))
-		if order != 0 {
-			return order
-		}
-		if a.ref.batch != b.ref.batch {
-			return cmp.Compare(a.ref.batch, b.ref.batch)
-		}
-		return cmp.Compare(a.ref.row, b.ref.row)
-	})
-	for i := range items {
-		refs[i] = items[i].ref
-	}
-	return items
 }

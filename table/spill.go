@@ -38,7 +38,7 @@ type run struct {
 }
 
 // add writes the groups, in their order, as a new run.
-func (s *spill) add(groups []group, rowBytes int64) error {
+func (s *spill) add(by *sorter, groups []group, rowBytes int64) error {
 	if s.folder == "" {
 		folder, err := os.MkdirTemp(s.writer.opts.SpillDir, "firth-spill-")
 		if err != nil {
@@ -49,7 +49,7 @@ func (s *spill) add(groups []group, rowBytes int64) error {
 	r := &run{name: filepath.Join(s.folder, strconv.Itoa(len(s.runs))+".arrows")}
 	s.runs = append(s.runs, r)
 	s.rowBytes = rowBytes
-	bytes, err := s.write(r, groups, rowBytes)
+	bytes, err := s.write(by, r, groups, rowBytes)
 	if err != nil {
 		return fmt.Errorf("put rows that memory has no room for into %s: %w", s.folder, err)
 	}
@@ -57,7 +57,13 @@ func (s *spill) add(groups []group, rowBytes int64) error {
 	return nil
 }
 
-func (s *spill) write(r *run, groups []group, rowBytes int64) (bytes int64, err error) {
+func (s *spill) write(
+	by *sorter, r *run, groups []group, rowBytes int64,
+) (bytes int64, err error) {
+	from, err := by.newSource()
+	if err != nil {
+		return 0, err
+	}
 	file, err := os.OpenFile(r.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err
@@ -68,15 +74,16 @@ func (s *spill) write(r *run, groups []group, rowBytes int64) (bytes int64, err 
 	out := ipc.NewWriter(sink, ipc.WithSchema(s.writer.layout.schema), ipc.WithLZ4(),
 		ipc.WithAllocator(s.writer.opts.Allocator))
 	pieces := piecer{
-		mem: s.writer.opts.Allocator, rowsMax: spillRows(rowBytes),
+		room: newArena(s.writer.opts.Allocator), rowsMax: spillRows(rowBytes),
 		emit: func(batch arrow.RecordBatch) error { return writeSmall(out, batch, rowBytes) },
 	}
-	// One sequence over all groups: small partitions share a batch.
-	var refs []rowRef
-	for _, g := range groups {
-		refs = append(refs, g.refs...)
+	defer pieces.room.drop()
+	for _, g := range groups { // small partitions share a batch
+		if err := from.pass(g, &pieces); err != nil {
+			return 0, errors.Join(err, out.Close())
+		}
 	}
-	if err := pieces.addRefs(newGatherer(s.writer.pending), refs); err != nil {
+	if err := pieces.gather(from.all); err != nil {
 		return 0, errors.Join(err, out.Close())
 	}
 	if err := out.Close(); err != nil {

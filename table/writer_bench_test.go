@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firthlake/firth/table/gather"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -153,11 +154,7 @@ func BenchmarkRowChecksumsOfEvents(b *testing.B) {
 // under one budget; the figure to read is the most memory the process took.
 func BenchmarkHundredTablesOfHundredPartitions(b *testing.B) {
 	const tables, rounds = 100, 10
-	source := newGatherer(events10Batches(b, 1, 10_000))
-	refs := make([]rowRef, 10_000)
-	for i := range refs {
-		refs[i].row = uint32(i)
-	}
+	source := gather.New(events10Batches(b, 1, 10_000))
 	for b.Loop() {
 		budget := NewBudget(512 << 20)
 		cpu := cpuSeconds(b)
@@ -168,7 +165,7 @@ func BenchmarkHundredTablesOfHundredPartitions(b *testing.B) {
 		}
 		for range rounds {
 			for _, w := range writers {
-				batch := source.gather(memory.DefaultAllocator, refs) // rows of its own
+				batch := source.Runs(memory.DefaultAllocator, []gather.Run{{Rows: 10_000}}) // rows of its own
 				if err := w.Write(b.Context(), batch); err != nil {
 					b.Fatal(err)
 				}

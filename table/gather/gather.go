@@ -64,13 +64,13 @@ func choose(rows []uint32) choice {
 	}
 	runs := make([]Run, 0, count)
 	for _, row := range rows {
-		runs = appendRun(runs, Run{Row: row, Rows: 1})
+		runs = AppendRun(runs, Run{Row: row, Rows: 1})
 	}
 	return choice{runs: runs, count: len(rows)}
 }
 
-// appendRun appends next, or makes the last run longer where next goes on with it.
-func appendRun(runs []Run, next Run) []Run {
+// AppendRun appends next to runs, or makes the last one longer where next goes on with it.
+func AppendRun(runs []Run, next Run) []Run {
 	if n := len(runs); n > 0 {
 		last := &runs[n-1]
 		if last.Batch == next.Batch && last.Row+last.Rows == next.Row {
@@ -339,7 +339,7 @@ func (c *column) takeOffsets(mem memory.Allocator, chosen choice) (*memory.Buffe
 			if source.valid == nil || bitutil.BitIsSet(source.valid, source.validAt+int(row)) {
 				first, end := source.offsets[row], source.offsets[row+1]
 				if end > first {
-					below.runs = appendRun(below.runs, Run{batch, uint32(first), uint32(end - first)})
+					below.runs = AppendRun(below.runs, Run{batch, uint32(first), uint32(end - first)})
 					below.count += int(end - first)
 				}
 			}

@@ -93,8 +93,8 @@ func pickText(out []byte, ends []int32, source *values, rows []uint32) {
 	}
 }
 
-// pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are set
-// when src is nil.
+// pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are
+// set when src is nil.
 func pickBits(dst, src []byte, from int, rows []uint32) {
 	if src == nil {
 		setBits(dst, 0, len(rows))
