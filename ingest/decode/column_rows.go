@@ -89,6 +89,11 @@ func (r *rows) failRow(class Class, message string) {
 	r.rowFailed = true
 	r.failures = append(r.failures[:r.rowFailures], Failure{Row: r.row, Class: class, Message: message,
 		SchemaID: r.schemaID})
+	r.takeBackValues()
+}
+
+// takeBackValues drops what the columns that the value fills have in this row.
+func (r *rows) takeBackValues() {
 	for i, kind := range r.plan.metadata {
 		if kind == "" {
 			r.takeBack(i)

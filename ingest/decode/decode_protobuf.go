@@ -16,8 +16,9 @@ import (
 type protoProgram struct {
 	compilation
 	file protoreflect.FileDescriptor
-	// fixed is the message of a source without registry.
+	// fixed is the message of a source without registry, first the first message of the file.
 	fixed    program
+	first    program
 	messages []protoEntry
 	path     []int
 }
@@ -34,6 +35,9 @@ const messagesMax = 64
 func (p *protoProgram) decode(ctx context.Context, value []byte, out *rows) error {
 	if p.fixed != nil {
 		return p.fixed.decode(ctx, value, out)
+	}
+	if p.first != nil && len(value) > 0 && value[0] == 0 {
+		return p.first.decode(ctx, value[1:], out)
 	}
 	path, payload, err := registry.ParseIndexes(p.path[:0], value)
 	p.path = path
@@ -59,6 +63,9 @@ func (p *protoProgram) decode(ctx context.Context, value []byte, out *rows) erro
 		p.messages = p.messages[:0]
 	}
 	p.messages = append(p.messages, protoEntry{path: slices.Clone(path), program: compiled})
+	if len(path) == 1 && path[0] == 0 {
+		p.first = compiled
+	}
 	return compiled.decode(ctx, payload, out)
 }
 
@@ -69,6 +76,12 @@ type protoMessage struct {
 	numbers protoNumbers
 	missing []*destination
 	column  *Column // of the struct, or nil
+
+	// For reading straight: the fields by number, in the order in which writers send them; those of
+	// them that are lists or maps; and how many others have a column of their own.
+	order    []*protoField
+	lists    []*protoField
+	singular int
 }
 
 // protoField reads one field.
@@ -91,6 +104,12 @@ type protoField struct {
 	symbols protoSymbols
 	// top is the place of a top-level column, else skipColumn.
 	top int
+
+	// For reading straight.
+	step   protoStep
+	tag    fieldTag
+	number uint32
+	place  int // in the message's order
 }
 
 type protoAbsent uint8
@@ -121,16 +140,6 @@ const (
 	protoAside    // no column takes it; members of its oneof that come before it do not count
 )
 
-// The wire types.
-const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-	wireGroup   = 3
-	wireEnd     = 4
-	wireFixed32 = 5
-)
-
 // slot is where a singular field of the message that is being read was found last.
 type slot struct {
 	bits       uint64
@@ -143,6 +152,8 @@ type protoRoot struct {
 	message  *protoMessage
 	depthMax int
 	cells    *cells
+	// involved says that no message can be read straight.
+	involved bool
 	run      protoRun // kept between values for its buffers
 }
 
@@ -175,9 +186,15 @@ type earlyFault struct {
 
 func (p *protoRoot) decode(_ context.Context, value []byte, out *rows) error {
 	r := &p.run
-	r.fault, r.broken, r.out, r.cells = fault{}, fault{}, out, p.cells
-	r.depth, r.slots, r.early = p.depthMax, r.slots[:0], r.early[:0]
-	r.joined = r.joined[:0]
+	r.out, r.cells, r.depth = out, p.cells, p.depthMax
+	before := *p.cells
+	if !p.involved && r.straight(p.message, value, out.row) {
+		return nil
+	}
+	*p.cells = before
+	out.takeBackValues()
+	r.fault, r.broken = fault{}, fault{}
+	r.slots, r.early, r.joined = r.slots[:0], r.early[:0], r.joined[:0]
 	if !r.read(p.message, value) {
 		out.failRow(r.broken.class, r.broken.message)
 	}
@@ -202,7 +219,7 @@ func (r *protoRun) read(m *protoMessage, data []byte) bool {
 	c := cursor{data: data}
 	for c.left() > 0 {
 		tag, ok := c.varint()
-		if !ok || tag>>3 == 0 || tag>>3 > math.MaxInt32>>2 {
+		if !ok || tag>>3 == 0 || tag>>3 > fieldNumberMax {
 			return r.truncated()
 		}
 		at := m.numbers.find(uint32(tag >> 3))
@@ -284,46 +301,6 @@ func (r *protoRun) joinedAt(at int) *joinedMessage {
 		}
 	}
 	panic("BUG: no parts of a message that came in parts")
-}
-
-// wireValue reads a value of the wire type that the field must have: bits, or bytes.
-func (r *protoRun) wireValue(wire byte, c *cursor, tag uint64) (uint64, []byte, bool) {
-	if byte(tag&7) != wire {
-		return 0, nil, r.stop(ClassSyntax, fmt.Sprintf("field %d has wire type %d instead of %d",
-			tag>>3, tag&7, wire))
-	}
-	var bits uint64
-	var payload []byte
-	ok := true
-	switch wire {
-	case wireVarint:
-		bits, ok = c.varint()
-	case wireFixed64:
-		bits, ok = c.fixed64()
-	case wireFixed32:
-		var narrow uint32
-		narrow, ok = c.fixed32()
-		bits = uint64(narrow)
-	case wireBytes:
-		var length uint64
-		length, ok = c.varint()
-		if ok && length <= uint64(c.left()) {
-			payload, ok = c.take(int(length))
-		} else {
-			ok = false
-		}
-	case wireGroup:
-		start := c.pos
-		var end int
-		if end, ok = r.skipGroup(c, tag>>3); !ok {
-			return 0, nil, false
-		}
-		payload = c.data[start:end]
-	}
-	if !ok {
-		return 0, nil, r.truncated()
-	}
-	return bits, payload, true
 }
 
 // elements appends one element, or a packed run of them, to a list or map.
@@ -441,58 +418,4 @@ func (r *protoRun) enum(f *protoField, number int32) bool {
 		f.put.bytes(&r.fault, symbol)
 	}
 	return true
-}
-
-// skip passes over a field that no column takes.
-func (r *protoRun) skip(c *cursor, tag uint64) bool {
-	var ok bool
-	switch tag & 7 {
-	case wireVarint:
-		_, ok = c.varint()
-	case wireFixed64:
-		_, ok = c.take(8)
-	case wireFixed32:
-		_, ok = c.take(4)
-	case wireBytes:
-		var length uint64
-		length, ok = c.varint()
-		ok = ok && length <= uint64(c.left())
-		if ok {
-			_, ok = c.take(int(length))
-		}
-	case wireGroup:
-		_, ok = r.skipGroup(c, tag>>3)
-		return ok
-	default:
-		return r.stop(ClassSyntax, fmt.Sprintf("field %d has wire type %d", tag>>3, tag&7))
-	}
-	if !ok {
-		return r.truncated()
-	}
-	return true
-}
-
-// skipGroup passes over a group whose start has been read, and returns where its content ends.
-func (r *protoRun) skipGroup(c *cursor, number uint64) (int, bool) {
-	if r.depth == 0 {
-		return 0, r.stop(ClassTooDeep, "groups nested too deep")
-	}
-	r.depth--
-	defer func() { r.depth++ }()
-	for {
-		end := c.pos
-		tag, ok := c.varint()
-		if !ok || tag>>3 == 0 || tag>>3 > math.MaxInt32>>2 {
-			return 0, r.truncated()
-		}
-		if tag&7 == wireEnd {
-			if tag>>3 != number {
-				return 0, r.stop(ClassSyntax, "the end of a group that is not open")
-			}
-			return end, true
-		}
-		if !r.skip(c, tag) {
-			return 0, false
-		}
-	}
 }

@@ -3,6 +3,7 @@ package decode
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -14,6 +15,8 @@ type protoCompiler struct {
 	*resolver
 	// open are the messages that lead to what is being compiled.
 	open []protoreflect.MessageDescriptor
+	// involved says that a oneof holds an object that leads to columns.
+	involved bool
 }
 
 func compileProtobuf(ctx context.Context, c compilation) (program, error) {
@@ -43,11 +46,9 @@ func (p *protoProgram) message(descriptor protoreflect.MessageDescriptor) (progr
 	c := p.compilation
 	c.resolver = c.decoder.newResolver()
 	compiler := protoCompiler{resolver: c.resolver}
-	return c.finish(&protoRoot{
-		message:  compiler.message(c.root, descriptor),
-		depthMax: c.decoder.plan.options.DepthMax,
-		cells:    &c.decoder.cells,
-	})
+	message := compiler.message(c.root, descriptor)
+	return c.finish(&protoRoot{message: message, involved: compiler.involved,
+		depthMax: c.decoder.plan.options.DepthMax, cells: &c.decoder.cells})
 }
 
 func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescriptor) *protoMessage {
@@ -57,7 +58,6 @@ func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescripto
 	if t.node != nil {
 		m.column = t.column
 	}
-	var numbers []uint32
 	oneofs := map[protoreflect.FullName][]int{}
 	found := map[*destination]bool{}
 	for i := range of.Fields().Len() {
@@ -77,11 +77,12 @@ func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescripto
 		if oneof := field.ContainingOneof(); oneof != nil {
 			oneofs[oneof.FullName()] = append(oneofs[oneof.FullName()], len(m.fields))
 		}
-		numbers = append(numbers, uint32(field.Number()))
+		compiled.number, compiled.tag = uint32(field.Number()), newFieldTag(field)
 		m.fields = append(m.fields, compiled)
 	}
 	for _, members := range oneofs {
 		for _, member := range members {
+			c.involved = c.involved || m.fields[member].code == protoSubmessage && m.fields[member].put.column == nil
 			for _, rival := range members {
 				if rival != member {
 					m.fields[member].rivals = append(m.fields[member].rivals, rival)
@@ -89,11 +90,39 @@ func (c *protoCompiler) message(t *destination, of protoreflect.MessageDescripto
 			}
 		}
 	}
-	m.numbers = newProtoNumbers(numbers)
+	m.index()
 	missing := c.missing(t, func(inside *destination) bool { return found[inside] })
 	if t.node != nil {
 		m.missing = missing
 	}
+	return m
+}
+
+// index makes what finds the fields, when all are there.
+func (m *protoMessage) index() {
+	var numbers []uint32
+	for i := range m.fields {
+		f := &m.fields[i]
+		f.step = protoStepOf(f)
+		numbers, m.order = append(numbers, f.number), append(m.order, f)
+		switch {
+		case f.repeated:
+			m.lists = append(m.lists, f)
+		case f.put.column != nil:
+			m.singular++
+		}
+	}
+	m.numbers = newProtoNumbers(numbers)
+	slices.SortFunc(m.order, func(a, b *protoField) int { return int(a.number) - int(b.number) })
+	for place, f := range m.order {
+		f.place = place
+	}
+}
+
+// newProtoMessage is the message of fields that a map's entry, or a wrapper, has.
+func newProtoMessage(fields ...protoField) *protoMessage {
+	m := &protoMessage{fields: fields}
+	m.index()
 	return m
 }
 
@@ -155,13 +184,14 @@ func (c *protoCompiler) mapField(t *destination, of protoreflect.FieldDescriptor
 		return mismatched(f, "map")
 	}
 	key, value := c.single(t.inside[0], of.MapKey()), c.single(t.inside[1], of.MapValue())
+	key.number, key.tag = 1, newFieldTag(of.MapKey())
+	value.number, value.tag = 2, newFieldTag(of.MapValue())
 	if key.code == protoMismatch || value.code == protoMismatch {
 		return mismatched(f, "map of other types")
 	}
 	key.absent, value.absent = absentZero, absentZero
 	f.code, f.repeated, f.isMap, f.column = protoSubmessage, true, true, t.column
-	f.message = &protoMessage{fields: []protoField{key, value},
-		numbers: newProtoNumbers([]uint32{1, 2})}
+	f.message = newProtoMessage(key, value)
 	f.width = t.node.children[0].cells() + t.node.children[1].cells()
 	return f
 }
@@ -203,12 +233,12 @@ func (c *protoCompiler) submessage(t *destination, of protoreflect.FieldDescript
 		f.code = protoTimestamp
 	case known == messageschema.ProtobufScalar:
 		value := c.single(t, m.Fields().ByNumber(1))
+		value.number, value.tag = 1, newFieldTag(m.Fields().ByNumber(1))
 		if value.code == protoMismatch {
 			return mismatched(f, string(m.Name()))
 		}
 		f.code = protoSubmessage
-		f.message = &protoMessage{fields: []protoField{value},
-			numbers: newProtoNumbers([]uint32{1})}
+		f.message = newProtoMessage(value)
 	default:
 		return mismatched(f, "message "+string(m.Name()))
 	}

@@ -1,6 +1,9 @@
 package decode
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // cursor reads a binary payload from front to back. A read that finds too little, or a varint that is
 // too long, returns false and leaves the cursor where it was.
@@ -28,6 +31,39 @@ func (c *cursor) longVarint() (uint64, bool) {
 	}
 	c.pos += n
 	return v, true
+}
+
+// varintAt reads the number at pos, which lies in data or at its end, and returns the place behind it,
+// or -1. The bytes of a number of up to 8 are found and put together as one word.
+func varintAt(data []byte, pos int) (uint64, int) {
+	if pos < len(data) && data[pos] < 0x80 {
+		return uint64(data[pos]), pos + 1
+	}
+	if len(data)-pos >= 8 {
+		w := binary.LittleEndian.Uint64(data[pos:])
+		if stop := ^w & highBits; stop != 0 {
+			w &= (stop ^ (stop - 1)) &^ highBits
+			w = w&0x007f007f007f007f | w&0x7f007f007f007f00>>1
+			w = w&0x00003fff00003fff | w&0x3fff00003fff0000>>2
+			w = w&0x000000000fffffff | w&0x0fffffff00000000>>4
+			return w, pos + bits.TrailingZeros64(stop)/8 + 1
+		}
+	}
+	v, n := binary.Uvarint(data[pos:])
+	if n <= 0 {
+		return 0, -1
+	}
+	return v, pos + n
+}
+
+// lengthAt reads the length at pos and so many bytes, and returns the place behind them, or -1.
+func lengthAt(data []byte, pos int) ([]byte, int) {
+	length, pos := varintAt(data, pos)
+	if pos < 0 || length > uint64(len(data)-pos) {
+		return nil, -1
+	}
+	end := pos + int(length)
+	return data[pos:end:end], end
 }
 
 // zigzag reads a signed number, whose sign stands in the lowest bit.

@@ -203,6 +203,12 @@ func (c *cells) take(n, width int) bool {
 	return true
 }
 
+// takeOne is take for one element.
+func (c *cells) takeOne(width int) bool {
+	c.left -= width
+	return c.left >= 0
+}
+
 // cells is the number of values that one value of n takes, its own and those in it.
 func (n *node) cells() int {
 	count := 1
