@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // figure is what one measurement gave.
@@ -19,10 +21,11 @@ type measurement struct {
 	args     []string
 	workload string // of DuckDB
 	s3       bool   // warehouse on MinIO
-	cores    int    // that the process may use; 0 is all
+	threads  int    // GOMAXPROCS of the process; 0 is Go's choice
+	cores    int    // that the process and the broker have together; 0 is as many as there are
 }
 
-// comparison is a ratio that must not fall below least.
+// comparison is a ratio that must not fall below least; one whose least is 0 is only told.
 type comparison struct {
 	group, name string
 	of, to      measurement
@@ -42,8 +45,13 @@ func comparisons() []comparison {
 	json := ingest("json")
 	minio := ingest("json on minio")
 	minio.s3 = true
-	one := ingest("json on one core", "--workers", "1")
-	one.cores = 1
+	thread := ingest("json with GOMAXPROCS=1", "--workers", "1")
+	thread.threads = 1
+	on := func(name string, cores int) measurement {
+		m := ingest(name)
+		m.cores = cores
+		return m
+	}
 	workload := func(name string) measurement { return ingest(name, "--workload", name) }
 	return []comparison{
 		{group: "duckdb", name: "events10 to DuckDB", of: json, to: duckdb("events10"), least: 1},
@@ -53,14 +61,56 @@ func comparisons() []comparison {
 		{group: "formats", name: "Avro to JSON", of: ingest("avro", "--format", "avro"), to: json, least: 1},
 		{group: "formats", name: "Protobuf to JSON", of: ingest("protobuf", "--format", "protobuf"), to: json,
 			least: 1},
-		{group: "cores", name: "two cores to one", of: json, to: one, wall: true, least: 1.8},
+		{group: "cores", name: "two cores to one, with the broker on them", wall: true, least: 1.8,
+			of: on("json and broker on two cores", 2), to: on("json and broker on one core", 1)},
+		{group: "cores", name: "two threads to one, the broker where there is room", of: json, to: thread,
+			wall: true},
 		{group: "partitions", name: "512 topic partitions to 8",
 			of: ingest("512 topic partitions", "--partitions", strconv.Itoa(512)), to: json, least: 0.9},
 		{group: "tables", name: "10 tables to 1", of: ingest("10 tables", "--tables", "10"), to: json,
 			least: 0.8},
 		{group: "buckets", name: "bucket(128) to unpartitioned",
 			of: ingest("bucket(128)", "--partition-by", "bucket(128, user_id)"), to: json, least: 0.6},
+		{group: "history", name: "1,000 earlier commits to 1", of: ingest("1,000 earlier commits", "--history",
+			"1000"), to: ingest("1 earlier commit", "--history", "1"), least: 0.98},
 	}
+}
+
+// groups are the names of the groups in order.
+func groups() []string {
+	var out []string
+	for _, c := range comparisons() {
+		out = append(out, c.group)
+	}
+	return slices.Compact(out)
+}
+
+// choose returns the comparisons of the named groups, or all.
+func choose(only string) ([]comparison, error) {
+	if only == "" {
+		return comparisons(), nil
+	}
+	wanted := strings.Split(only, ",")
+	for _, name := range wanted {
+		if !slices.Contains(groups(), name) {
+			return nil, fmt.Errorf("there is no group %q: --only takes %s", name, strings.Join(groups(), ", "))
+		}
+	}
+	return slices.DeleteFunc(comparisons(), func(c comparison) bool {
+		return !slices.Contains(wanted, c.group)
+	}), nil
+}
+
+// measurable leaves out the comparisons that need more cores than a program may choose here.
+func measurable(chosen []comparison, cores int) (kept, left []comparison) {
+	for _, c := range chosen {
+		if max(c.of.cores, c.to.cores) > cores {
+			left = append(left, c)
+		} else {
+			kept = append(kept, c)
+		}
+	}
+	return kept, left
 }
 
 // measurements are those that the comparisons need, each once.

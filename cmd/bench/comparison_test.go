@@ -36,3 +36,22 @@ func TestDuckDBReadsTheWorkloadsTypes(t *testing.T) {
 	require.Contains(t, columns, "event_id: 'VARCHAR'")
 	require.Contains(t, columns, "geo STRUCT(lat DOUBLE, lon DOUBLE)")
 }
+
+func TestChooseTakesGroupsAndNamesThoseItDoesNotKnow(t *testing.T) {
+	all, err := choose("")
+	require.NoError(t, err)
+	require.Len(t, all, len(comparisons()))
+	some, err := choose("history,cores")
+	require.NoError(t, err)
+	require.Len(t, some, 3)
+	_, err = choose("history,minoi")
+	require.ErrorContains(t, err, `no group "minoi": --only takes duckdb, minio,`)
+}
+
+func TestWhatNeedsMoreCoresThanThereAreIsLeftOut(t *testing.T) {
+	kept, left := measurable(comparisons(), 1)
+	require.Len(t, left, 1)
+	require.Len(t, kept, len(comparisons())-1)
+	_, left = measurable(comparisons(), 2)
+	require.Empty(t, left)
+}

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -41,24 +41,25 @@ func main() {
 	}
 }
 
-func groups() []string {
-	var out []string
-	for _, c := range comparisons() {
-		out = append(out, c.group)
-	}
-	return slices.Compact(out)
-}
-
 // run measures, prints, and returns an error when a ratio is too low or a table was not proven.
 func run(ctx context.Context, w io.Writer, o options) error {
-	chosen := comparisons()
-	if o.only != "" {
-		wanted := strings.Split(o.only, ",")
-		chosen = slices.DeleteFunc(chosen, func(c comparison) bool { return !slices.Contains(wanted, c.group) })
+	if o.rounds < 1 || o.rows < 1 {
+		return errors.New("--rounds and --rows are 1 or more")
 	}
-	if len(chosen) == 0 || o.rounds < 1 || o.rows < 1 {
-		return fmt.Errorf("nothing to do: --only takes %s; --rounds and --rows are 1 or more",
-			strings.Join(groups(), ", "))
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
+	}
+	cores, err := ownCores()
+	if err != nil {
+		return err
+	}
+	chosen, left := measurable(chosen, cores.count())
+	for _, c := range left {
+		fmt.Fprintf(os.Stderr, "left out: %s: it needs Linux and %d cores\n", c.name, max(c.of.cores, c.to.cores))
+	}
+	if len(chosen) == 0 {
+		return errors.New("nothing is left to measure")
 	}
 	dir, err := os.MkdirTemp("", "firth-bench-")
 	if err != nil {
@@ -70,22 +71,13 @@ func run(ctx context.Context, w io.Writer, o options) error {
 		return err
 	}
 	defer lab.Stop()
-	b := &bench{options: o, lab: lab, dir: dir, lines: map[string]string{}}
+	b := &bench{options: o, lab: lab, dir: dir, cores: cores, lines: map[string]string{}}
 	if err := b.start(ctx, chosen); err != nil {
 		return err
 	}
-	rounds := make([]map[string]figure, o.rounds)
-	for i := range rounds {
-		rounds[i] = map[string]figure{}
-		for _, m := range measurements(chosen) {
-			got, err := b.measure(ctx, m)
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.name, err)
-			}
-			rounds[i][m.name] = got
-			fmt.Fprintf(os.Stderr, "round %d: %-24s %9.0f rows/CPU-s %9.0f rows/s %4d MB\n", i+1, m.name,
-				got.RowsPerCPU, got.RowsPerSecond, got.RSSBytesMax/1e6)
-		}
+	rounds, err := b.rounds(ctx, measurements(chosen))
+	if err != nil {
+		return err
 	}
 	return report(w, o, chosen, rounds)
 }

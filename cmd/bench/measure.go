@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -29,6 +30,7 @@ type bench struct {
 	options options
 	lab     *components.Lab
 	dir     string
+	cores   coreSet // of this machine
 	kafka   *components.Kafka
 	config  string            // of the warehouse on MinIO
 	lines   map[string]string // workload to its file of JSON lines
@@ -48,9 +50,9 @@ func (b *bench) start(ctx context.Context, chosen []comparison) error {
 		}
 		if m.workload != "" {
 			b.lines[m.workload] = filepath.Join(b.dir, m.workload+".json")
-			_, err := b.run(exec.CommandContext(ctx, b.options.firth, "gen", "--workload", m.workload,
-				"--rows", strconv.FormatInt(b.options.rows, 10), "--out", b.lines[m.workload], "--json"))
-			if err != nil {
+			cmd := exec.CommandContext(ctx, b.options.firth, "gen", "--workload", m.workload,
+				"--rows", strconv.FormatInt(b.options.rows, 10), "--out", b.lines[m.workload], "--json")
+			if _, err := output(cmd, cmd.Start); err != nil {
 				return err
 			}
 		}
@@ -70,6 +72,26 @@ func (b *bench) startMinIO(ctx context.Context) error {
 	return os.WriteFile(b.config, []byte(text), 0o600)
 }
 
+// rounds runs every measurement once a round, and tells on stderr how far it is.
+func (b *bench) rounds(ctx context.Context, all []measurement) ([]map[string]figure, error) {
+	rounds := make([]map[string]figure, b.options.rounds)
+	for i := range rounds {
+		rounds[i] = map[string]figure{}
+		for j, m := range all {
+			fmt.Fprintf(os.Stderr, "round %d of %d, %2d of %d: %-30s ", i+1, len(rounds), j+1, len(all), m.name)
+			got, err := b.measure(ctx, m)
+			if err != nil {
+				fmt.Fprintln(os.Stderr)
+				return nil, fmt.Errorf("%s: %w", m.name, err)
+			}
+			rounds[i][m.name] = got
+			fmt.Fprintf(os.Stderr, "%9.0f rows/CPU-s %9.0f rows/s %4d MB\n", got.RowsPerCPU, got.RowsPerSecond,
+				got.RSSBytesMax/1e6)
+		}
+	}
+	return rounds, nil
+}
+
 // measure runs one measurement.
 func (b *bench) measure(ctx context.Context, m measurement) (figure, error) {
 	if m.workload != "" {
@@ -82,10 +104,10 @@ func (b *bench) measure(ctx context.Context, m measurement) (figure, error) {
 	}
 	cmd := exec.CommandContext(ctx, b.options.firth, args...)
 	cmd.Env = os.Environ()
-	if m.cores > 0 {
-		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(m.cores))
+	if m.threads > 0 {
+		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(m.threads))
 	}
-	got, err := b.run(cmd)
+	got, err := b.together(cmd, m.cores)
 	if err == nil && !got.Proven {
 		err = errors.New("the table is not proven")
 	}
@@ -99,24 +121,39 @@ func (b *bench) measureDuckDB(ctx context.Context, workload string) (figure, err
 		return figure{}, err
 	}
 	python := filepath.Join(b.lab.Cache, "py-duckdb", "bin", "python")
-	got, err := b.run(exec.CommandContext(ctx, python, "-c", duckdbScript, b.lines[workload],
-		filepath.Join(b.dir, "duckdb.parquet"), duckdbColumns(g.Schema().Fields())))
+	cmd := exec.CommandContext(ctx, python, "-c", duckdbScript, b.lines[workload],
+		filepath.Join(b.dir, "duckdb.parquet"), duckdbColumns(g.Schema().Fields()))
+	got, err := output(cmd, cmd.Start)
 	got.Proven = true
 	return got, err
 }
 
-// run runs a command that prints a figure as JSON.
-func (b *bench) run(cmd *exec.Cmd) (figure, error) {
-	var got figure
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, exit.Stderr)
-		}
-		return got, err
+// together runs a command with the broker on that many cores, or on all for 0.
+func (b *bench) together(cmd *exec.Cmd, cores int) (figure, error) {
+	if cores == 0 {
+		return output(cmd, cmd.Start)
 	}
-	return got, json.Unmarshal(out, &got)
+	set := b.cores.first(cores)
+	if err := pin(b.kafka.PID(), set); err != nil {
+		return figure{}, err
+	}
+	got, err := output(cmd, func() error { return startOn(cmd, set) })
+	return got, errors.Join(err, pin(b.kafka.PID(), b.cores))
+}
+
+// output starts a command and reads the figure that it prints as JSON.
+func output(cmd *exec.Cmd, start func() error) (figure, error) {
+	var got figure
+	var out, faults bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &faults
+	err := start()
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return got, fmt.Errorf("%w: %s", err, faults.Bytes())
+	}
+	return got, json.Unmarshal(out.Bytes(), &got)
 }
 
 // duckdbColumns is the argument of read_json that says what fields there are.

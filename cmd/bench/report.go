@@ -59,6 +59,10 @@ func (s summary) write(w io.Writer, measured []measurement) {
 	}
 	fmt.Fprintf(w, "\n| comparison | ratio | at least |\n|---|---|---|\n")
 	for _, c := range s.Outcomes {
-		fmt.Fprintf(w, "| %s | %.2f | %.2f |\n", c.Name, c.Ratio, c.Least)
+		least := "-"
+		if c.Least > 0 {
+			least = fmt.Sprintf("%.2f", c.Least)
+		}
+		fmt.Fprintf(w, "| %s | %.2f | %s |\n", c.Name, c.Ratio, least)
 	}
 }
