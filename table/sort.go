@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 
+	"github.com/firthlake/firth/table/columnchunk"
 	"github.com/firthlake/firth/table/gather"
 )
 
@@ -267,6 +268,7 @@ type output struct {
 	number int64 // of the next file, negative when it must be taken
 	file   *dataFile
 	files  []iceberg.DataFile
+	trials columnchunk.Trials
 }
 
 func (o *output) begin(value partitionValue, number int64) { o.value, o.number = value, number }
@@ -276,7 +278,7 @@ func (o *output) write(ctx context.Context, batch arrow.RecordBatch) error {
 		if o.number < 0 {
 			o.number = o.w.opts.Names.take()
 		}
-		file, err := o.w.create(ctx, o.number)
+		file, err := o.w.create(ctx, o.number, &o.trials)
 		if err != nil {
 			return err
 		}

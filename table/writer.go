@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firthlake/firth/table/columnchunk"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -313,7 +314,7 @@ func (w *Writer) encode(ctx context.Context) error {
 		if w.open[lane] != nil || len(shares[lane]) == 0 {
 			continue
 		}
-		file, err := w.create(ctx, w.opts.Names.take())
+		file, err := w.create(ctx, w.opts.Names.take(), nil)
 		if err != nil {
 			return err
 		}
@@ -365,13 +366,13 @@ func (w *Writer) finishFiles(sizeMin int64) error {
 	return nil
 }
 
-// create begins file number n of the change.
-func (w *Writer) create(ctx context.Context, n int64) (*dataFile, error) {
+// create begins file number n of the change, with the trials of the file before, if there are any.
+func (w *Writer) create(ctx context.Context, n int64, trials *columnchunk.Trials) (*dataFile, error) {
 	location := w.prefix + strconv.FormatInt(n, 10) + ".parquet"
 	w.mu.Lock()
 	w.created = append(w.created, location)
 	w.mu.Unlock()
-	return createDataFile(ctx, w.store, location, w.layout)
+	return createDataFile(ctx, w.store, location, fileOptions{w.layout, trials})
 }
 
 func (w *Writer) unpartitioned() partitionValue { return partitionValue{spec: &w.opts.Spec} }

@@ -110,7 +110,8 @@ func TestFileWithoutItsEndIsAnError(t *testing.T) {
 	layout, err := newLayout(&WriterOptions{Schema: schema, Parquet: opts})
 	require.NoError(t, err)
 	layout.chooseEncodings([]arrow.RecordBatch{batch})
-	file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet", layout)
+	file, err := createDataFile(t.Context(), newStore(), "mem://lake/db/events/data/a.parquet",
+		fileOptions{layout: layout})
 	require.NoError(t, err)
 	file.sink.to = brokenWriter{}
 	require.NoError(t, file.write(batch))

@@ -35,15 +35,22 @@ func (s *countingSink) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// fileOptions are how a file looks, and what the file before it has found out.
+type fileOptions struct {
+	layout *layout
+	trials *columnchunk.Trials // nil when there was none
+}
+
 // createDataFile begins a file. ctx bounds it up to its end.
 func createDataFile(
-	ctx context.Context, store objstore.Store, location string, l *layout,
+	ctx context.Context, store objstore.Store, location string, opts fileOptions,
 ) (*dataFile, error) {
+	l := opts.layout
 	upload := objstore.Create(ctx, store, location)
 	sink := &countingSink{to: upload}
 	writer, err := columnchunk.New(sink, columnchunk.Options{Schema: l.columns, Columns: l.encodings,
 		CreatedBy: createdBy, RowGroupRows: l.options.RowGroupRows, PageBytes: pageBytes,
-		DictionaryBytes: dictionaryBytesMax, Buffers: l.buffers})
+		DictionaryBytes: dictionaryBytesMax, Buffers: l.buffers, Trials: opts.trials})
 	if err != nil {
 		upload.Abort()
 		return nil, fmt.Errorf("begin %s: %w", location, err)

@@ -14,6 +14,25 @@ type codec struct {
 	equal trial // pages of strings of one length
 }
 
+// Trials are what files have found out about their columns, handed from one file to the next of the
+// same columns: a file of a page or two a column costs as much to try out as to write. The zero value
+// knows nothing. It belongs to one file at a time.
+type Trials struct{ columns []columnTrials }
+
+// columnTrials are those of one column: of its pages and of its dictionary.
+type columnTrials struct {
+	codec
+	dictionary codec
+}
+
+// column is what is known of column i of n.
+func (t *Trials) column(i, n int) *columnTrials {
+	if len(t.columns) != n {
+		t.columns = make([]columnTrials, n)
+	}
+	return &t.columns[i]
+}
+
 // trial is a choice that holds for some pages.
 type trial struct {
 	choice choice
@@ -29,7 +48,7 @@ const (
 )
 
 const (
-	// trialPages is how long a choice holds; data seldom change faster.
+	// trialPages is how long a choice holds, in this file and the next; data seldom change faster.
 	trialPages = 64
 	// trialBytes of a page tell how the whole will do; a file of one page is tried as well.
 	trialBytes = 16 << 10

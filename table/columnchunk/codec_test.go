@@ -64,3 +64,17 @@ func TestFramesAreWhatTheyWereMadeFrom(t *testing.T) {
 	}
 	require.Len(t, chosen, 3, "each way is taken")
 }
+
+// TestTrialsOfAFileHoldForTheNext writes small files with and without those of the file before.
+func TestTrialsOfAFileHoldForTheNext(t *testing.T) {
+	batch := texts(2000, func(i int) string { return fmt.Sprint("https://example.com/", i*i%977) })
+	defer batch.Release()
+	opts := options(t, batch.Schema())
+	alone, _ := write(t, opts, batch)
+	opts.Trials = new(Trials)
+	for file := range trialPages + 2 {
+		raw, _ := write(t, opts, batch)
+		require.Equal(t, alone, raw, "the same choice for the same rows")
+		require.Equal(t, (2*trialPages-1-file)%trialPages, opts.Trials.columns[0].any.left)
+	}
+}

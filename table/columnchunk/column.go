@@ -36,7 +36,7 @@ type column struct {
 	filter     *bloomFilter // nil without one
 	open       openPage
 	chunk      chunk
-	codec      codec
+	codec      *columnTrials
 	indexing   bool // the open page holds numbers of the dictionary
 	overflowed bool // the dictionary did not pay in this file
 }

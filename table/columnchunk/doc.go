@@ -20,8 +20,8 @@
 // levels, and DELTA_LENGTH_BYTE_ARRAY only when asked for. Data pages are of version 1.
 //
 // Invariants:
-//   - the bytes of a file depend on its batches and options alone: there is no clock, randomness or
-//     goroutine here, and what Buffers hands on has no influence;
+//   - the bytes of a file depend on its batches and options alone (Trials are an option): there is no
+//     clock, randomness or goroutine here, and what Buffers hands on has no influence;
 //   - memory is taken once and used again: nothing is allocated for a value or a page;
 //   - a page begins with a row, and a page without values is PLAIN;
 //   - bounds never exclude a value: NaNs stay out of them, zeros have the sign that holds for both,

@@ -52,8 +52,7 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 }
 
 func (w *Writer) writeDictionary(c *column) error {
-	var once codec
-	frame := once.compress(w.work, c.dictionary.plain, valueList{})
+	frame := c.codec.dictionary.compress(w.work, c.dictionary.plain, valueList{})
 	head := appendDictionaryHeader(w.work.header[:0], pageHeader{uncompressed: len(c.dictionary.plain),
 		compressed: len(frame), checksum: crc32.ChecksumIEEE(frame), values: c.dictionary.entries()})
 	w.work.header = head

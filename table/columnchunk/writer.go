@@ -23,7 +23,7 @@ type Encoding struct {
 	Filter Filter
 }
 
-// Options say what a Writer writes. All but CreatedBy and Buffers are required.
+// Options say what a Writer writes. All but CreatedBy, Buffers and Trials are required.
 type Options struct {
 	// Schema is the Parquet schema; lists and maps have three levels.
 	Schema *schema.Schema
@@ -39,6 +39,8 @@ type Options struct {
 	DictionaryBytes int
 	// Buffers lend the memory; nil is memory of its own.
 	Buffers *Buffers
+	// Trials are those of the file before, if there was one; nil is none.
+	Trials *Trials
 }
 
 const (
@@ -95,6 +97,7 @@ func (w *Writer) newColumn(descr *schema.Column, steps []step) (column, error) {
 		signed: descr.SortOrder() == schema.SortSIGNED, text: text,
 		greatest: int(descr.MaxDefinitionLevel()), repeats: int(descr.MaxRepetitionLevel()),
 		encoding: w.opts.Columns[len(w.columns)],
+		codec:    w.opts.Trials.column(len(w.columns), w.opts.Schema.NumColumns()),
 		limits: limits{pageBytes: pageBytes, pageEntries: max(pageBytes/bytesPerEntry, 1),
 			dictionaryBytes: min(w.opts.DictionaryBytes, pageBytes)},
 	}
@@ -134,6 +137,9 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 	}
 	if opts.Buffers == nil {
 		opts.Buffers = new(Buffers)
+	}
+	if opts.Trials == nil {
+		opts.Trials = new(Trials)
 	}
 	properties := parquet.NewWriterProperties(parquet.WithVersion(formatVersion),
 		parquet.WithCreatedBy(opts.CreatedBy), parquet.WithCompression(compress.Codecs.Zstd))

@@ -315,12 +315,8 @@ func (c *column) takeText(mem memory.Allocator, chosen choice) (offsets, text *m
 	out := text.Bytes()
 	if chosen.rows != nil {
 		pickText(out, ends, &c.sources[0], chosen.rows)
-		return offsets, text
-	}
-	at := 0
-	for _, run := range chosen.runs {
-		source := &c.sources[run.Batch]
-		at += copy(out[at:], source.text[source.offsets[run.Row]:source.offsets[run.Row+run.Rows]])
+	} else {
+		runText(out, c.sources, chosen.runs)
 	}
 	return offsets, text
 }

@@ -64,6 +64,13 @@ func runEnds(ends []int32, sources []values, runs []Run) int64 {
 	ends[0] = 0
 	at := 1
 	for _, run := range runs {
+		if run.Rows == 1 {
+			offsets := sources[run.Batch].offsets
+			size += int64(offsets[run.Row+1] - offsets[run.Row])
+			ends[at] = int32(size)
+			at++
+			continue
+		}
 		offsets := sources[run.Batch].offsets[run.Row : run.Row+run.Rows+1]
 		shift := int32(size) - offsets[0]
 		size += int64(offsets[run.Rows] - offsets[0])
@@ -78,19 +85,32 @@ func runEnds(ends []int32, sources []values, runs []Run) int64 {
 
 // pickText copies the text of rows to where ends say.
 func pickText(out []byte, ends []int32, source *values, rows []uint32) {
-	const word = 16 // short texts are copied with what lies behind them, which the next overwrites
 	text, offsets := source.text, source.offsets
 	for i, row := range rows {
-		at, first, end := int(ends[i]), int(offsets[row]), int(offsets[row+1])
-		if n := end - first; n > 2*word || first+2*word > len(text) || at+2*word > len(out) {
-			copy(out[at:], text[first:end])
-			continue
-		}
-		*(*[word]byte)(out[at:]) = [word]byte(text[first:])
-		if end-first > word {
-			*(*[word]byte)(out[at+word:]) = [word]byte(text[first+word:])
-		}
+		copyText(out, int(ends[i]), text, int(offsets[row]), int(offsets[row+1]))
 	}
+}
+
+// runText is pickText for runs.
+func runText(out []byte, sources []values, runs []Run) {
+	at := 0
+	for _, run := range runs {
+		source := &sources[run.Batch]
+		first, end := int(source.offsets[run.Row]), int(source.offsets[run.Row+run.Rows])
+		copyText(out, at, source.text, first, end)
+		at += end - first
+	}
+}
+
+// copyText copies text[first:end] to out[at:]. A short text is copied as two words, together with
+// what lies behind it, which the next one overwrites.
+func copyText(out []byte, at int, text []byte, first, end int) {
+	const word = 16
+	if end-first > 2*word || first+2*word > len(text) || at+2*word > len(out) {
+		copy(out[at:], text[first:end])
+		return
+	}
+	*(*[2 * word]byte)(out[at:]) = [2 * word]byte(text[first:])
 }
 
 // pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are
