@@ -27,6 +27,7 @@ type avroOp struct {
 	others [][]*Column
 	// empty says that a value takes no bytes.
 	empty bool
+	step  avroStep
 }
 
 // avroCode is how an op reads, named for the writer's type.
@@ -185,6 +186,9 @@ func (r *avroRun) lengthBytes() ([]byte, bool) {
 	return r.take(int(n))
 }
 
+// symbolFree is the length up to which an enum's symbol costs no cells.
+const symbolFree = 64
+
 func (r *avroRun) enum(op *avroOp) bool {
 	v, ok := r.zigzag()
 	if !ok {
@@ -194,7 +198,7 @@ func (r *avroRun) enum(op *avroOp) bool {
 		return r.stop(ClassRange, fmt.Sprintf("enum index %d of %d symbols", v, len(op.symbols)))
 	}
 	symbol := op.symbols[v]
-	if len(symbol) > 64 && !r.cells.take(len(symbol), 1) {
+	if len(symbol) > symbolFree && !r.cells.take(len(symbol), 1) {
 		return r.stop(ClassTooLarge, "too many long enum symbols in one chunk")
 	}
 	op.put.bytes(&r.fault, symbol)
@@ -225,6 +229,12 @@ func (r *avroRun) union(op *avroOp) bool {
 
 func (r *avroRun) record(op *avroOp) bool {
 	for _, field := range op.inside {
+		if field.step != avroStepNone {
+			if end := field.straight(r.data, r.pos); end >= 0 {
+				r.pos = end
+				continue
+			}
+		}
 		if !r.run(field) {
 			return false
 		}
@@ -261,6 +271,12 @@ func (r *avroRun) list(op *avroOp) bool {
 		for range count {
 			if op.code == avroMap && !r.key(column.Child(0)) {
 				return false
+			}
+			if element.step != avroStepNone {
+				if end := element.straight(r.data, r.pos); end >= 0 {
+					r.pos = end
+					continue
+				}
 			}
 			if !r.value(element) {
 				return false

@@ -75,7 +75,9 @@ func (c *avroCompiler) record(t *destination, of *messageschema.AvroType) *avroO
 		inside := t.find(field.Name, field.Aliases, func(name string) bool { return has[name] })
 		if inside == nil || found[inside] {
 			c.unknownAvro(t, field)
-			op.inside = append(op.inside, c.skip(field.Type))
+			skip := c.skip(field.Type)
+			skip.step = avroStepOf(skip)
+			op.inside = append(op.inside, skip)
 			continue
 		}
 		found[inside] = true
@@ -87,6 +89,7 @@ func (c *avroCompiler) record(t *destination, of *messageschema.AvroType) *avroO
 			// A shared op (a skip) is never a column's, so this one may be marked.
 			value.top = inside.top
 		}
+		value.step = avroStepOf(value)
 		op.inside = append(op.inside, value)
 	}
 	missing := c.missing(t, func(inside *destination) bool { return found[inside] })
@@ -118,7 +121,9 @@ func (c *avroCompiler) value(t *destination, of *messageschema.AvroType) *avroOp
 	}
 	op := &avroOp{code: avroUnion, top: skipColumn}
 	for _, branch := range of.Branches {
-		op.inside = append(op.inside, c.typed(t, branch))
+		value := c.typed(t, branch)
+		value.step = avroStepOf(value)
+		op.inside = append(op.inside, value)
 	}
 	return op
 }
@@ -205,7 +210,9 @@ func (c *avroCompiler) list(t *destination, of *messageschema.AvroType, op *avro
 		return c.mismatch(op, of)
 	}
 	element := t.inside[len(t.inside)-1]
-	op.inside = []*avroOp{c.value(element, of.Items)}
+	value := c.value(element, of.Items)
+	value.step = avroStepOf(value)
+	op.inside = []*avroOp{value}
 	for _, inside := range t.node.children {
 		op.width += inside.cells()
 	}

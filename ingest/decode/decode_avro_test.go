@@ -369,3 +369,25 @@ func TestAvroAgreesWithAnotherEncoder(t *testing.T) {
 		require.NotContains(t, got, "!", "skipping fails: %s", text)
 	}
 }
+
+func TestFrequentAvroTypesAreReadStraight(t *testing.T) {
+	text := avroRecordText("a long", "b int", "c string", "d bytes", "e double", "f float", "g boolean",
+		`h ["null","string"]`, `i ["long","null"]`, `j {"type":"long","logicalType":"timestamp-millis"}`,
+		`k {"type":"bytes","logicalType":"decimal","precision":12,"scale":2}`,
+		`l {"type":"enum","name":"E","symbols":["A"]}`)
+	for _, table := range []string{text, avroRecordText("a long")} {
+		decoder := avroFixture(t, table, text).decoder(t).(*chunkDecoder)
+		decoded, err := decoder.Decode(t.Context(), chunkOf(framed(1)))
+		require.NoError(t, err)
+		decoded.Batch.Release()
+		program := decoder.values.(*writerDecoder).programs[1].(*avroProgram)
+		skipped := 0
+		for i, field := range program.root.inside {
+			if field.step == avroStepNone {
+				skipped++
+				require.Contains(t, []int{6, 7, 8}, i, "skipped booleans and unions have no step")
+			}
+		}
+		require.Equal(t, table == text, skipped == 0)
+	}
+}

@@ -412,7 +412,7 @@ func (r *protoRun) enum(f *protoField, number int32) bool {
 	case !ok:
 		f.put.fail(&r.fault, ClassRange,
 			fmt.Sprintf("enum value %d has no name in the writer's schema", number))
-	case len(symbol) > 64 && !r.cells.take(len(symbol), 1):
+	case len(symbol) > symbolFree && !r.cells.take(len(symbol), 1):
 		return r.stop(ClassTooLarge, "too many long enum symbols in one chunk")
 	default:
 		f.put.bytes(&r.fault, symbol)

@@ -177,7 +177,9 @@ func (r *protoRun) straightValue(f *protoField, data []byte, pos, row int) int {
 		case stepBool:
 			column.AppendBool(v != 0)
 		default:
-			f.put.long(&r.fault, int64(v))
+			if !f.put.appendTime(int64(v)) {
+				f.put.long(&r.fault, int64(v))
+			}
 		}
 		return end
 	case stepDouble:

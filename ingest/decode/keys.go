@@ -3,7 +3,6 @@ package decode
 import (
 	"hash/maphash"
 	"slices"
-	"unicode/utf8"
 )
 
 // keySet finds a key that is twice in a map. Its memory is kept from map to map. The hash is seeded,
@@ -79,9 +78,8 @@ func (c *Column) valueBytes(i int) []byte {
 
 // appendKey appends the key of a map's entry.
 func appendKey(column *Column, key []byte, f *fault) {
-	if !utf8.Valid(key) {
+	if !column.appendText(key) {
 		f.set(ClassUTF8, "a map's key is not UTF-8: "+shorten(key))
-		key = nil
+		column.AppendBytes(nil)
 	}
-	column.AppendBytes(key)
 }

@@ -3,7 +3,6 @@ package decode
 import (
 	"fmt"
 	"math"
-	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/google/uuid"
@@ -42,6 +41,9 @@ type put struct {
 	node     *node
 	from     scalar
 	mul, div int64 // putScaled
+	// most is the largest number, of either sign, that a timestamp's unit changes without overflow,
+	// or a decimal of 64 bits may be; -1 for none.
+	most int64
 }
 
 type putCode uint8
@@ -107,6 +109,7 @@ func newPut(from scalar, n *node, column *Column) put {
 		p.pick(kindFixed, putFixed)
 	case scalarDecimal:
 		p.pick(kindDecimal, putDecimal)
+		p.most = int64(unscaledMax(n.precision))
 		p.pick(kindBinary, putBinary)
 	case scalarDate:
 		p.pick(kindDate, putInt)
@@ -163,6 +166,9 @@ func (p *put) scaled(n *node, k kind) {
 	}
 	p.code = putScaled
 	p.mul, p.div = scaleFactors(p.from.perSecond, unitsPerSecond(n.kind))
+	if p.most = -1; p.div == 1 && k != kindTime {
+		p.most = math.MaxInt64 / p.mul
+	}
 }
 
 func unitsPerSecond(k kind) int64 {
@@ -318,11 +324,9 @@ func (p *put) float(f *fault, v float32) {
 func (p *put) bytes(f *fault, v []byte) {
 	switch p.code {
 	case putText:
-		if !utf8.Valid(v) {
+		if !p.column.appendText(v) {
 			p.fail(f, ClassUTF8, "not UTF-8: "+shorten(v))
-			return
 		}
-		p.column.AppendBytes(v)
 	case putBinary:
 		p.column.AppendBytes(v)
 	case putFixed:

@@ -316,8 +316,8 @@ func (r *rowReader) time(n *node, v written) any {
 	return floor.Int64()
 }
 
-// checkWriter decodes values as one chunk, each as a chunk of its own and all in another order, with
-// one decoder, and compares each row with the reference.
+// checkWriter decodes values as one chunk, in another order and twice as one chunk, and the first two
+// as chunks of their own, all with one decoder, and compares each row with the reference.
 func checkWriter(t *testing.T, plan *Plan, decoder Decoder, values [][]byte, want writerReference) {
 	t.Helper()
 	var kept [][]byte
@@ -334,7 +334,7 @@ func checkWriter(t *testing.T, plan *Plan, decoder Decoder, values [][]byte, wan
 	compareRows(t, plan, decoder, kept, rows, order)
 	random := rand.New(rand.NewPCG(uint64(len(kept)), 1))
 	compareRows(t, plan, decoder, kept, rows, append(random.Perm(len(kept)), order...))
-	for i := range order {
+	for i := range min(2, len(order)) {
 		compareRows(t, plan, decoder, kept, rows, order[i:i+1])
 	}
 }
