@@ -25,10 +25,11 @@ type Kafka struct {
 	pools   *pools
 
 	// These belong to the goroutine that polls.
-	nextCheck time.Time // of topics
-	taken     bool      // another process has the instance id
-	troubles  *troubles
-	backoffs  *backoffs
+	nextCheck   time.Time // of topics
+	taken       bool      // another process has the instance id
+	predecessor *predecessor
+	troubles    *troubles
+	backoffs    *backoffs
 
 	// opened is closed when the fields above are set: the client calls back as soon as it is made.
 	opened  chan struct{}
@@ -84,11 +85,9 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	}
 	clientOpts = append(clientOpts, opts.consumeTopics()...)
 	clientOpts = append(clientOpts, k.groupOptions()...)
-	probe, err := describe(ctx, opts.Connection, opts.Topics)
-	if err != nil {
+	if err := k.probe(ctx); err != nil {
 		return nil, err
 	}
-	k.cluster = probe.cluster
 	if k.client, err = kgo.NewClient(clientOpts...); err != nil {
 		return nil, fmt.Errorf("open Kafka source: %w", err)
 	}
@@ -96,8 +95,29 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	k.backoffs = &backoffs{client: k.client, now: opts.Now, random: opts.Random,
 		byName: map[topicPartition]*backoff{}}
 	k.nextCheck = opts.Now().Add(opts.MetadataInterval)
+	if k.predecessor != nil {
+		k.predecessor.due = opts.Now().Add(patience)
+	}
 	close(k.opened)
 	return k, nil
+}
+
+// probe looks at the cluster, the topics and the group before this member joins it.
+func (k *Kafka) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client, err := connect(ctx, k.opts.Connection)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	d, err := describeWith(ctx, admin, k.opts.Topics)
+	if err != nil {
+		return err
+	}
+	k.cluster, k.predecessor = d.cluster, findPredecessor(ctx, admin, &k.opts)
+	return nil
 }
 
 func (k *Kafka) groupOptions() []kgo.Opt {
@@ -105,7 +125,7 @@ func (k *Kafka) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(k.opts.Group),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(k.opts.SessionTimeout),
-		kgo.HeartbeatInterval(k.opts.SessionTimeout / 4),
+		kgo.HeartbeatInterval(min(heartbeatInterval, k.opts.SessionTimeout/4)),
 		kgo.DisableAutoCommit(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
@@ -137,6 +157,7 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 		return event, nil
 	}
 	k.checkTopics(ctx)
+	k.succeed(ctx)
 	k.backoffs.resume()
 	pollCtx, cancel := k.pollContext(ctx)
 	defer cancel()
@@ -157,10 +178,14 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 }
 
 // untilDue is how long Poll may wait: an idle log must not keep it from looking at the topics, from
-// fetching again what failed, and from telling that a trouble is over.
+// succeeding a dead member, from fetching again what failed, and from telling that a trouble is over.
 func (k *Kafka) untilDue() time.Duration {
 	due := k.nextCheck
-	for _, at := range []time.Time{k.backoffs.next(), k.troubles.next()} {
+	next := []time.Time{k.backoffs.next(), k.troubles.next()}
+	if k.predecessor != nil {
+		next = append(next, k.predecessor.due)
+	}
+	for _, at := range next {
 		if !at.IsZero() && at.Before(due) {
 			due = at
 		}

@@ -163,8 +163,7 @@ func (k *Kafka) wake() {
 }
 
 // leave gives a static member's partitions to the others at once, for the client leaves the group of
-// dynamic members only. It names the member too, so that it puts nobody else out who has the instance
-// id by now. What fails is no matter: the session ends by itself.
+// dynamic members only. What fails is no matter: the session ends by itself.
 func (k *Kafka) leave(ctx context.Context) {
 	if k.opts.InstanceID == "" || k.taken {
 		return
@@ -175,11 +174,7 @@ func (k *Kafka) leave(ctx context.Context) {
 	if err := k.client.LeaveGroupContext(ctx); err != nil || id == "" {
 		return
 	}
-	member := kmsg.NewLeaveGroupRequestMember()
-	member.MemberID, member.InstanceID = id, &k.opts.InstanceID
-	request := kmsg.NewPtrLeaveGroupRequest()
-	request.Group, request.Members = k.opts.Group, []kmsg.LeaveGroupRequestMember{member}
-	if _, err := request.RequestWith(ctx, k.client); err != nil {
+	if err := k.putOut(ctx, id, &k.opts.InstanceID); err != nil {
 		k.opts.Logger.Debug("leave the consumer group", "err", err)
 	}
 }

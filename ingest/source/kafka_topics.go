@@ -23,26 +23,36 @@ type described struct {
 	ids     map[string]uuid.UUID
 }
 
-// describe asks a cluster about topics over a connection of its own, so that what is wrong with the
-// connection shows before anything waits for it.
+// describe asks a cluster about topics over a connection of its own.
 func describe(ctx context.Context, connection Connection, topics []string) (described, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client, err := connect(ctx, connection)
+	if err != nil {
+		return described{}, err
+	}
+	defer client.Close()
+	return describeWith(ctx, kadm.NewClient(client), topics)
+}
+
+// connect makes a client for a few questions, so that what is wrong with the connection shows before
+// anything waits for it.
+func connect(ctx context.Context, connection Connection) (*kgo.Client, error) {
 	opts, err := connection.ClientOptions()
 	if err != nil {
-		return described{}, fmt.Errorf("connect to Kafka: %w", err)
+		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
 	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(requestTimeout), kgo.RequestRetries(2))...)
 	if err != nil {
-		return described{}, fmt.Errorf("connect to Kafka: %w", err)
+		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	// A ping tries each broker once, where metadata would go round until its time is over.
 	if err := client.Ping(ctx); err != nil {
-		return described{}, fmt.Errorf("connect to Kafka at %s: %w",
+		client.Close()
+		return nil, fmt.Errorf("connect to Kafka at %s: %w",
 			strings.Join(connection.Brokers, ", "), connectionError(err))
 	}
-	return describeWith(ctx, kadm.NewClient(client), topics)
+	return client, nil
 }
 
 // describeWith returns the ids of topics and *MissingTopicError when one is not there.

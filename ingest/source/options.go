@@ -80,6 +80,9 @@ const (
 	decompressBytesMax = 512 << 20
 	recordsPerPoll     = 32 << 10
 	sessionTimeout     = 6 * time.Second // the least that brokers allow, group.min.session.timeout.ms
+	heartbeatInterval  = time.Second
+	patience           = 2*heartbeatInterval + heartbeatInterval/2 // with a member that the group waits for
+	groupTimeout       = time.Second                               // of what need not succeed
 	metadataInterval   = 30 * time.Second
 	fetchWaitMax       = 500 * time.Millisecond
 	dialTimeout        = 10 * time.Second
