@@ -33,6 +33,8 @@ type config struct {
 	Tables string `yaml:"tables"`
 	// Group is the consumer group that shares partitions out among processes.
 	Group string `yaml:"group"`
+	// Instance names this process's place in the group; empty is the host and this file.
+	Instance string `yaml:"instance,omitempty"`
 
 	file string // where it was read from
 }

@@ -65,7 +65,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	if client != nil {
 		f.schemas = client
 	}
-	if f.place, err = claimInstance(l.config.file); err != nil {
+	if f.place, err = claimInstance(l.config.file, l.config.Instance); err != nil {
 		log.Info("no place of its own in the consumer group: after a crash its partitions wait for the end "+
 			"of its session", "err", err)
 	}

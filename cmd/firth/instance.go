@@ -16,9 +16,9 @@ import (
 
 // instance is this process's place in the consumer groups: a process that is started again after a
 // crash has the same one and takes its partitions at once, where another has to wait for the end of
-// the dead one's session. The place is a host and a configuration file; the lock on that file, which
-// the system gives back however a process ends, makes sure that no two live processes of a host have
-// it. One without a place is a member like any other.
+// the dead one's session. The place is what the configuration calls it, or a host and a configuration
+// file; the lock on that file, which the system gives back however a process ends, makes sure that no
+// two live processes of a host have it. One without a place is a member like any other.
 type instance struct {
 	name string // empty without a place
 	lock *os.File
@@ -27,8 +27,8 @@ type instance struct {
 // errNoPlace says that a live process on this host has the configuration's place.
 var errNoPlace = errors.New("another process runs on this configuration")
 
-// claimInstance takes the place of a configuration file. The caller closes it.
-func claimInstance(file string) (*instance, error) {
+// claimInstance takes the place of a configuration file, or the one of this name. The caller closes it.
+func claimInstance(file, name string) (*instance, error) {
 	if file == "" {
 		return &instance{}, nil
 	}
@@ -50,7 +50,10 @@ func claimInstance(file string) (*instance, error) {
 		}
 		return &instance{}, errors.Join(fmt.Errorf("lock %s: %w", path, err), lock.Close())
 	}
-	return &instance{name: hostWord(host) + "-" + digest(path), lock: lock}, nil
+	if name == "" {
+		name = host + "-" + digest(path)
+	}
+	return &instance{name: word(name), lock: lock}, nil
 }
 
 // leave gives the place up: the process goes on as a member like any other.
@@ -73,13 +76,14 @@ func (i *instance) id(o source.KafkaOptions) string {
 		[]string{"patterns"}, o.Patterns)...)
 }
 
-// hostCharsMax keeps ids below the 249 characters that Kafka takes.
-const hostCharsMax = 180
+// placeCharsMax keeps ids below the 249 characters that Kafka takes.
+const placeCharsMax = 200
 
-// hostWord is a host's name in the characters that Kafka takes.
-func hostWord(host string) string {
-	host = regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(host, "_")
-	return host[:min(len(host), hostCharsMax)]
+// word is the name of a place in the characters that Kafka takes. The end tells places of long names
+// apart, so the head goes.
+func word(name string) string {
+	name = regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(name, "_")
+	return name[max(0, len(name)-placeCharsMax):]
 }
 
 func digest(words ...string) string {

@@ -14,22 +14,35 @@ import (
 
 func TestAConfigurationIsOneLiveProcessesPlace(t *testing.T) {
 	file := write(t, t.TempDir(), "firth.yaml", "")
-	first, err := claimInstance(file)
+	first, err := claimInstance(file, "")
 	require.NoError(t, err)
 	reads := source.KafkaOptions{Topics: []string{"a"}}
 	id := first.id(reads)
 	require.Regexp(t, `^[A-Za-z0-9._-]{20,249}$`, id)
 	require.NotEqual(t, id, first.id(source.KafkaOptions{Topics: []string{"a", "b"}}))
-	second, err := claimInstance(file)
+	second, err := claimInstance(file, "")
 	require.ErrorIs(t, err, errNoPlace)
 	require.Empty(t, second.id(reads))
 	second.close()
 	first.close()
-	again, err := claimInstance(file)
+	again, err := claimInstance(file, "")
 	require.NoError(t, err)
 	defer again.close()
 	require.Equal(t, id, again.id(reads))
-	require.Equal(t, "h_st.example", hostWord("höst.example"))
+	require.Equal(t, "h_st.example", word("höst.example"))
+}
+
+func TestANamedPlaceIsTheSameOnAnotherHost(t *testing.T) {
+	reads := source.KafkaOptions{Topics: []string{"a"}}
+	var ids []string
+	for range 2 {
+		place, err := claimInstance(write(t, t.TempDir(), "firth.yaml", ""), "ingest/0")
+		require.NoError(t, err)
+		defer place.close()
+		ids = append(ids, place.id(reads))
+	}
+	require.Equal(t, ids[0], ids[1])
+	require.Regexp(t, `^ingest_0-[0-9a-f]{16}$`, ids[0])
 }
 
 // TestAProcessWhosePlaceIsTakenJoinsAnew starts two processes with one place, as on two hosts of one
@@ -48,7 +61,7 @@ func TestAProcessWhosePlaceIsTakenJoinsAnew(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Contains(first.log.String(), "joining the consumer group as a new member")
 	}, 40*time.Second, 20*time.Millisecond, first.log)
-	require.Contains(t, first.log.String(), "give every process a host name of its own")
+	require.Contains(t, first.log.String(), "give every process a host name or an instance of its own")
 	f.produce(t, 3000)
 	f.committed(t, 3000)
 	second.end(t)

@@ -44,7 +44,7 @@ func remedyOf(err error) string {
 		{table.ErrStateUnknown, "run the command again: what landed is recognised"},
 		{table.ErrNotFound, "'firth tables' lists the tables"},
 		{source.ErrUnreachable, "check clusters.*.brokers in firth.yaml and that Kafka runs"},
-		{source.ErrInstanceTaken, "give every process a host name of its own, or a configuration file of its own"},
+		{source.ErrInstanceTaken, "give every process a host name or an instance of its own"},
 		{source.ErrCredentials, "check clusters.*.sasl in firth.yaml"},
 		{source.ErrTLS, "check clusters.*.tls and the port in clusters.*.brokers in firth.yaml"},
 		{syscall.EADDRINUSE,
