@@ -40,6 +40,7 @@ type settings struct {
 	warehouse      string
 	s3, secret     string // endpoint and secret key
 	group, tokens  string
+	instance       string // the place in the group
 	catalog, admin string // host:port
 }
 
@@ -111,6 +112,9 @@ func (l *lake) configure(t *testing.T) {
 			s.s3, components.AccessKey, s.secret)
 	}
 	fmt.Fprintf(&text, "listen: {catalog: %q, admin: %q}\ngroup: %s\n", s.catalog, s.admin, s.group)
+	if s.instance != "" {
+		fmt.Fprintf(&text, "instance: %s\n", s.instance)
+	}
 	text.WriteString(s.tokens)
 	write(t, l.config(), text.String())
 }

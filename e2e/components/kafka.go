@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Kafka is a single broker in KRaft mode whose data survive a restart.
@@ -36,8 +37,8 @@ auto.create.topics.enable=false
 message.max.bytes=67108864
 `
 
-// Kafka starts a broker.
-func (l *Lab) Kafka(ctx context.Context) (*Kafka, error) {
+// Kafka starts a broker. Properties given replace those that tests have by default.
+func (l *Lab) Kafka(ctx context.Context, properties ...string) (*Kafka, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -50,7 +51,8 @@ func (l *Lab) Kafka(ctx context.Context) (*Kafka, error) {
 	if err := os.MkdirAll(k.dir, 0o755); err != nil {
 		return nil, err
 	}
-	return k, k.format(ctx, fmt.Sprintf(kafkaProperties, port, controller, filepath.Join(k.dir, "data")))
+	text := fmt.Sprintf(kafkaProperties, port, controller, filepath.Join(k.dir, "data"))
+	return k, k.format(ctx, text+strings.Join(properties, "\n"))
 }
 
 // format prepares the folder for a broker with these properties and starts it; options are the
