@@ -3,7 +3,6 @@ package gen
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -30,6 +29,8 @@ const (
 	blockRows       = 512
 	bufferedRecords = 64 << 10
 	lingerTime      = 5 * time.Millisecond
+	// graceTime is for sending what was made before the end of ctx. The totals count it.
+	graceTime = 10 * time.Second
 )
 
 // Produce writes rows to a topic, which must exist, partitioned by key, and waits until the brokers
@@ -61,8 +62,11 @@ func Produce(
 		return nil, fmt.Errorf("produce to %s: %w: create the topic first", topic, err)
 	}
 	p := producer{client: client, g: g, totals: g.NewTotals(), partitions: int32(len(details[topic].Partitions))}
-	err = pace(ctx, run, p.block)
-	if flushErr := client.Flush(context.WithoutCancel(ctx)); err == nil {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, stop) })()
+	err = pace(ctx, run, func(from, next int64) error { return p.block(sending, from, next) })
+	if flushErr := client.Flush(sending); err == nil {
 		err = flushErr
 	}
 	if err == nil {
@@ -106,7 +110,7 @@ func (p *producer) block(ctx context.Context, from, next int64) error {
 }
 
 func (p *producer) done(_ *kgo.Record, err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return
 	}
 	p.mu.Lock()
@@ -132,7 +136,7 @@ func Write(ctx context.Context, w io.Writer, g *Generator, run Run) (*Totals, er
 	}
 	framed := g.opts.Format == Avro || g.opts.Format == Protobuf
 	var buffer []byte
-	err := pace(ctx, run, func(_ context.Context, from, next int64) error {
+	err := pace(ctx, run, func(from, next int64) error {
 		for row := from; row < next; row++ {
 			buffer = g.Append(append(buffer[:0], 0, 0, 0, 0), row)
 			encoded := buffer[4:]
@@ -162,7 +166,7 @@ func Write(ctx context.Context, w io.Writer, g *Generator, run Run) (*Totals, er
 
 // pace calls block for consecutive blocks of rows, no faster than the rate. The end of ctx is no
 // error: it is how a run without an end is stopped.
-func pace(ctx context.Context, run Run, block func(ctx context.Context, from, next int64) error) error {
+func pace(ctx context.Context, run Run, block func(from, next int64) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
@@ -175,7 +179,7 @@ func pace(ctx context.Context, run Run, block func(ctx context.Context, from, ne
 		if run.Rows > 0 {
 			n = min(n, run.Rows-made)
 		}
-		if err := block(ctx, run.From+made, run.From+made+n); err != nil {
+		if err := block(run.From+made, run.From+made+n); err != nil {
 			return err
 		}
 		made += n
