@@ -6,6 +6,7 @@ LINT_V  := v2.15.0
 LINT    := $(CACHE)/bin/golangci-lint-$(LINT_V)
 SEEDS   ?= 100000
 FUZZ    ?= 60s
+FUZZED  ?= ./...
 export FIRTH_E2E_CACHE := $(CACHE)
 
 .PHONY: help demo build test race lint fuzz sim bench e2e soak check clean
@@ -36,13 +37,12 @@ $(LINT):
 	GOBIN=$(CACHE)/gobin GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_V)
 	mkdir -p $(CACHE)/bin && mv $(CACHE)/gobin/golangci-lint $@
 
-fuzz: ## every fuzz target for FUZZ (60s) each
-	@for package in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-	    echo "$$package $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) $$package || exit 1; \
-	  done; \
-	done
+fuzz: ## every fuzz target of FUZZED (./...) for FUZZ (60s) each, or for TOTAL seconds all together
+	@targets=$$(for package in $$($(GO) list $(FUZZED)); do \
+	  $(GO) test -list '^Fuzz' $$package | sed -n "s|^Fuzz|$$package Fuzz|p"; done); \
+	each=$(FUZZ); [ -z "$(TOTAL)" ] || each=$$(( $(TOTAL) / $$(echo "$$targets" | wc -l) ))s; \
+	echo "$$targets" | while read package target; do echo "$$package $$target $$each"; \
+	  $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $$each $$package || exit 1; done
 
 sim: ## the simulator over SEEDS (100000) seeds
 	$(GO) run ./cmd/sim --seeds $(SEEDS)
