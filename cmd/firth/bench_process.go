@@ -146,16 +146,12 @@ func (j benchJob) ingest(ctx context.Context, s *service, bar *progress) error {
 	return errors.Join(err, <-done, ctx.Err())
 }
 
+// benchLookEvery is how late the end of ingest may be noticed.
+const benchLookEvery = 20 * time.Millisecond
+
 // await returns when every table has read all rows, which the end of ingest then commits.
 func (j benchJob) await(ctx context.Context, s *service, bar *progress) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	for sleep(ctx, benchLookEvery) == nil {
 		full, read := 0, int64(0)
 		for _, t := range s.tables() {
 			if t.Trouble != "" && t.State != ingest.StateActive {
@@ -171,6 +167,7 @@ func (j benchJob) await(ctx context.Context, s *service, bar *progress) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // totals reads the rest of the result from the tables.

@@ -86,14 +86,7 @@ func (f *demoFolder) full() error {
 // watchDisk ends with a *fullError when a table cannot go on for a full disk; the embedded broker says
 // nothing else than that it failed.
 func (d *demo) watchDisk(ctx context.Context) error {
-	ticker := time.NewTicker(diskLookEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	for sleep(ctx, diskLookEvery) == nil {
 		for _, t := range d.service.tables() {
 			if t.Trouble == "" {
 				continue
@@ -103,6 +96,7 @@ func (d *demo) watchDisk(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
 }
 
 // cause is what is behind an error of the demo: a full disk makes every part fail in a way of its own.

@@ -40,6 +40,19 @@ func newLakeFolder(t *testing.T) *lakeFolder {
 	return f
 }
 
+// newIngestedFolder is a folder whose table holds the 1,000 records of its topic. Nothing runs.
+func newIngestedFolder(t *testing.T) *lakeFolder {
+	t.Helper()
+	f := newLakeFolder(t)
+	f.spec(t, "", "")
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	f.produce(t, 1000)
+	r := f.run(t)
+	f.committed(t, 1000)
+	r.end(t)
+	return f
+}
+
 // listen writes the configuration with an address for the admin listener.
 func (f *lakeFolder) listen(t *testing.T, admin string) {
 	t.Helper()
@@ -312,13 +325,7 @@ freshness: {interval: 100ms}
 }
 
 func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
-	f := newLakeFolder(t)
-	f.spec(t, "", "")
-	require.Zero(t, f.firth(t, "apply", "--yes").code)
-	f.produce(t, 1000)
-	r := f.run(t)
-	f.committed(t, 1000)
-	r.end(t)
+	f := newIngestedFolder(t)
 
 	f.produce(t, 1000)
 	admin, err := source.OpenAdmin(t.Context(), f.broker.Connection())
@@ -333,7 +340,7 @@ func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
 	}
 	require.NoError(t, admin.Truncate(t.Context(), end))
 
-	r = f.run(t)
+	r := f.run(t)
 	url := r.url(t, "admin")
 	var trouble string
 	require.Eventually(t, func() bool {
@@ -364,13 +371,7 @@ func TestLostOffsetsStopTheTableUntilTheLossIsAccepted(t *testing.T) {
 }
 
 func TestALossIsAcceptedOnlyWhenTheTopicSaysSo(t *testing.T) {
-	f := newLakeFolder(t)
-	f.spec(t, "", "")
-	require.Zero(t, f.firth(t, "apply", "--yes").code)
-	f.produce(t, 1000)
-	r := f.run(t)
-	f.committed(t, 1000)
-	r.end(t)
+	f := newIngestedFolder(t)
 	f.produce(t, 1000)
 
 	accept := []string{"accept-loss", "db.events", "--topic", "events", "--partition", "2", "--to", "1000000",
