@@ -1,16 +1,23 @@
 package objstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 )
 
 // uploadBufferMax is how much an Upload holds before it begins to stream: smaller objects, which
 // manifests, metadata and most streaming files are, become one plain Put without a goroutine.
 const uploadBufferMax = 8 << 20
+
+// What an Upload holds lies in chunks, so that nothing is copied when it grows: small ones first, since
+// most objects are small, then each as large as all before it.
+const (
+	uploadChunkMin = 16 << 10
+	uploadChunkMax = 1 << 20
+)
 
 var errUploadAborted = errors.New("upload aborted")
 
@@ -18,7 +25,8 @@ var errUploadAborted = errors.New("upload aborted")
 // and not at all before. It belongs to one goroutine, and must end in Close or Abort.
 type Upload struct {
 	put    func(body io.Reader, size int64) (Object, error)
-	buffer []byte
+	chunks net.Buffers // what is held; the last one has room
+	held   int         // bytes in chunks
 	size   int64
 	stream *uploadStream // nil until the buffer overflows
 	object Object
@@ -54,22 +62,51 @@ func (u *Upload) Write(p []byte) (int, error) {
 		return 0, u.err
 	}
 	u.size += int64(len(p))
-	if u.stream == nil && len(u.buffer)+len(p) <= uploadBufferMax {
-		u.buffer = append(u.buffer, p...)
+	if u.stream == nil && u.held+len(p) <= uploadBufferMax {
+		u.hold(p)
 		return len(p), nil
 	}
 	if u.stream == nil {
 		u.startStream()
-		if _, err := u.stream.pipe.Write(u.buffer); err != nil {
+		if _, err := u.chunks.WriteTo(u.stream.pipe); err != nil {
 			return 0, u.fail(err)
 		}
-		u.buffer = nil
+		u.drop()
 	}
 	n, err := u.stream.pipe.Write(p)
 	if err != nil {
 		return n, u.fail(err)
 	}
 	return n, nil
+}
+
+// hold copies p into the chunks.
+func (u *Upload) hold(p []byte) {
+	u.held += len(p)
+	for len(p) > 0 {
+		last := len(u.chunks) - 1
+		if last < 0 || len(u.chunks[last]) == cap(u.chunks[last]) {
+			size := max(uploadChunkMin, min(u.held, uploadChunkMax))
+			u.chunks = append(u.chunks, make([]byte, 0, size))
+			last++
+		}
+		chunk := u.chunks[last]
+		n := min(len(p), cap(chunk)-len(chunk))
+		u.chunks[last] = append(chunk, p[:n]...)
+		p = p[n:]
+	}
+}
+
+func (u *Upload) drop() { u.chunks, u.held = nil, 0 }
+
+// HeldBytes is about the memory that the upload holds itself; what the store holds of an object that
+// streams is not in it.
+func (u *Upload) HeldBytes() int64 {
+	bytes := 0
+	for _, chunk := range u.chunks {
+		bytes += cap(chunk)
+	}
+	return int64(bytes)
 }
 
 // startStream hands the object to a Put that reads while the caller writes.
@@ -104,9 +141,9 @@ func (u *Upload) Close() error {
 	u.ended = true
 	if u.stream == nil {
 		if u.err == nil {
-			u.object, u.err = u.put(bytes.NewReader(u.buffer), int64(len(u.buffer)))
+			u.object, u.err = u.put(&u.chunks, int64(u.held))
 		}
-		u.buffer = nil
+		u.drop()
 		return u.err
 	}
 	_ = u.stream.pipe.Close() // always nil
@@ -123,7 +160,7 @@ func (u *Upload) Abort() {
 		return
 	}
 	u.ended = true
-	u.buffer = nil
+	u.drop()
 	if u.stream != nil {
 		_ = u.stream.pipe.CloseWithError(errUploadAborted) // always nil
 		if err := <-u.stream.result; u.err == nil {
