@@ -13,7 +13,7 @@ import (
 // value is empty and ready; it may be shared by many goroutines. What nobody uses for a while is left
 // to the garbage collector.
 type Buffers struct {
-	columns  sync.Pool // *storage
+	columns  sync.Pool // *columnSet
 	scratch  sync.Pool // *scratch
 	segments sync.Pool // *[segmentBytes]byte
 	filters  sync.Pool // *bloomFilter
@@ -57,17 +57,36 @@ type scratch struct {
 	frames                      *zstdframe.Encoder
 }
 
-func (b *Buffers) takeStorage() *storage {
-	if store, ok := b.columns.Get().(*storage); ok {
-		return store
-	}
-	return &storage{}
+// heldBytes is about what s takes of memory, used or not.
+func (s *storage) heldBytes() int64 {
+	bytes := cap(s.levels) + cap(s.repeatLevels) + cap(s.values) + s.dictionary.heldBytes()
+	return int64(bytes + 4*(cap(s.lengths)+cap(s.indexes)))
 }
 
-func (b *Buffers) giveStorage(store *storage) {
-	if cap(store.values) <= storageBytesMax {
-		b.columns.Put(store)
+// columnSet is the memory of the columns of a file, in their order: files of one table, and often those of
+// several, find each column's memory as large as the column needs it.
+type columnSet struct{ columns []*storage }
+
+func (b *Buffers) takeColumns(n int) *columnSet {
+	set, ok := b.columns.Get().(*columnSet)
+	if !ok {
+		set = &columnSet{}
 	}
+	for len(set.columns) < n {
+		set.columns = append(set.columns, &storage{})
+	}
+	clear(set.columns[n:])
+	set.columns = set.columns[:n]
+	return set
+}
+
+func (b *Buffers) giveColumns(set *columnSet) {
+	for i, store := range set.columns {
+		if cap(store.values) > storageBytesMax {
+			set.columns[i] = &storage{}
+		}
+	}
+	b.columns.Put(set)
 }
 
 func (b *Buffers) takeFilter() *bloomFilter {

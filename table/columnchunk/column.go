@@ -54,26 +54,13 @@ type openPage struct {
 	shortest, most int // lengths of BYTE_ARRAY values
 }
 
-func (c *column) begin(buffers *Buffers) {
-	c.storage = buffers.takeStorage()
+// begin begins a chunk in store.
+func (c *column) begin(store *storage, buffers *Buffers) {
+	c.storage = store
 	if c.encoding.Filter.BytesMax > 0 && c.kind != kindBool {
 		c.filter = buffers.takeFilter()
 		c.filter.reset(c.encoding.Filter.BytesMax)
 	}
-	c.beginChunk()
-}
-
-// end hands the memory back.
-func (c *column) end(buffers *Buffers) {
-	buffers.giveStorage(c.storage)
-	c.storage = nil
-	if c.filter != nil {
-		buffers.giveFilter(c.filter)
-		c.filter = nil
-	}
-}
-
-func (c *column) beginChunk() {
 	c.chunk = chunk{}
 	c.records, c.bounds = c.records[:0], c.bounds[:0]
 	c.least, c.top = c.least[:0], c.top[:0]
@@ -82,6 +69,23 @@ func (c *column) beginChunk() {
 		c.dictionary.reset(c.limits.dictionaryBytes, c.kind)
 	}
 	c.beginPage()
+}
+
+// end hands the memory of the chunk back, but for the storage.
+func (c *column) end(buffers *Buffers) {
+	c.storage = nil
+	if c.filter != nil {
+		buffers.giveFilter(c.filter)
+		c.filter = nil
+	}
+}
+
+func (c *column) heldBytes() int64 {
+	size := c.storage.heldBytes()
+	if c.filter != nil {
+		size += 4 * int64(cap(c.filter.words))
+	}
+	return size
 }
 
 func (c *column) beginPage() {

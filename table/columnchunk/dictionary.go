@@ -39,6 +39,10 @@ func (d *dictionary) reset(bytesMax int, k kind) {
 
 func (d *dictionary) entries() int { return len(d.keys) }
 
+func (d *dictionary) heldBytes() int {
+	return cap(d.plain) + 4*(cap(d.starts)+cap(d.slots)) + 8*cap(d.keys)
+}
+
 // entry is value i without its length.
 func (d *dictionary) entry(i int) []byte {
 	return d.plain[int(d.starts[i])+d.prefix : d.starts[i+1]]

@@ -44,11 +44,7 @@ func (w *Writer) endChunk(i int, described *metadata.ColumnChunkMetaDataBuilder)
 		return err
 	}
 	w.nans[i] += c.chunk.nans
-	if err := c.describe(&w.index, i, pages); err != nil {
-		return err
-	}
-	c.beginChunk()
-	return nil
+	return c.describe(&w.index, i, pages)
 }
 
 func (w *Writer) writeDictionary(c *column) error {

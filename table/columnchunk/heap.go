@@ -13,6 +13,8 @@ type heap struct {
 	size     int
 }
 
+func (h *heap) heldBytes() int64 { return int64(len(h.segments)) * segmentBytes }
+
 // append puts b behind what is there.
 func (h *heap) append(b []byte) {
 	for len(b) > 0 {

@@ -59,7 +59,8 @@ type Writer struct {
 	sink    sink
 	columns []column
 	heap    heap
-	work    *scratch
+	work    *scratch   // while a row group is open
+	memory  *columnSet // likewise
 	footer  *metadata.FileMetaDataBuilder
 	index   metadata.PageIndexBuilder
 	rows    int64 // of the open row group
@@ -155,11 +156,30 @@ func New(to io.Writer, opts Options) (*Writer, error) {
 	if _, err := io.WriteString(&w.sink, magic); err != nil {
 		return nil, err
 	}
-	w.work = opts.Buffers.takeScratch()
-	for i := range w.columns {
-		w.columns[i].begin(opts.Buffers)
-	}
 	return w, nil
+}
+
+// begin takes the memory of a row group, which EndRowGroup hands back.
+func (w *Writer) begin() {
+	w.work = w.opts.Buffers.takeScratch()
+	w.memory = w.opts.Buffers.takeColumns(len(w.columns))
+	for i := range w.columns {
+		w.columns[i].begin(w.memory.columns[i], w.opts.Buffers)
+	}
+}
+
+// letGo hands the memory of the open row group back, if there is one.
+func (w *Writer) letGo() {
+	if w.work == nil {
+		return
+	}
+	for i := range w.columns {
+		w.columns[i].end(w.opts.Buffers)
+	}
+	w.opts.Buffers.giveColumns(w.memory)
+	w.memory = nil
+	w.opts.Buffers.giveScratch(w.work)
+	w.work = nil
 }
 
 // Write appends the rows of batch, whose columns are those of the schema. Row groups end as they are
@@ -168,6 +188,9 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	rows := int(batch.NumRows())
 	for from := 0; from < rows; {
 		to := from + int(min(int64(rows-from), w.opts.RowGroupRows-w.rows))
+		if w.work == nil {
+			w.begin()
+		}
 		for i := range w.columns {
 			c := &w.columns[i]
 			if err := w.work.source.read(c, batch, w.work); err != nil {
@@ -189,7 +212,8 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	return nil
 }
 
-// EndRowGroup writes the open row group out, if it has rows.
+// EndRowGroup writes the open row group out, if it has rows. Between row groups the file holds no memory
+// to speak of.
 func (w *Writer) EndRowGroup() error {
 	if w.rows == 0 {
 		return nil
@@ -219,6 +243,7 @@ func (w *Writer) EndRowGroup() error {
 	w.groups++
 	w.rows = 0
 	w.heap.drop()
+	w.letGo()
 	return nil
 }
 
@@ -227,16 +252,15 @@ func (w *Writer) GroupBytes() int64 {
 	return int64(w.heap.size)
 }
 
-// HeldBytes is about the memory that the file holds.
+// HeldBytes is about the memory that the file holds: finished pages, and the room of open ones whether
+// it is used or not.
 func (w *Writer) HeldBytes() int64 {
-	size := int64(w.heap.size)
+	size := w.heap.heldBytes()
+	if w.work == nil {
+		return size
+	}
 	for i := range w.columns {
-		c := &w.columns[i]
-		size += int64(len(c.values) + len(c.levels) + len(c.repeatLevels))
-		size += 4 * int64(len(c.lengths)+len(c.indexes))
-		if c.filter != nil {
-			size += 4 * int64(cap(c.filter.words))
-		}
+		size += w.columns[i].heldBytes()
 	}
 	return size
 }
@@ -259,10 +283,6 @@ func (w *Writer) Discard() {
 		return
 	}
 	w.ended = true
-	for i := range w.columns {
-		w.columns[i].end(w.opts.Buffers)
-	}
 	w.heap.drop()
-	w.opts.Buffers.giveScratch(w.work)
-	w.work = nil
+	w.letGo()
 }

@@ -177,7 +177,8 @@ func TestManyColumnsTakeLittleMemory(t *testing.T) {
 	require.NoError(t, err)
 	for range 3 {
 		require.NoError(t, w.Write(batch))
-		require.Less(t, w.HeldBytes()-w.GroupBytes(), int64(openBytesMax))
+		// Room grows by a quarter at a time.
+		require.Less(t, w.HeldBytes()-w.GroupBytes(), int64(openBytesMax)*5/4)
 	}
 	_, err = w.Close()
 	require.NoError(t, err)
