@@ -67,8 +67,14 @@ const (
 	laneBytes = 8 << 20
 	// floorBytes a writer may hold without asking the budget, so that a writer whose neighbours
 	// hold it all does not spill every batch by itself.
-	floorBytes   = 1 << 20
-	abortTimeout = 30 * time.Second
+	floorBytes = 1 << 20
+	// A writer shares the budget when others hold more than one part in othersShare. Then its rows
+	// wait as they are, up to sharedBytesMax, and become a row group all at once: enough for pages of
+	// full size. One lane and so one file does until there are sharedLaneBytes for each.
+	othersShare     = 4
+	sharedBytesMax  = 64 << 20
+	sharedLaneBytes = 32 << 20
+	abortTimeout    = 30 * time.Second
 )
 
 // Writer turns record batches into data files that nobody can see yet. It belongs to one goroutine.
@@ -80,7 +86,8 @@ const (
 //
 // With Parallel above 1, Write and Close encode on that many goroutines and wait for them before
 // they return; no goroutine outlives a call. With Parallel 1 there are none (an objstore.Upload of
-// more than 8 MiB streams on one of its own), and files depend on the batches alone.
+// more than 8 MiB streams on one of its own), and files depend on the batches and on what else the
+// budget holds alone.
 //
 // The ctx of the Write that opened a file bounds the file to its end, so all calls should get one
 // that lives as long as the writer. After an error only Abort is of use.
@@ -203,6 +210,51 @@ func (w *Writer) take(ctx context.Context, batch arrow.RecordBatch) error {
 	return nil
 }
 
+// Shrink gives back memory without ending a file: pending rows are encoded and open row groups end. It
+// does nothing for a writer of partitions or in order, which must see its rows together.
+func (w *Writer) Shrink(ctx context.Context) error {
+	if w.state != writerOpen {
+		return errors.New("shrink of a writer that has ended")
+	}
+	if w.sorter != nil {
+		return nil
+	}
+	if err := w.shrink(ctx); err != nil {
+		w.state = writerFailed
+		return err
+	}
+	return nil
+}
+
+func (w *Writer) shrink(ctx context.Context) error {
+	if err := w.writePending(ctx); err != nil {
+		return err
+	}
+	for _, file := range w.open {
+		if file != nil {
+			if err := file.endRowGroup(); err != nil {
+				return err
+			}
+		}
+	}
+	w.settle(w.heldByFiles())
+	return nil
+}
+
+// ShrinkBytes is about how much Shrink would give back.
+func (w *Writer) ShrinkBytes() int64 {
+	if w.sorter != nil || w.state != writerOpen {
+		return 0
+	}
+	bytes := w.pendingBytes
+	for _, file := range w.open {
+		if file != nil {
+			bytes += file.parquet.HeldBytes()
+		}
+	}
+	return bytes
+}
+
 func (w *Writer) hold(batch arrow.RecordBatch, bytes int64) {
 	batch.Retain()
 	w.pending = append(w.pending, batch)
@@ -210,10 +262,19 @@ func (w *Writer) hold(batch arrow.RecordBatch, bytes int64) {
 }
 
 func (w *Writer) flushBytes() int64 {
-	if w.sorter != nil {
+	switch {
+	case w.sorter != nil:
 		return sortBytesMax
+	case w.shares():
+		return sharedBytesMax
 	}
 	return laneBytes * int64(w.opts.Parallel)
+}
+
+// shares says whether others hold so much of the budget that row groups had better not stay open: open
+// pages of all columns take more than the rows themselves until there are many.
+func (w *Writer) shares() bool {
+	return w.opts.Memory.Used()-w.charged > w.opts.Memory.Limit()/othersShare
 }
 
 // Bytes estimates the memory that the writer holds: rows and open row groups.
@@ -281,6 +342,13 @@ func (w *Writer) letGo() {
 
 // flush writes the pending batches out: to the open files, or to the sorter's runs.
 func (w *Writer) flush(ctx context.Context) error {
+	if w.sorter == nil && w.shares() {
+		return w.shrink(ctx)
+	}
+	return w.writePending(ctx)
+}
+
+func (w *Writer) writePending(ctx context.Context) error {
 	if len(w.pending) == 0 {
 		return nil
 	}
@@ -297,19 +365,23 @@ func (w *Writer) flush(ctx context.Context) error {
 		return err
 	}
 	w.dropPending()
+	w.settle(w.heldByFiles())
+	return nil
+}
+
+func (w *Writer) heldByFiles() int64 {
 	var held int64
 	for _, file := range w.open {
 		if file != nil {
 			held += file.held()
 		}
 	}
-	w.settle(held)
-	return nil
+	return held
 }
 
 // encode spreads the pending batches over the lanes, each with its own open file.
 func (w *Writer) encode(ctx context.Context) error {
-	shares := w.shares()
+	shares := w.split()
 	for lane := range shares {
 		if w.open[lane] != nil || len(shares[lane]) == 0 {
 			continue
@@ -334,11 +406,15 @@ func (w *Writer) encode(ctx context.Context) error {
 	return w.finishFiles(w.opts.Parquet.FileBytesTarget)
 }
 
-// shares splits the pending batches into runs of about equal bytes, one per lane that has enough to
+// split cuts the pending batches into runs of about equal bytes, one per lane that has enough to
 // do; beside a batch that is larger than a share, some are empty. The split depends on the batches
 // alone.
-func (w *Writer) shares() [][]arrow.RecordBatch {
-	lanes := min(int64(w.opts.Parallel), max(1, w.pendingBytes/laneBytes))
+func (w *Writer) split() [][]arrow.RecordBatch {
+	each := int64(laneBytes)
+	if w.shares() {
+		each = sharedLaneBytes
+	}
+	lanes := min(int64(w.opts.Parallel), max(1, w.pendingBytes/each))
 	shares := make([][]arrow.RecordBatch, lanes)
 	var before int64
 	for _, batch := range w.pending {

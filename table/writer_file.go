@@ -70,9 +70,7 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 	}
 	f.rows += batch.NumRows()
 	if f.parquet.GroupBytes() >= f.layout.options.RowGroupBytes {
-		if err := f.parquet.EndRowGroup(); err != nil {
-			return fmt.Errorf("end row group of %s: %w", f.location, err)
-		}
+		return f.endRowGroup()
 	}
 	return nil
 }
@@ -80,8 +78,16 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 // size is the compressed bytes so far, without the pages that are still open.
 func (f *dataFile) size() int64 { return f.sink.bytes + f.parquet.GroupBytes() }
 
-// held is an estimate of the memory the file holds: its open row group and the upload's buffer.
-func (f *dataFile) held() int64 { return f.parquet.HeldBytes() + min(f.sink.bytes, 8<<20) }
+// endRowGroup hands the memory of the open row group back.
+func (f *dataFile) endRowGroup() error {
+	if err := f.parquet.EndRowGroup(); err != nil {
+		return fmt.Errorf("end row group of %s: %w", f.location, err)
+	}
+	return nil
+}
+
+// held is an estimate of the memory the file holds: its open row group and the upload's chunks.
+func (f *dataFile) held() int64 { return f.parquet.HeldBytes() + f.upload.HeldBytes() }
 
 // finish completes the file and describes it. The object is there when it returns nil; on an error
 // it may be.
