@@ -124,12 +124,38 @@ func (b *buffer) bytes() int64 {
 	return n
 }
 
-// close completes the files. Its error is errBuffer.
-func (b *buffer) close(ctx context.Context) error {
+// shrinkBytes is about how much shrink frees.
+func (b *buffer) shrinkBytes() int64 {
+	if b.rows == nil {
+		return 0
+	}
+	return b.rows.ShrinkBytes()
+}
+
+// shrink encodes the rows that wait. After an error the buffer is of no use.
+func (b *buffer) shrink(ctx context.Context) error {
+	if b.rows == nil {
+		return nil
+	}
+	return b.rows.Shrink(ctx)
+}
+
+// close completes the files. Its error is errBuffer. What takes memory of its own, encoding the last
+// rows, is done by as many buffers at once as encoders has room for.
+func (b *buffer) close(ctx context.Context, encoders chan struct{}) error {
 	if b.closed {
 		return nil
 	}
-	var err error
+	select {
+	case encoders <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait for other tables to encode: %w", errBuffer, ctx.Err())
+	}
+	err := b.shrink(ctx)
+	<-encoders
+	if err != nil {
+		return fmt.Errorf("%w: encode the last rows: %w", errBuffer, err)
+	}
 	if b.rows != nil {
 		if b.files, err = b.rows.Close(ctx); err != nil {
 			return fmt.Errorf("%w: close files: %w", errBuffer, err)
@@ -145,11 +171,11 @@ func (b *buffer) close(ctx context.Context) error {
 }
 
 // commit publishes the buffer. It may be called again after an error that is not final.
-func (b *buffer) commit(ctx context.Context, committer Committer) (commit.Committed, error) {
-	if err := b.close(ctx); err != nil {
+func (b *buffer) commit(ctx context.Context, t *tableState) (commit.Committed, error) {
+	if err := b.close(ctx, t.ingester.encoders); err != nil {
 		return commit.Committed{}, err
 	}
-	return committer.Commit(ctx, commit.Change{
+	return t.opts.Committer.Commit(ctx, commit.Change{
 		ID: b.change, Files: b.files, DeadLetters: b.deadLetters, Ranges: b.ranges,
 	})
 }

@@ -17,7 +17,7 @@ func TestFilesWhoseCommitHasNoKnownOutcomeAreKept(t *testing.T) {
 		g := w.ingester(w.log.Join("g", 50, "events"), w.options(ident, "g"))
 		w.steps(g, 3)
 		b := g.tables[0].filling
-		require.NoError(t, b.close(t.Context()))
+		require.NoError(t, b.close(t.Context(), make(chan struct{}, 1)))
 		b.unknown = unknown
 		require.NoError(t, b.abort(t.Context()))
 		_, err := w.objects.Stat(t.Context(), b.files[0].FilePath())

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // tick does what is due.
@@ -35,9 +38,7 @@ func (g *Ingester) tick(ctx context.Context) {
 		}
 	}
 	if g.pressed() {
-		if t := g.largest(); t != nil {
-			t.cut(ctx)
-		}
+		g.relieve(ctx)
 	}
 }
 
@@ -50,6 +51,58 @@ func (g *Ingester) pressed() bool {
 	default:
 		return false
 	}
+}
+
+// shrinkBytesMin is the least that is worth the open file and the row group of its own that it takes
+// to free it.
+const shrinkBytesMin = 1 << 20
+
+// relieve makes room: the fullest tables encode what they hold. When that frees little, a checkpoint of
+// the largest table is cut.
+func (g *Ingester) relieve(ctx context.Context) {
+	full := g.fullest()
+	if len(full) == 0 {
+		if t := g.largest(); t != nil {
+			t.cut(ctx)
+		}
+		return
+	}
+	errs := make([]error, len(full))
+	var group errgroup.Group
+	for i, t := range full[1:] {
+		group.Go(func() error {
+			errs[i+1] = t.filling.shrink(ctx)
+			return nil
+		})
+	}
+	errs[0] = full[0].filling.shrink(ctx)
+	_ = group.Wait() // errs has the errors
+	for i, t := range full {
+		if errs[i] != nil {
+			t.lose(ctx, errs[i])
+		}
+	}
+}
+
+// fullest are the tables that free the most when they encode what they hold, as many as there are
+// goroutines for it; one that would free less than half of what the first does is left to fill.
+func (g *Ingester) fullest() []*tableState {
+	var full []*tableState
+	for _, t := range g.tables {
+		if t.filling != nil && t.filling.shrinkBytes() >= shrinkBytesMin {
+			full = append(full, t)
+		}
+	}
+	slices.SortStableFunc(full, func(a, b *tableState) int {
+		return cmp.Compare(b.filling.shrinkBytes(), a.filling.shrinkBytes())
+	})
+	full = full[:min(len(full), g.parallel)]
+	for i, t := range full {
+		if 2*t.filling.shrinkBytes() < full[0].filling.shrinkBytes() {
+			return full[:i]
+		}
+	}
+	return full
 }
 
 // largest is the table whose cut frees the most memory, of those that can be cut.
@@ -79,7 +132,7 @@ func (g *Ingester) blocked() bool {
 			return true
 		}
 	}
-	return underWay && g.pressed() && g.largest() == nil
+	return underWay && g.pressed() && len(g.fullest()) == 0 && g.largest() == nil
 }
 
 // errNotFlushed says that a flush could not be finished now.

@@ -26,8 +26,10 @@ type Ingester struct {
 	// spawn runs work, beside the applying side in Run, and what work returns on it.
 	spawn   func(work func() func())
 	results chan func() // nil in Step
-	// parallel is how many goroutines a writer may use.
+	// parallel is how many goroutines a writer may use, and encoders has a place for each buffer that
+	// encodes its last rows.
 	parallel int
+	encoders chan struct{}
 
 	progress atomic.Pointer[Progress]
 	began    time.Time
@@ -41,6 +43,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 	g := &Ingester{
 		opts: opts, router: newRouter(), assigned: map[commit.TopicPartition]bool{}, parallel: 1,
 		worker: newWorker(opts.Allocator), began: opts.Now(), troubles: map[string]error{},
+		encoders: make(chan struct{}, opts.Workers),
 	}
 	g.spawn = func(work func() func()) { work()() }
 	for i := range opts.Tables {

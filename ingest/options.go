@@ -19,6 +19,7 @@ import (
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/recycle"
 )
 
 // Options say what an Ingester works with. Source, Store and Tables are required.
@@ -35,7 +36,7 @@ type Options struct {
 	SpillDir string
 	// StopTimeout bounds the end of Run: what is under way and the last flush; 0 is 30 s.
 	StopTimeout time.Duration
-	// Now, NewID and Allocator default to the wall clock, random ids and Go's heap.
+	// Now, NewID and Allocator default to the wall clock, random ids and one that recycles.
 	Now       func() time.Time
 	NewID     func() uuid.UUID
 	Allocator memory.Allocator
@@ -139,7 +140,7 @@ func (o *Options) complete() error {
 		o.NewID = uuid.New
 	}
 	if o.Allocator == nil {
-		o.Allocator = memory.DefaultAllocator
+		o.Allocator = recycle.New()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

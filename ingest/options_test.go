@@ -28,6 +28,7 @@ import (
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/recycle"
 )
 
 // world is a log, a store and a catalog in memory, and a clock that only the test moves.
@@ -47,7 +48,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	w := &world{
 		t: t, log: sourcetest.NewLog("cluster-1"), catalog: committest.NewCatalog(),
-		mem: memory.NewCheckedAllocator(memory.DefaultAllocator), clock: time.Unix(1_700_000_000, 0),
+		mem: memory.NewCheckedAllocator(new(recycle.Poison)), clock: time.Unix(1_700_000_000, 0),
 		interval: 100 * time.Millisecond,
 	}
 	w.objects = objstore.NewMemory(w.now)

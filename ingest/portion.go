@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -49,7 +51,8 @@ type worker struct {
 	decoders map[*group]decode.Decoder
 	sums     map[*shape]*table.Checksummer
 	filters  map[*shape]*filter.Evaluator
-	keep     filter.Selection
+	values   filter.Selection // records of the unit that are no tombstones
+	keep     filter.Selection // records that become rows of one table
 	failed   []*decode.Failure
 }
 
@@ -96,8 +99,9 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 		return portions
 	}
 	defer decoded.Batch.Release()
+	w.findValues(u.chunk.Records)
 	for _, p := range portions {
-		if err := w.fill(ctx, p, decoded); err != nil {
+		if err := w.fill(p, decoded); err != nil {
 			p.release()
 			p.err = fmt.Errorf("table %s: %s: %w", p.shape.table, u.chunk.TopicPartition, err)
 		}
@@ -118,7 +122,7 @@ func (w *worker) decoder(g *group) decode.Decoder {
 }
 
 // fill makes the table's rows, counts and letters of the decoded chunk.
-func (w *worker) fill(ctx context.Context, p *portion, decoded decode.Decoded) error {
+func (w *worker) fill(p *portion, decoded decode.Decoded) error {
 	batch := p.shape.conform(decoded.Batch)
 	defer batch.Release()
 	selected, err := w.filter(p.shape, batch)
@@ -129,9 +133,7 @@ func (w *worker) fill(ctx context.Context, p *portion, decoded decode.Decoded) e
 	if p.suspend != nil || p.part.Counts.Inserted == 0 {
 		return nil
 	}
-	if p.rows, err = w.keep.Apply(ctx, w.mem, batch); err != nil {
-		return err
-	}
+	p.rows = w.keep.Apply(w.mem, batch)
 	sums := w.sums[p.shape]
 	if sums == nil {
 		if sums, err = table.NewChecksummer(p.shape.schema); err != nil {
@@ -168,20 +170,53 @@ func (s *shape) conform(batch arrow.RecordBatch) arrow.RecordBatch {
 // sort says of every record what becomes of it, in w.keep and in the portion's counts.
 func (w *worker) sort(p *portion, failures []decode.Failure, selected *filter.Selection) {
 	records := p.chunk.Records
-	counts := &p.part.Counts
-	failed := w.firstFailures(p, failures)
+	first, _ := slices.BinarySearchFunc(records, p.part.From, func(r source.Record, from commit.Offset) int {
+		return cmp.Compare(r.Offset, from)
+	})
 	w.keep.Reset(len(records))
-	for i := range records {
-		r := &records[i]
-		if r.Offset < p.part.From {
-			w.keep.Remove(i)
-			continue
-		}
+	for i := range first {
+		w.keep.Remove(i)
+	}
+	if failed := w.firstFailures(p, failures); failed != nil {
+		w.sortEach(p, first, failed, selected)
+	} else {
+		w.sortAll(p, first, selected)
+	}
+	if p.suspend == nil {
+		p.part.Counts.Absent = int64(p.part.Next-p.part.From) - p.part.Counts.Sum()
+	}
+}
+
+// sortAll is sort for records that have no failures, from first on.
+func (w *worker) sortAll(p *portion, first int, selected *filter.Selection) {
+	counts := &p.part.Counts
+	if last := len(p.chunk.Records) - 1; first <= last {
+		p.newest = p.chunk.Records[last].Timestamp
+	}
+	before := int64(w.keep.Count())
+	w.keep.Intersect(&w.values)
+	inserted := int64(w.keep.Count())
+	counts.Tombstones = before - inserted
+	if selected != nil {
+		w.keep.Intersect(selected)
+		inserted = int64(w.keep.Count())
+	}
+	counts.Filtered = before - counts.Tombstones - inserted
+	counts.Inserted = inserted
+}
+
+// sortEach is sort for records of which some have failures, from first on.
+func (w *worker) sortEach(
+	p *portion, first int, failed []*decode.Failure, selected *filter.Selection,
+) {
+	counts := &p.part.Counts
+	for i := first; i < len(p.chunk.Records); i++ {
+		r := &p.chunk.Records[i]
 		p.newest = r.Timestamp
 		switch {
 		case r.Value == nil:
 			counts.Tombstones++
-		case failed != nil && failed[i] != nil:
+		case failed[i] != nil:
 			w.refuse(p, r, failed[i])
 			if p.suspend != nil {
 				return
@@ -194,7 +229,16 @@ func (w *worker) sort(p *portion, failures []decode.Failure, selected *filter.Se
 		}
 		w.keep.Remove(i)
 	}
-	counts.Absent = int64(p.part.Next-p.part.From) - counts.Sum()
+}
+
+// findValues marks the records that are no tombstones.
+func (w *worker) findValues(records []source.Record) {
+	w.values.Reset(len(records))
+	for i := range records {
+		if records[i].Value == nil {
+			w.values.Remove(i)
+		}
+	}
 }
 
 // firstFailures returns the first failure of each row that concerns the table, or nil when there is

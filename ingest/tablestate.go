@@ -123,8 +123,7 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 		t.filling = t.newBuffer()
 	}
 	if err := t.filling.write(ctx, p); err != nil {
-		t.dropFilling(ctx)
-		t.pause(fmt.Errorf("write files: %w", err))
+		t.lose(ctx, err)
 		return
 	}
 	t.next[id] = p.part.Next
@@ -132,6 +131,14 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 	t.ingester.opts.Metrics.read(t.name, p.part.Counts)
 	if err := t.budget.add(t, p.part.Counts); err != nil {
 		t.stop(ctx, err)
+	}
+}
+
+// lose gives up what is buffered, since its files cannot be written now, and reads it again later.
+func (t *tableState) lose(ctx context.Context, err error) {
+	t.dropFilling(ctx)
+	if t.state == StateActive {
+		t.pause(fmt.Errorf("write files: %w", err))
 	}
 }
 
@@ -211,7 +218,7 @@ func (t *tableState) tryCommit(ctx context.Context) {
 	t.inFlight = true
 	began := t.ingester.opts.Now()
 	t.ingester.spawn(func() func() {
-		committed, err := b.commit(ctx, t.opts.Committer)
+		committed, err := b.commit(ctx, t)
 		if err == nil {
 			t.ingester.ack(ctx, b.ranges)
 		}

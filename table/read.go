@@ -226,10 +226,7 @@ func (r *taskReader) emit(
 	if r.selection.Count() == 0 {
 		return nil
 	}
-	kept, err := r.selection.Apply(ctx, r.opts.Allocator, wide)
-	if err != nil {
-		return err
-	}
+	kept := r.selection.Apply(r.opts.Allocator, wide)
 	defer kept.Release()
 	out := kept
 	if r.narrow != nil {

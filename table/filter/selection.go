@@ -1,20 +1,21 @@
 package filter
 
 import (
-	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/firthlake/firth/table/gather"
 )
 
 // Selection is a set of rows of one batch. It belongs to one goroutine.
 type Selection struct {
 	words []uint64 // bits at and behind rows are zero
 	rows  int
+	list  []uint32 // scratch of Apply
 }
 
 // Reset makes it the set of all of rows rows, reusing its memory.
@@ -61,32 +62,31 @@ func (s *Selection) Intersect(other *Selection) {
 
 // Apply returns the rows of batch that are in the set, in their order: batch itself, retained,
 // when all are. The caller releases it.
-func (s *Selection) Apply(
-	ctx context.Context, mem memory.Allocator, batch arrow.RecordBatch,
-) (arrow.RecordBatch, error) {
+func (s *Selection) Apply(mem memory.Allocator, batch arrow.RecordBatch) arrow.RecordBatch {
 	if int64(s.rows) != batch.NumRows() {
 		panic(fmt.Sprintf("BUG: selection of %d rows for a batch of %d", s.rows, batch.NumRows()))
 	}
 	count := s.Count()
 	if count == s.rows {
 		batch.Retain()
-		return batch, nil
+		return batch
 	}
 	if count == 0 {
-		return batch.NewSlice(0, 0), nil
+		return batch.NewSlice(0, 0)
 	}
-	if batch.NumCols() == 0 {
-		return array.NewRecordBatch(batch.Schema(), nil, int64(count)), nil
+	s.list = s.AppendRows(s.list[:0])
+	return gather.Rows(mem, batch, s.list)
+}
+
+// AppendRows appends the rows in the set, in their order, to dst.
+func (s *Selection) AppendRows(dst []uint32) []uint32 {
+	dst = slices.Grow(dst, s.Count())
+	for i, word := range s.words {
+		for first := uint32(i) << 6; word != 0; word &= word - 1 {
+			dst = append(dst, first+uint32(bits.TrailingZeros64(word)))
+		}
 	}
-	bitmap := memory.NewBufferBytes(arrow.Uint64Traits.CastToBytes(s.words))
-	mask := array.NewBoolean(s.rows, bitmap, nil, 0)
-	defer mask.Release()
-	ctx = compute.WithAllocator(ctx, mem)
-	kept, err := compute.FilterRecordBatch(ctx, batch, mask, compute.DefaultFilterOptions())
-	if err != nil {
-		return nil, fmt.Errorf("filter batch: %w", err)
-	}
-	return kept, nil
+	return dst
 }
 
 func (s *Selection) invert() {
