@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 
@@ -141,11 +142,16 @@ func (b *bench) together(cmd *exec.Cmd, cores int) (figure, error) {
 	return got, errors.Join(err, pin(b.kafka.PID(), b.cores))
 }
 
+// endTimeout bounds the end of an interrupted command.
+const endTimeout = 10 * time.Second
+
 // output starts a command and reads the figure that it prints as JSON.
 func output(cmd *exec.Cmd, start func() error) (figure, error) {
 	var got figure
 	var out, faults bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &faults
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has a process of its own to end
+	cmd.WaitDelay = endTimeout
 	err := start()
 	if err == nil {
 		err = cmd.Wait()
