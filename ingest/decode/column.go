@@ -228,21 +228,17 @@ func (c *Column) offset() int {
 	return int(c.int32s[c.rows])
 }
 
-// expect makes room, once some is needed, for a batch of so many records; the last had so many.
-func (c *Column) expect(records, last int) {
-	c.rowsHint, c.usedHint = expected(c.rowsBefore, records, last), expected(c.usedBefore, records, last)
+// expect makes room, once some is needed, for a batch that is so many times as large as the last.
+func (c *Column) expect(times float64) {
+	c.rowsHint, c.usedHint = expected(c.rowsBefore, times), expected(c.usedBefore, times)
 	for _, child := range c.children {
-		child.expect(records, last)
+		child.expect(times)
 	}
 }
 
-// expected is what records need when the last ones needed n, and an eighth more.
-func expected(n, records, last int) int {
-	if last == 0 {
-		return 0
-	}
-	n = n * records / last
-	return min(n+n/8, math.MaxInt32)
+// expected is so many times n, and an eighth more.
+func expected(n int, times float64) int {
+	return int(min(float64(n)*times*9/8, math.MaxInt32))
 }
 
 // grow makes room for more values of one width.

@@ -24,8 +24,8 @@ type rows struct {
 	rowFailures int
 	rowFailed   bool
 	schemaID    int32 // writer schema of this row, for its failures
-	// records is how many the last finished batch had.
-	records int
+	// records and bytes are what the last finished batch was made of.
+	records, bytes int
 }
 
 func newRows(plan *Plan, mem memory.Allocator) *rows {
@@ -36,13 +36,18 @@ func newRows(plan *Plan, mem memory.Allocator) *rows {
 	return r
 }
 
-// expect prepares for a batch of so many records.
-func (r *rows) expect(records int) {
+// expect prepares for a batch of so many records of so many bytes. It goes by whichever grew less: after
+// one record of megabytes the next thousand are not as large.
+func (r *rows) expect(records, bytes int) {
+	times := 0.0
+	if r.records > 0 {
+		times = min(float64(records)/float64(r.records), float64(bytes)/float64(max(1, r.bytes)))
+	}
 	for _, column := range r.columns {
-		column.expect(records, r.records)
+		column.expect(times)
 		column.rowsHint = max(column.rowsHint, records)
 	}
-	r.records = records
+	r.records, r.bytes = records, bytes
 }
 
 // begin starts the row of a record.

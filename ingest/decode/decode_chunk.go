@@ -39,10 +39,11 @@ func newChunkDecoder(rows *rows, values valueDecoder) *chunkDecoder {
 
 // Decode implements Decoder.
 func (d *chunkDecoder) Decode(ctx context.Context, chunk *source.Chunk) (Decoded, error) {
-	if err := checkSize(chunk); err != nil {
+	size, err := sizeOf(chunk)
+	if err != nil {
 		return Decoded{}, err
 	}
-	d.rows.expect(len(chunk.Records))
+	d.rows.expect(len(chunk.Records), size)
 	d.rows.fill(chunk)
 	for i := range chunk.Records {
 		record := &chunk.Records[i]
@@ -74,7 +75,8 @@ func (d *chunkDecoder) decodeRecord(ctx context.Context, record *source.Record) 
 // Close implements Decoder.
 func (d *chunkDecoder) Close() { d.rows.drop() }
 
-func checkSize(chunk *source.Chunk) error {
+// sizeOf is the bytes of a chunk that may come to stand in a batch.
+func sizeOf(chunk *source.Chunk) (int, error) {
 	size := 0
 	for i := range chunk.Records {
 		record := &chunk.Records[i]
@@ -84,10 +86,10 @@ func checkSize(chunk *source.Chunk) error {
 		}
 	}
 	if size > chunkBytesMax {
-		return fmt.Errorf("chunk of %s holds %d bytes in one batch: the limit is %d, fetch less at once",
+		return 0, fmt.Errorf("chunk of %s holds %d bytes in one batch: the limit is %d, fetch less at once",
 			chunk.TopicPartition, size, chunkBytesMax)
 	}
-	return nil
+	return size, nil
 }
 
 func appendValidString(column *Column, text string) {

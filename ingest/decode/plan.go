@@ -93,6 +93,29 @@ func (p *Plan) Schema() *iceberg.Schema { return p.schema }
 // ArrowSchema is the schema of the batches.
 func (p *Plan) ArrowSchema() *arrow.Schema { return p.arrowSchema }
 
+// RowBytes is the memory that a row takes in a batch at the least: one in which every column is null.
+func (p *Plan) RowBytes() int { return rowBytes(p.columns) }
+
+func rowBytes(nodes []*node) int {
+	bytes := 0
+	for _, n := range nodes {
+		switch n.kind.layout() {
+		case layoutBool:
+			bytes++
+		case layout32, layoutBytes, layoutList: // of the last two, the offset
+			bytes += 4
+		case layout64:
+			bytes += 8
+		case layoutFixed:
+			bytes += n.width
+		case layoutStruct:
+			bytes += rowBytes(n.children)
+		case layoutNull:
+		}
+	}
+	return bytes
+}
+
 // NewDecoder returns a decoder for one goroutine, which takes the memory of its batches from mem.
 func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
 	rows := newRows(p, mem)
