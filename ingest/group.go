@@ -19,6 +19,8 @@ type group struct {
 	key    string
 	plan   *decode.Plan
 	shapes []*shape
+	// rowBytes is what a row takes at the least when it is decoded.
+	rowBytes int
 }
 
 // shape is how a batch of a group becomes rows of one table at one version of its schema.
@@ -126,7 +128,7 @@ func (u *union) group(ctx context.Context) (*group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", first, err)
 	}
-	g := &group{key: u.key, plan: plan}
+	g := &group{key: u.key, plan: plan, rowBytes: plan.RowBytes()}
 	for i, t := range u.tables {
 		s, err := u.shape(t, u.schemas[i], schema)
 		if err != nil {

@@ -19,6 +19,8 @@ type Ingester struct {
 	tables []*tableState
 	router *router
 	worker *worker // of the applying side, and of Step
+	// underWay is the memory of units that are not applied yet.
+	underWay *table.Budget
 
 	assigned map[commit.TopicPartition]bool
 	// troubles are what the source goes on retrying, by their text.
@@ -44,6 +46,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 		opts: opts, router: newRouter(), assigned: map[commit.TopicPartition]bool{}, parallel: 1,
 		worker: newWorker(opts.Allocator), began: opts.Now(), troubles: map[string]error{},
 		encoders: make(chan struct{}, opts.Workers),
+		underWay: table.NewBudget(max(1, opts.Budget.Limit()/underWayShare)),
 	}
 	g.spawn = func(work func() func()) { work()() }
 	for i := range opts.Tables {

@@ -106,6 +106,9 @@ const (
 	// that two cores share one partition and 16 units fit in memory.
 	unitRows  = 8 << 10
 	unitBytes = 4 << 20
+	// underWayShare is the part of the budget, beside it, that decoding ahead may take. It does not hold
+	// back events10 at the default limit; records of megabytes it does.
+	underWayShare = 3
 	// unitsPerWorker is how far decoding may run ahead of applying.
 	unitsPerWorker = 4
 

@@ -100,7 +100,7 @@ func (r *Recounter) Recount(
 		if err != nil {
 			return sum, fmt.Errorf("recount %s: %w", tp, err)
 		}
-		for _, piece := range split(chunk) {
+		for _, piece := range split(chunk, rowsOfUnit(run.group.rowBytes)) {
 			part, err := run.count(ctx, piece)
 			if err != nil {
 				return sum, fmt.Errorf("recount %s: %w", tp, err)

@@ -131,7 +131,11 @@ func (r *router) units(chunk source.Chunk) []*unit {
 	defer r.mu.Unlock()
 	routes := r.routes[chunk.TopicPartition]
 	var units []*unit
-	for _, piece := range split(chunk) {
+	rowBytes := 0
+	for t := range routes {
+		rowBytes = max(rowBytes, r.members[t].group.rowBytes)
+	}
+	for _, piece := range split(chunk, rowsOfUnit(rowBytes)) {
 		u := &unit{chunk: piece, done: make(chan struct{})}
 		for t, next := range routes {
 			if next < piece.From || next >= piece.Next {

@@ -91,12 +91,7 @@ func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error 
 			return fmt.Errorf("poll the source: %w", err)
 		}
 		for _, u := range g.unitsOf(&event) {
-			select {
-			case queue <- u:
-			case <-ctx.Done():
-				if u.event != nil && u.event.Release != nil {
-					u.event.Release()
-				}
+			if !g.hand(ctx, u, queue) {
 				return nil
 			}
 			if u.event == nil {
@@ -105,6 +100,27 @@ func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error 
 		}
 	}
 	return nil
+}
+
+// hand gives the unit to the applying side as soon as what was handed over before leaves memory for it.
+// It returns false when ctx has ended.
+func (g *Ingester) hand(ctx context.Context, u *unit, queue chan<- *unit) bool {
+	if u.event == nil {
+		u.taken = u.bytes()
+		if g.underWay.Acquire(ctx, u.taken) != nil {
+			return false
+		}
+	}
+	select {
+	case queue <- u:
+		return true
+	case <-ctx.Done():
+		if u.event != nil && u.event.Release != nil {
+			u.event.Release()
+		}
+		g.underWay.Release(u.taken)
+		return false
+	}
 }
 
 // applyAll applies units in their order until polling ends. ctx says when to stop, lasting is for
@@ -127,10 +143,11 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 				<-u.done
 			}
 			if ctx.Err() != nil {
-				discard(u)
+				g.discard(u)
 				continue
 			}
 			g.apply(lasting, u)
+			g.underWay.Release(u.taken)
 		case settle := <-g.results:
 			settle()
 		case <-timer.C:
@@ -139,7 +156,7 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 				if u.event == nil {
 					<-u.done
 				}
-				discard(u)
+				g.discard(u)
 			}
 			return
 		}
@@ -149,7 +166,8 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 }
 
 // discard drops a unit that comes after the end.
-func discard(u *unit) {
+func (g *Ingester) discard(u *unit) {
+	g.underWay.Release(u.taken)
 	for _, p := range u.portions {
 		p.release()
 	}

@@ -15,6 +15,9 @@ type unit struct {
 	chunk source.Chunk
 	wants []want
 
+	// taken is what Run took for it from the memory for what is under way.
+	taken int64
+
 	// portions are what came of it, valid once done is closed.
 	portions []*portion
 	done     chan struct{}
@@ -28,13 +31,35 @@ type want struct {
 	from  commit.Offset
 }
 
+// bytes is about what the unit holds until its rows are buffered: its records, and once for each group
+// their values and the columns that most records leave out.
+func (u *unit) bytes() int64 {
+	records := chunkBytes(&u.chunk)
+	bytes := records
+	u.byGroup(func(g *group, _ []want) {
+		bytes += records + int64(len(u.chunk.Records)*g.rowBytes)
+	})
+	return bytes
+}
+
+func chunkBytes(chunk *source.Chunk) int64 {
+	bytes := 0
+	for i := range chunk.Records {
+		bytes += len(chunk.Records[i].Value) + len(chunk.Records[i].Key)
+	}
+	return int64(bytes)
+}
+
+// rowsOfUnit is how many rows of rowBytes a unit may have.
+func rowsOfUnit(rowBytes int) int { return max(1, min(unitRows, unitBytes/max(1, rowBytes))) }
+
 // split cuts a chunk into chunks of bounded size that touch.
-func split(chunk source.Chunk) []source.Chunk {
+func split(chunk source.Chunk, rowsMax int) []source.Chunk {
 	var out []source.Chunk
 	from := chunk.From
 	for records := chunk.Records; ; {
 		n, bytes := 0, 0
-		for n < len(records) && n < unitRows && bytes < unitBytes {
+		for n < len(records) && n < rowsMax && bytes < unitBytes {
 			bytes += len(records[n].Value) + len(records[n].Key)
 			n++
 		}

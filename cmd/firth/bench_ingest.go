@@ -123,7 +123,12 @@ func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions) (inge
 	if job.Tables, err = writeBenchSpecs(o, job.Topic, g); err != nil {
 		return result, err
 	}
-	return result, p.withTopic(ctx, o.topic, job, func(job benchJob, totals *gen.Totals) error {
+	defer func() { // also when interrupted; what stays is named
+		if left := p.clearWarehouse(context.WithoutCancel(ctx), job); left != nil {
+			fmt.Fprintln(p.stderr, "remove files of the benchmark:", left)
+		}
+	}()
+	err = p.withTopic(ctx, o.topic, job, func(job benchJob, totals *gen.Totals) error {
 		if job.History, err = p.benchHistory(ctx, job, o.history); err != nil {
 			return err
 		}
@@ -136,4 +141,5 @@ func (p *program) measureIngest(ctx context.Context, o ingestBenchOptions) (inge
 		result.Proven = result.Proven && result.Rows == totals.Rows
 		return nil
 	})
+	return result, err
 }

@@ -69,8 +69,9 @@ func (j benchJob) config(p *program) (config, error) {
 	c := folderConfig(j.Dir)
 	cluster := clusterConfig{Brokers: j.Brokers}
 	if j.Config != "" {
-		p.configPath = j.Config
-		given, err := p.loadConfig()
+		reader := *p
+		reader.configPath = j.Config
+		given, err := reader.loadConfig()
 		if err != nil {
 			return c, err
 		}
@@ -129,7 +130,8 @@ func (p *program) runIngestJob(ctx context.Context, job benchJob, log *slog.Logg
 		return result, err
 	}
 	bar.close()
-	return result, job.totals(ctx, l, s, &result)
+	err = job.totals(ctx, l, s, &result)
+	return result, err
 }
 
 // ingest runs the service until every table has read the topic, and lets it commit.

@@ -11,6 +11,7 @@ import (
 	"github.com/firthlake/firth/ingest/gen"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // benchTablesMax is one table for every ten thousand users of the workloads.
@@ -50,15 +51,40 @@ func writeBenchSpecs(o ingestBenchOptions, topic string, g *gen.Generator) ([]st
 	return names, nil
 }
 
+// clearWarehouse removes the files that the job's tables have in the warehouse of a configuration; one of
+// the job's own folder goes with it.
+func (p *program) clearWarehouse(ctx context.Context, job benchJob) error {
+	if job.Config == "" {
+		return nil
+	}
+	c, err := job.config(p)
+	if err != nil {
+		return err
+	}
+	if objstore.Scheme(c.Warehouse.Location) == "" {
+		return os.RemoveAll(c.Warehouse.Location)
+	}
+	store, err := objstore.Open(objstore.Config{S3: c.Warehouse.S3})
+	if err != nil {
+		return err
+	}
+	var files []string
+	for object, err := range store.List(ctx, c.Warehouse.Location+"/") {
+		if err != nil {
+			return err
+		}
+		files = append(files, object.Location)
+	}
+	return store.Remove(ctx, files...)
+}
+
 // benchHistory makes commits to each of the job's tables, and returns how many rows each has then. The
 // measured process finds the tables as a service does that is started again.
 func (p *program) benchHistory(ctx context.Context, job benchJob, commits int) (int64, error) {
 	if commits == 0 {
 		return 0, nil
 	}
-	kept := p.configPath
 	c, err := job.config(p)
-	p.configPath = kept
 	if err != nil {
 		return 0, err
 	}

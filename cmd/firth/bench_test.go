@@ -99,6 +99,9 @@ func TestBenchmarksUseTheConfiguration(t *testing.T) {
 	for _, each := range topics {
 		require.NotContains(t, each.Name, "firth-bench")
 	}
+	left, err := filepath.Glob(filepath.Join(f.dir, "warehouse", "*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestShellCompletesWorkloadsAndFormats(t *testing.T) {
