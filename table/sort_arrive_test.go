@@ -62,6 +62,7 @@ func TestRowsAreInOrderHoweverTheyCome(t *testing.T) {
 		{name: "many partitions", partitions: 700, batch: 500, stretch: 1},
 		{name: "stretches", partitions: 3, batch: 1500, stretch: 900},
 		{name: "long stretches", partitions: 2, batch: 5000, stretch: 4000},
+		{name: "stretches over batches", partitions: 3, batch: 300, stretch: 900},
 		{name: "small stretches", partitions: 3, batch: 40, stretch: 900},
 		{name: "spilled", partitions: 30, batch: 300, stretch: 1, spilled: true},
 		{name: "sorted", partitions: 7, batch: 300, stretch: 1, order: byRank},

@@ -102,15 +102,15 @@ func runText(out []byte, sources []values, runs []Run) {
 	}
 }
 
-// copyText copies text[first:end] to out[at:]. A short text is copied as two words, together with
+// copyText copies text[first:end] to out[at:]. A short text is copied as three words, together with
 // what lies behind it, which the next one overwrites.
 func copyText(out []byte, at int, text []byte, first, end int) {
 	const word = 16
-	if end-first > 2*word || first+2*word > len(text) || at+2*word > len(out) {
+	if end-first > 3*word || first+3*word > len(text) || at+3*word > len(out) {
 		copy(out[at:], text[first:end])
 		return
 	}
-	*(*[2 * word]byte)(out[at:]) = [2 * word]byte(text[first:])
+	*(*[3 * word]byte)(out[at:]) = [3 * word]byte(text[first:])
 }
 
 // pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are
