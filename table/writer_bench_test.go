@@ -98,7 +98,7 @@ func BenchmarkWriter(b *testing.B) {
 	}{
 		{"unpartitioned", WriterOptions{}},
 		{"unpartitioned-safe", WriterOptions{Parquet: ParquetOptions{Profile: ProfileSafe}}},
-		{"unpartitioned-delta", WriterOptions{Parquet: ParquetOptions{Profile: ProfileDelta}}},
+		{"unpartitioned-modern", WriterOptions{Parquet: ParquetOptions{Profile: ProfileModern}}},
 		{"hour", WriterOptions{Spec: partitionBy(4, iceberg.HourTransform{})}},
 		{"bucket16", WriterOptions{Spec: partitionBy(2, iceberg.BucketTransform{NumBuckets: 16})}},
 		{"bucket128", WriterOptions{Spec: partitionBy(2, iceberg.BucketTransform{NumBuckets: 128})}},

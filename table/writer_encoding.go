@@ -23,9 +23,10 @@ const (
 	ProfileDeltaInt Profile = "deltaint"
 	// ProfileSafe is PLAIN and dictionaries only. Iceberg's vectorised readers before 1.10 need it.
 	ProfileSafe Profile = "safe"
-	// ProfileDelta also stores the lengths of strings as deltas. Iceberg's vectorised reader of
-	// 1.10 and before cannot read it, and 1.11 fails on pages of nulls only.
-	ProfileDelta Profile = "delta"
+	// ProfileModern adds DELTA_LENGTH_BYTE_ARRAY for strings and BYTE_STREAM_SPLIT for floats and
+	// doubles, each where it pays. Iceberg's vectorised readers before 1.11 cannot read them, nor can
+	// Spark's own the second one.
+	ProfileModern Profile = "modern"
 )
 
 // ParquetOptions are the choices of Writer about its files. The zero value means the defaults.
@@ -71,9 +72,9 @@ func (o ParquetOptions) withDefaults() (ParquetOptions, error) {
 		o.RowGroupBytes = rowGroupBytesDefault
 	}
 	switch {
-	case o.Profile != ProfileDeltaInt && o.Profile != ProfileSafe && o.Profile != ProfileDelta:
+	case o.Profile != ProfileDeltaInt && o.Profile != ProfileSafe && o.Profile != ProfileModern:
 		return o, fmt.Errorf("reader profile %q is unknown: use %s, %s or %s",
-			o.Profile, ProfileDeltaInt, ProfileSafe, ProfileDelta)
+			o.Profile, ProfileDeltaInt, ProfileSafe, ProfileModern)
 	case o.FileBytesTarget < 0 || o.RowGroupRows < 0 || o.RowGroupBytes < 0:
 		return o, fmt.Errorf("sizes of files and row groups must be positive: %+v", o)
 	}
@@ -189,8 +190,12 @@ func (l *layout) encode(leaf leaf, sample counter) columnchunk.Encoding {
 			encoding.Values = parquet.Encodings.DeltaBinaryPacked
 		}
 	case iceberg.StringType, iceberg.BinaryType:
-		if l.options.Profile == ProfileDelta {
+		if l.options.Profile == ProfileModern {
 			encoding.Values = parquet.Encodings.DeltaLengthByteArray
+		}
+	case iceberg.Float32Type, iceberg.Float64Type:
+		if l.options.Profile == ProfileModern {
+			encoding.Values = parquet.Encodings.ByteStreamSplit
 		}
 	}
 	encoding.Dictionary = sample.values >= 8 && len(sample.seen)*2 <= sample.values

@@ -141,7 +141,7 @@ func write(t testing.TB, w *Writer, batches ...arrow.RecordBatch) []iceberg.Data
 }
 
 func TestWriterRoundTripsEveryType(t *testing.T) {
-	for _, profile := range []Profile{ProfileSafe, ProfileDeltaInt, ProfileDelta} {
+	for _, profile := range []Profile{ProfileSafe, ProfileDeltaInt, ProfileModern} {
 		for _, nulls := range []float64{0, 0.2, 1} {
 			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 			d := newDice(uint64(nulls*10)+1, mem)

@@ -182,12 +182,24 @@ func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
 		return ingest.TableOptions{}, err
 	}
 	t := ingest.TableOptions{Decode: options, Writer: writer, DeadLetters: s.DeadLetters}
+	t.Parquet.Profile = encodingsFor(s.ReaderProfile)
 	if src.Filter != "" {
 		if t.Filter, err = filter.Parse(src.Filter); err != nil {
 			return t, fmt.Errorf("%s: filter: %w", s.File(), err)
 		}
 	}
 	return t, nil
+}
+
+// encodingsFor are the Parquet encodings that the readers of a profile know.
+func encodingsFor(readers string) table.Profile {
+	switch readers {
+	case "wide":
+		return table.ProfileSafe
+	case "modern":
+		return table.ProfileModern
+	}
+	return table.ProfileDeltaInt
 }
 
 func startOf(src spec.Source) (source.Start, error) {

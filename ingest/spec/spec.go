@@ -25,7 +25,8 @@ type Spec struct {
 	DeadLetters DeadLetters     `yaml:"dead_letters,omitempty"`
 	Metadata    MetadataColumns `yaml:"metadata_columns,omitempty"`
 	Retention   Retention       `yaml:"retention,omitempty"`
-	// ReaderProfile is "standard", or "wide" for engines without deletion vectors.
+	// ReaderProfile is "standard"; "wide" is for older engines, without deletion vectors and with
+	// the oldest encodings alone; "modern" is for the newest, with all encodings.
 	ReaderProfile string            `yaml:"reader_profile,omitempty"`
 	Properties    map[string]string `yaml:"properties,omitempty"`
 

@@ -267,8 +267,8 @@ func (c *check) rest() {
 	if n := s.Retention.Snapshots; n < 1 || n > snapshotsMax {
 		c.fault("retention.snapshots", fmt.Sprintf("write 1 to %d", snapshotsMax), "%d is out of range", n)
 	}
-	if s.ReaderProfile != "standard" && s.ReaderProfile != "wide" {
-		c.fault("reader_profile", "write standard or wide", "unknown profile %q", s.ReaderProfile)
+	if !slices.Contains([]string{"standard", "wide", "modern"}, s.ReaderProfile) {
+		c.fault("reader_profile", "write standard, wide or modern", "unknown profile %q", s.ReaderProfile)
 	}
 	if names := s.versionThree(); s.Format == 2 && len(names) > 0 {
 		c.fault("format_version", "write 3 or auto, or use timestamp and timestamptz",

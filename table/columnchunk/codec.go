@@ -23,6 +23,7 @@ type Trials struct{ columns []columnTrials }
 type columnTrials struct {
 	codec
 	dictionary codec
+	apart      apart
 }
 
 // column is what is known of column i of n.
@@ -70,16 +71,23 @@ func (c *codec) compress(work *scratch, body []byte, values valueList) []byte {
 	c.any.left--
 	switch c.any.choice {
 	case choiceLiterals:
-		if frame, ok := work.frames.Literals(work.frame[:0], body); ok {
-			work.frame = frame
-			return frame
-		}
+		return work.literals(body)
 	case choiceMatches:
 		work.frame = work.matches.EncodeAll(body, work.frame[:0])
 		return work.frame
 	}
 	work.frame = zstdframe.Raw(work.frame[:0], body)
 	return work.frame
+}
+
+// literals returns the frame of body without matches, valid until the next.
+func (work *scratch) literals(body []byte) []byte {
+	frame, ok := work.frames.Literals(work.frame[:0], body)
+	if !ok {
+		frame = zstdframe.Raw(frame, body)
+	}
+	work.frame = frame
+	return frame
 }
 
 func tryAny(work *scratch, body []byte) choice {

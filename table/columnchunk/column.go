@@ -120,12 +120,14 @@ func (c *column) append(s *source, from, to int, work *scratch) error {
 
 // pageEncoding is how the open page is stored. A page of nulls has no values to encode: Iceberg's
 // vectorised reader fails on one in DELTA_LENGTH_BYTE_ARRAY.
-func (c *column) pageEncoding() parquet.Encoding {
+func (c *column) pageEncoding(work *scratch) parquet.Encoding {
 	switch {
 	case c.open.values == 0:
 		return parquet.Encodings.Plain
 	case c.indexing:
 		return parquet.Encodings.RLEDict
+	case !c.keepsApart(work):
+		return parquet.Encodings.Plain
 	}
 	return c.encoding.Values
 }
@@ -161,6 +163,10 @@ func (c *column) checkEncoding() error {
 		}
 	case parquet.Encodings.DeltaLengthByteArray:
 		if c.kind == kindBytes {
+			return nil
+		}
+	case parquet.Encodings.ByteStreamSplit:
+		if c.kind.isFloat() {
 			return nil
 		}
 	}

@@ -17,7 +17,8 @@
 // chunks one after the other.
 //
 // Encodings are those that every reader knows: PLAIN, RLE_DICTIONARY, DELTA_BINARY_PACKED, RLE for
-// levels, and DELTA_LENGTH_BYTE_ARRAY only when asked for. Data pages are of version 1.
+// levels; DELTA_LENGTH_BYTE_ARRAY and BYTE_STREAM_SPLIT only when asked for, and where they pay. Data pages
+// are of version 1 and carry their checksum; chunks get bloom filters when asked for.
 //
 // Invariants:
 //   - the bytes of a file depend on its batches and options alone (Trials are an option): there is no

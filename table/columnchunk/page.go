@@ -36,7 +36,7 @@ type chunk struct {
 
 // endPage encodes and compresses the open page and begins the next.
 func (c *column) endPage(work *scratch) error {
-	encoding := c.pageEncoding()
+	encoding := c.pageEncoding(work)
 	frame, uncompressed, err := c.compress(encoding, work)
 	if err != nil {
 		return err
@@ -91,10 +91,10 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 			body = appendDelta64(body, arrow.Int64Traits.CastFromBytes(c.values))
 		}
 	case parquet.Encodings.DeltaLengthByteArray:
-		body = appendDelta32(body, arrow.Int32Traits.CastFromBytes(
-			arrow.Uint32Traits.CastToBytes(c.lengths)))
-		body = append(body, c.values...)
+		body = append(appendLengths(body, c.lengths), c.values...)
 		values = valueList{bytes: c.values, lengths: c.lengths}
+	case parquet.Encodings.ByteStreamSplit:
+		body = appendSplit(body, c.values, c.width)
 	default:
 		body = c.appendPlain(body)
 		values = valueList{bytes: c.values, lengths: c.lengths, width: c.width}
@@ -102,6 +102,9 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 	work.body = body
 	if err := c.checkSize(len(body)); err != nil {
 		return nil, 0, err
+	}
+	if encoding == parquet.Encodings.ByteStreamSplit {
+		return work.literals(body), len(body), nil // a block for each byte of a full page's values
 	}
 	return c.codec.compress(work, body, values), len(body), nil
 }

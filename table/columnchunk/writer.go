@@ -17,7 +17,8 @@ type Encoding struct {
 	// Dictionary says to number the values until the dictionary is full.
 	Dictionary bool
 	// Values is how values are stored without a dictionary: PLAIN, DELTA_BINARY_PACKED for
-	// integers, DELTA_LENGTH_BYTE_ARRAY for strings and binaries.
+	// integers; DELTA_LENGTH_BYTE_ARRAY for strings and binaries, BYTE_STREAM_SPLIT for floats and
+	// doubles, both only where they make pages no larger than PLAIN does.
 	Values parquet.Encoding
 	// Filter is the bloom filter of each chunk; booleans have none.
 	Filter Filter

@@ -154,6 +154,9 @@ func fitting(typ arrow.DataType) []Encoding {
 		out = append(out, Encoding{Values: delta}, Encoding{Values: delta, Dictionary: true})
 	case arrow.STRING:
 		out = append(out, Encoding{Values: parquet.Encodings.DeltaLengthByteArray})
+	case arrow.FLOAT32, arrow.FLOAT64:
+		split := parquet.Encodings.ByteStreamSplit
+		out = append(out, Encoding{Values: split}, Encoding{Values: split, Dictionary: true})
 	}
 	return out
 }

@@ -164,6 +164,10 @@ func (d *dice) encodings(columns *schema.Schema) []Encoding {
 			if d.IntN(3) == 0 {
 				out[i].Values = parquet.Encodings.DeltaLengthByteArray
 			}
+		case parquet.Types.Float, parquet.Types.Double:
+			if d.IntN(2) == 0 {
+				out[i].Values = parquet.Encodings.ByteStreamSplit
+			}
 		}
 	}
 	return out
