@@ -133,10 +133,11 @@ func newLayout(opts *WriterOptions) (*layout, error) {
 		if !ok || !isPrimitive {
 			return nil, fmt.Errorf("parquet column %s has no field of the schema", column.Path())
 		}
-		name, _ := source.FindColumnName(id)
-		filter, err := filterOf(opts.Properties, name)
-		if err != nil {
-			return nil, err
+		var filter columnchunk.Filter
+		if name, ok := source.FindColumnName(id); ok && filterable(typ) {
+			if filter, err = filterOf(opts.Properties, name); err != nil {
+				return nil, err
+			}
 		}
 		l.leaves = append(l.leaves, leaf{
 			path: column.Path(), fieldID: id, typ: primitive,

@@ -23,6 +23,8 @@ func TestPropertiesGiveColumnsBloomFilters(t *testing.T) {
 		propertyFilterPasses + "text":          "0.2",
 		propertyFilterEnabled + "small":        "false",
 		propertyFilterEnabled + "flag":         "true", // booleans have none
+		propertyFilterEnabled + "bytes":        "true", // nor have binaries
+		propertyFilterEnabled + "fixed":        "true",
 		propertyFilterEnabled + "place.city":   "true",
 		propertyFilterEnabled + "tags.element": "true",
 		propertyFilterEnabled + "gone":         "true", // others set what they like
@@ -69,6 +71,8 @@ func TestPropertiesThatMakeNoSenseAreTold(t *testing.T) {
 		propertyFilterBytes:                "1KB",
 		propertyFilterEnabled + "gone":     "true",
 		propertyFilterEnabled + "flag":     "true",
+		propertyFilterEnabled + "bytes":    "true",
+		propertyFilterEnabled + "fixed":    "true",
 		propertyFilterPasses + "place":     "0.1",
 		"write.parquet.bloom-filter-other": "",
 	} {
