@@ -228,6 +228,8 @@ type dataset struct {
 	partition []string
 	rows      int  // of a wave
 	split     bool // each wave takes its own part of the cells, so that files differ in their bounds
+	filters   bool   // bloom filters for all columns
+	profile   string // of readers
 	seed      uint64
 }
 
@@ -291,6 +293,15 @@ func (d *dataset) spec() string {
 	partition, err := json.Marshal(d.partition)
 	if err != nil {
 		panic("BUG: " + err.Error())
+	}
+	if d.profile != "" {
+		fmt.Fprintf(&s, "reader_profile: %s\n", d.profile)
+	}
+	if d.filters {
+		s.WriteString("properties:\n")
+		for _, c := range d.columns {
+			fmt.Fprintf(&s, "  write.parquet.bloom-filter-enabled.column.%s: 'true'\n", c.name)
+		}
 	}
 	fmt.Fprintf(&s, "partition: %s\nschema:\n  columns:\n  - {name: id, type: long, required: true}\n",
 		cmp.Or(strings.TrimPrefix(string(partition), "null"), "[]"))

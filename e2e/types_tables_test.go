@@ -59,10 +59,10 @@ func named() *dataset {
 	}, partition: []string{"b", "dt", "d", "ts", "l"}}
 }
 
-// ranges have files whose columns' bounds differ, and touch.
+// ranges have files whose columns' bounds differ, and touch, with bloom filters that agree.
 func ranges() *dataset {
 	long := strings.Repeat("x", 15)
-	return &dataset{name: "ranges", rows: 30, split: true, columns: []column{
+	return &dataset{name: "ranges", rows: 30, split: true, filters: true, columns: []column{
 		{"i", "int", plus(number("-2147483648", "-7", "0", "1", "2147483647"), null()), nil},
 		{"l", "long",
 			plus(number("-9223372036854775808", "-4294967296", "-1", "0", "9223372036854775807"), null()), nil},

@@ -112,16 +112,22 @@ func engines() map[string]int {
 // TestEveryTypeAndTransformReadsEqualInEveryEngine reads values one by one, and counts rows by conditions on
 // partitions and on columns with bounds: what is pruned wrongly shows as a wrong count.
 func TestEveryTypeAndTransformReadsEqualInEveryEngine(t *testing.T) {
-	// Files with lists and maps are written by another library than flat ones.
+	wide := &dataset{name: "wide_types", columns: append(types(), shapes()...), rows: 700, seed: 3, profile: "wide"}
+	modern := &dataset{name: "modern_types", columns: append(types(), shapes()...), rows: 2000, seed: 4,
+		profile: "modern"}
 	plain := &dataset{name: "flat_types", columns: types(), rows: 5000, seed: 2}
 	values := &dataset{name: "every_type", columns: append(types(), shapes()...), rows: 3000, seed: 1}
 	clock := &dataset{name: "clock", columns: clocks(), rows: 30} // Spark has no time and reads no table with it
-	tables := []*dataset{values, clock, plain, odd(), transformed(), hashed(), dated(), named(), ranges()}
+	tables := []*dataset{values, clock, plain, odd(), transformed(), hashed(), dated(), named(), ranges(), wide,
+		modern}
 	l := feedDatasets(t, tables)
 
 	asked := []question{
 		plain.everything("types", flat),
 		values.everything("types", flat),
+		wide.everything("encodings", flat),
+		modern.everything("encodings", flat),
+		modern.everything("encodings", func(c column) bool { return !flat(c) && !lost(c) }),
 		clock.everything("types", flat, "spark"),
 		values.everything("nested", func(c column) bool { return !flat(c) && !lost(c) }),
 		values.everything("nested", lost, "pyiceberg"),
