@@ -86,9 +86,9 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 		body = c.dictionary.appendIndexes(body, c.indexes)
 	case parquet.Encodings.DeltaBinaryPacked:
 		if c.kind == kindInt32 {
-			body = appendDelta32(body, arrow.Int32Traits.CastFromBytes(c.values))
+			body = appendDelta[int32, uint32](body, arrow.Int32Traits.CastFromBytes(c.values))
 		} else {
-			body = appendDelta64(body, arrow.Int64Traits.CastFromBytes(c.values))
+			body = appendDelta[int64, uint64](body, arrow.Int64Traits.CastFromBytes(c.values))
 		}
 	case parquet.Encodings.DeltaLengthByteArray:
 		body = append(appendLengths(body, c.lengths), c.values...)

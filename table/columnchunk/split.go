@@ -100,7 +100,7 @@ func (c *column) lengthsPay(work *scratch) bool {
 
 // appendLengths appends the lengths of DELTA_LENGTH_BYTE_ARRAY.
 func appendLengths(dst []byte, lengths []uint32) []byte {
-	return appendDelta32(dst, arrow.Int32Traits.CastFromBytes(arrow.Uint32Traits.CastToBytes(lengths)))
+	return appendDelta[int32, uint32](dst, arrow.Int32Traits.CastFromBytes(arrow.Uint32Traits.CastToBytes(lengths)))
 }
 
 // trySize is the size of the smaller frame of body.

@@ -3,6 +3,7 @@
 package columnchunk
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -123,7 +124,8 @@ func TestOtherReadersLookValuesUpByFilters(t *testing.T) {
 	}
 }
 
-// TestRowGroupOfMoreTextThanAnArrayHolds has 2^31 bytes and more in one chunk.
+// TestRowGroupOfMoreTextThanAnArrayHolds has 2^31 bytes and more in one chunk, and in the long form more of
+// them in further row groups, for readers of all kinds.
 func TestRowGroupOfMoreTextThanAnArrayHolds(t *testing.T) {
 	const rows, width = 64, 1 << 19
 	batch := texts(rows, func(row int) string { return strings.Repeat(string(rune('a'+row%26)), width) })
@@ -132,7 +134,8 @@ func TestRowGroupOfMoreTextThanAnArrayHolds(t *testing.T) {
 	for i := range batches {
 		batches[i] = batch
 	}
-	raw, _ := write(t, options(t, batch.Schema()), batches...)
+	opts := options(t, batch.Schema())
+	raw, _ := write(t, opts, batches...)
 	reader := open(t, raw)
 	require.Equal(t, 1, reader.NumRowGroups())
 	chunk, err := reader.MetaData().RowGroup(0).ColumnChunk(0)
@@ -150,5 +153,21 @@ func TestRowGroupOfMoreTextThanAnArrayHolds(t *testing.T) {
 			require.Equal(t, byte('a'+at%rows%26), v[width-1])
 			at++
 		}
+	}
+	if os.Getenv("FIRTH_SOAK") == "" {
+		return
+	}
+	opts.RowGroupRows = int64(len(batches) * rows)
+	raw, _ = write(t, opts, append(batches, batches[:7]...)...)
+	path := filepath.Join(t.TempDir(), "long.parquet")
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	want := map[string]int{}
+	for row := range rows {
+		want[string(rune('a'+row%26))] += len(batches) + 7
+	}
+	counts, err := json.Marshal(want)
+	require.NoError(t, err)
+	for _, reader := range []string{"pyarrow", "duckdb", "spark"} {
+		require.NoError(t, ask(t, reader, "long.py", path, fmt.Sprint(width), string(counts)))
 	}
 }

@@ -1,5 +1,6 @@
-"""Looks single values up in a file of row groups of the given number of rows, whose values lie in no order: says how many row groups each
-reader takes for a value that is there and for one that is not."""
+"""Looks single values up in a file whose values lie in no order and whose row groups have the given
+number of rows: says how many row groups each reader takes for a value that is there and for one that is
+not."""
 
 import sys
 
