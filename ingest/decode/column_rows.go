@@ -23,7 +23,9 @@ type rows struct {
 	// whole was refused.
 	rowFailures int
 	rowFailed   bool
-	schemaID    int32 // writer schema of this row, for its failures
+	// filled says that all columns of this row are known to have their values.
+	filled   bool
+	schemaID int32 // writer schema of this row, for its failures
 	// records and bytes are what the last finished batch was made of.
 	records, bytes int
 }
@@ -52,7 +54,7 @@ func (r *rows) expect(records, bytes int) {
 
 // begin starts the row of a record.
 func (r *rows) begin(row int) {
-	r.row, r.rowFailures, r.rowFailed, r.schemaID = row, len(r.failures), false, 0
+	r.row, r.rowFailures, r.rowFailed, r.schemaID, r.filled = row, len(r.failures), false, 0, false
 }
 
 // has tells whether column i has its value, or its failure, in this row.
@@ -109,6 +111,9 @@ func (r *rows) takeBackValues() {
 // end completes the row: a column without a value gets null, which fails a required one unless the
 // record has no value at all.
 func (r *rows) end(record *source.Record) {
+	if r.filled {
+		return
+	}
 	for i, column := range r.columns {
 		if column.rows > r.row || r.plan.metadata[i] != "" {
 			continue

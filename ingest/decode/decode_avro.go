@@ -66,6 +66,8 @@ type avroProgram struct {
 	depthMax int
 	cells    *cells
 	keys     keySet
+	// fillsAll says that each column has a field.
+	fillsAll bool
 }
 
 // avroRun is the state of one value.
@@ -87,7 +89,9 @@ func (p *avroProgram) decode(_ context.Context, value []byte, out *rows) error {
 	}
 	if run.broken.class != "" {
 		out.failRow(run.broken.class, run.broken.message)
+		return nil
 	}
+	out.filled = p.fillsAll
 	return nil
 }
 

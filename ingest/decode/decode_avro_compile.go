@@ -28,7 +28,13 @@ func compileAvro(c compilation) (program, error) {
 		return nil, fmt.Errorf("%w: %w", errSchema, err)
 	}
 	compiler := avroCompiler{resolver: c.resolver, skips: map[*messageschema.AvroType]*avroOp{}}
-	return c.finish(&avroProgram{root: compiler.root(c.root, schema),
+	root, columns := compiler.root(c.root, schema), 0
+	for _, op := range root.inside {
+		if root.code == avroObject && op.top != skipColumn {
+			columns++
+		}
+	}
+	return c.finish(&avroProgram{root: root, fillsAll: c.decoder.fillsAll(columns),
 		depthMax: c.decoder.plan.options.DepthMax, cells: &c.decoder.cells})
 }
 

@@ -152,9 +152,10 @@ type protoRoot struct {
 	message  *protoMessage
 	depthMax int
 	cells    *cells
-	// involved says that no message can be read straight.
-	involved bool
-	run      protoRun // kept between values for its buffers
+	// involved says that no message can be read straight, fillsAll that each column has a field.
+	involved, fillsAll bool
+
+	run protoRun // kept between values for its buffers
 }
 
 // protoRun is the state of one value.
@@ -189,6 +190,7 @@ func (p *protoRoot) decode(_ context.Context, value []byte, out *rows) error {
 	r.out, r.cells, r.depth = out, p.cells, p.depthMax
 	before := *p.cells
 	if !p.involved && r.straight(p.message, value, out.row) {
+		out.filled = p.fillsAll
 		return nil
 	}
 	*p.cells = before

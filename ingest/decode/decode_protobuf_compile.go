@@ -48,6 +48,7 @@ func (p *protoProgram) message(descriptor protoreflect.MessageDescriptor) (progr
 	compiler := protoCompiler{resolver: c.resolver}
 	message := compiler.message(c.root, descriptor)
 	return c.finish(&protoRoot{message: message, involved: compiler.involved,
+		fillsAll: c.decoder.fillsAll(message.singular + len(message.lists)),
 		depthMax: c.decoder.plan.options.DepthMax, cells: &c.decoder.cells})
 }
 

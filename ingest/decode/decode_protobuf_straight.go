@@ -79,14 +79,12 @@ func (r *protoRun) straight(m *protoMessage, data []byte, row int) bool {
 	for pos := 0; pos < len(data); {
 		var f *protoField
 		var wire byte
-		if next < len(m.order) && m.order[next].tag.at(data, pos) {
-			f = m.order[next]
+		if f = m.guess(next, data, pos); f != nil {
 			pos += f.tag.bytes
 			wire = f.tag.first & 7
 		} else if f, wire, pos = r.lookUp(m, data, pos); pos < 0 {
 			return false
-		}
-		if f == nil {
+		} else if f == nil {
 			continue
 		}
 		if f.repeated {
@@ -111,11 +109,30 @@ func (r *protoRun) straight(m *protoMessage, data []byte, row int) bool {
 		if wire != f.wire || len(f.rivals) > 0 && m.rivalStands(f, row) {
 			return false
 		}
+		if f.step == stepText && pos < len(data) && data[pos] < 0x80 && int(data[pos]) < len(data)-pos {
+			end := pos + 1 + int(data[pos])
+			if !f.put.column.appendText(data[pos+1 : end]) {
+				return false
+			}
+			pos = end
+			continue
+		}
 		if pos = r.straightValue(f, data, pos, row); pos < 0 {
 			return false
 		}
 	}
 	return r.complete(m, found, row)
+}
+
+// guess returns the field at next in the order, or one of the two behind it, whose tag stands at pos, or
+// nil: a writer leaves out fields that are null or zero.
+func (m *protoMessage) guess(next int, data []byte, pos int) *protoField {
+	for _, f := range m.order[min(next, len(m.order)):min(next+3, len(m.order))] {
+		if f.tag.at(data, pos) {
+			return f
+		}
+	}
+	return nil
 }
 
 // at tells whether the tag stands at pos.

@@ -111,6 +111,16 @@ func (d *writerDecoder) program(ctx context.Context, id int32) (program, error) 
 	return p, nil
 }
 
+// fillsAll tells whether so many columns are all that the chunk does not fill itself.
+func (d *writerDecoder) fillsAll(columns int) bool {
+	for _, kind := range d.plan.metadata {
+		if kind == "" {
+			columns--
+		}
+	}
+	return columns == 0
+}
+
 func (d *writerDecoder) newResolver() *resolver {
 	return &resolver{writer: &d.plan.writers.options, unknown: d.plan.options.UnknownFields}
 }
