@@ -8,8 +8,9 @@
 //	Table + Scan   ─► Plan   ─► tasks ─► Read ─► record batches
 //
 // Callers: ingest and compaction write, serve and cmd read, commit and catalog use Table as a value.
-// The package imports none of ours but its own subpackages: objstore (where bytes lie) and filter (row
-// filters and pruning).
+// The package imports none of ours but its own subpackages, among them objstore (where bytes lie),
+// columnchunk (how a file is written), gather (rows in another order) and filter (row filters and
+// pruning).
 //
 // Invariants:
 //   - a data file is complete, with its statistics, before its iceberg.DataFile leaves Writer.Close;

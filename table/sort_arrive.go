@@ -44,8 +44,11 @@ type sortItem struct {
 	marker, row uint32
 }
 
-// arrive takes note of the batch that became pending last.
+// arrive takes note of the batch that became pending last. Without a sorter there is nothing to do.
 func (s *sorter) arrive(bytes int64) error {
+	if s == nil {
+		return nil
+	}
 	s.work.rows += int(s.w.pending[len(s.w.pending)-1].NumRows())
 	s.work.bytes += bytes
 	sampled := s.w.layout.encodings != nil || s.work.rows >= sampleRows

@@ -199,10 +199,8 @@ func (w *Writer) take(ctx context.Context, batch arrow.RecordBatch) error {
 		}
 	}
 	w.hold(batch, bytes)
-	if w.sorter != nil {
-		if err := w.sorter.arrive(bytes); err != nil {
-			return err
-		}
+	if err := w.sorter.arrive(bytes); err != nil {
+		return err
 	}
 	if w.pendingBytes >= w.flushBytes() {
 		return w.flush(ctx)
