@@ -78,8 +78,8 @@ func (w *protoWorld) fields(b *strings.Builder, message, messages int, known boo
 		case 3:
 			if w.proto2 {
 				label := []string{"optional", "repeated"}[w.random.IntN(2)]
-				fmt.Fprintf(b, "  %s group G%d_%d = %d { optional %s x = 1; repeated int32 y = 2; }\n", label, message, i,
-					number(), of())
+				fmt.Fprintf(b, "  %s group G%d_%d = %d { optional %s x = 1; repeated int32 y = 2; }\n",
+					label, message, i, number(), of())
 				continue
 			}
 			fmt.Fprintf(b, "  optional %s %s = %d;\n", of(), name, number())
@@ -115,14 +115,17 @@ func (w *protoWorld) message(of protoreflect.MessageDescriptor, depth int) []byt
 	for i := range of.Fields().Len() {
 		fields = append(fields, of.Fields().Get(i))
 	}
-	slices.SortFunc(fields, func(a, b protoreflect.FieldDescriptor) int { return int(a.Number()) - int(b.Number()) })
+	slices.SortFunc(fields, func(a, b protoreflect.FieldDescriptor) int {
+		return int(a.Number()) - int(b.Number())
+	})
 	if w.chance(6) {
 		w.random.Shuffle(len(fields), func(i, k int) { fields[i], fields[k] = fields[k], fields[i] })
 	}
 	var out []byte
 	for _, f := range fields {
 		one := f.ContainingOneof()
-		if w.chance(5) || depth < 2 && f.Message() != nil && w.chance(2) || one != nil && !w.chance(one.Fields().Len()) {
+		deep := depth < 2 && f.Message() != nil && w.chance(2)
+		if deep || w.chance(5) || one != nil && !w.chance(one.Fields().Len()) {
 			continue
 		}
 		for again := true; again; again = w.chance(15) {
@@ -200,7 +203,8 @@ func (w *protoWorld) value(out []byte, f protoreflect.FieldDescriptor, depth int
 	case f.Message() != nil && messageschema.KnownProtobuf(f.Message()) == messageschema.ProtobufTimestamp:
 		return protowire.AppendBytes(out, w.timestamp())
 	case wire == protowire.StartGroupType:
-		return protowire.AppendTag(append(out, w.message(f.Message(), depth-1)...), f.Number(), protowire.EndGroupType)
+		out = append(out, w.message(f.Message(), depth-1)...)
+		return protowire.AppendTag(out, f.Number(), protowire.EndGroupType)
 	case f.Message() != nil:
 		return protowire.AppendBytes(out, w.message(f.Message(), depth-1))
 	case f.Kind() == protoreflect.BytesKind && w.chance(2):
@@ -231,7 +235,8 @@ func (w *protoWorld) timestamp() []byte {
 		out = w.stranger(out, 1)
 	}
 	if !w.chance(5) {
-		seconds := []int64{w.number(), -62135596800, 253402300799, 253402300800, 9223372036, 1_700_000_000}[w.random.IntN(6)]
+		edges := []int64{-62135596800, 253402300799, 253402300800, 9223372036, 1_700_000_000, w.number()}
+		seconds := edges[w.random.IntN(len(edges))]
 		out = protowire.AppendVarint(w.tag(out, 1, protowire.VarintType), uint64(seconds))
 	}
 	if !w.chance(3) {

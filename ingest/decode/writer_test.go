@@ -96,23 +96,6 @@ func (f writerFixture) decoder(t testing.TB) Decoder {
 	return decoder
 }
 
-// decodeTwice returns the row of a value, which must be the same behind itself, and its failures.
-func decodeTwice(t *testing.T, decoder Decoder, value []byte) (string, []Failure) {
-	t.Helper()
-	decoded, err := decoder.Decode(t.Context(), chunkOf(value, value))
-	require.NoError(t, err)
-	defer decoded.Batch.Release()
-	var rows [2]string
-	for i := range rows {
-		row := decoded.Batch.NewSlice(int64(i), int64(i+1))
-		text, err := row.MarshalJSON()
-		row.Release()
-		require.NoError(t, err)
-		rows[i] = strings.Trim(strings.TrimSpace(string(text)), "[]")
-	}
-	require.Equal(t, rows[0], rows[1])
-	return rows[0], decoded.Failures
-}
 func TestSeveralWritersInOneChunk(t *testing.T) {
 	f := avroFixture(t, avroRecordText("a long", `b ["null","string"]`),
 		avroRecordText("a int"), avroRecordText(`b ["null","string"]`, "a long"))
