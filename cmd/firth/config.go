@@ -114,7 +114,7 @@ type limitsConfig struct {
 const (
 	configDefault = "firth.yaml"
 	memoryDefault = 400 << 20
-	memoryMin     = 64 << 20
+	memoryMin     = 128 << 20
 	workersMax    = 1024
 )
 

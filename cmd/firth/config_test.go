@@ -59,7 +59,7 @@ func TestConfigFaultsNameLineAndRemedy(t *testing.T) {
 		"clusers: {}":                   ":1: clusers: unknown key; known here: clusters, registry,",
 		"tokens:\n  read: ${MISSING}":   ":2: environment variable MISSING is not set; set it",
 		"tokens: {read: a}":             ":1: tokens: a read token alone leaves writing open",
-		"limits: {memory: 1MiB}":        ":1: limits.memory: 1MiB is too little; write 64MiB or more",
+		"limits: {memory: 1MiB}":        ":1: limits.memory: 1MiB is too little; write 128MiB or more",
 		"clusters:\n  a: {brokers: []}": ":2: clusters.a.brokers: names no broker",
 		"clusters:\n  a:\n    brokers: [b]\n    sasl: {mechanism: GSSAPI}": ":4: clusters.a.sasl.mechanism: unknown",
 		"catalog: {uri: nowhere}":                ":1: catalog.uri: \"nowhere\" is no address",

@@ -42,10 +42,6 @@ type feeder struct {
 	writerMetrics *table.Metrics
 }
 
-// bufferShare is the part of the process's memory that buffered rows may take. The rest is for
-// fetches, decoding, files that are open and the collector's slack; measured with events10.
-const bufferShare = 0.4
-
 // newFeeder prepares a feeder. The caller closes it.
 func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Registerer) (*feeder, error) {
 	client, err := p.openRegistry(l.config)
@@ -58,7 +54,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	}
 	f := &feeder{
 		program: p, lake: l, registry: client, log: log, spillDir: spill,
-		budget:        table.NewBudget(int64(float64(l.config.Limits.Memory) * bufferShare)),
+		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer),
 	}
@@ -97,7 +93,8 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
 			Store: f.lake.objects, Budget: f.budget, Workers: f.workers(), SpillDir: f.spillDir,
 			Now: f.program.now, Log: log, Metrics: f.ingestMetrics, WriterMetrics: f.writerMetrics,
 		}
-		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: log, Now: f.program.now}
+		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: log, Now: f.program.now,
+			FetchBytesMax: fetchBytes(f.lake.config.Limits.Memory)}
 		var err error
 		if kafka.Connection, err = f.lake.config.connection(cluster); err != nil {
 			return nil, err

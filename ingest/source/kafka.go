@@ -73,7 +73,7 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	k := &Kafka{
 		opts:       opts,
 		troubles:   newTroubles(opts.Now),
-		pools:      newPools(),
+		pools:      newPools(opts.FetchBytesMax),
 		seen:       map[string]uuid.UUID{},
 		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),

@@ -79,17 +79,20 @@ type pools struct {
 }
 
 // What may lie idle: a few times what one answer of a broker unpacks to, since it comes back in pieces.
-// With half of it, a topic of 8 partitions had to make twice as many slabs.
+// With half of it, a topic of 8 partitions had to make twice as many slabs. It is of the largest answers
+// and as much less as they are smaller.
 const (
 	idleBytesMax   = 32 << 20
 	idleRecordsMax = 128 << 10
 )
 
-func newPools() *pools {
+func newPools(fetchBytes int32) *pools {
+	records := max(slabLenMin, int(int64(idleRecordsMax)*int64(fetchBytes)/fetchBytesMax))
+	bytes := max(slabLenMin, int(int64(idleBytesMax)*int64(fetchBytes)/fetchBytesMax))
 	return &pools{
-		bytes:   slabs[byte]{idleMax: idleBytesMax},
-		fetched: slabs[kgo.Record]{idleMax: idleRecordsMax},
-		records: slabs[Record]{idleMax: idleRecordsMax},
+		bytes:   slabs[byte]{idleMax: min(bytes, idleBytesMax)},
+		fetched: slabs[kgo.Record]{idleMax: min(records, idleRecordsMax)},
+		records: slabs[Record]{idleMax: min(records, idleRecordsMax)},
 	}
 }
 
