@@ -25,8 +25,8 @@ import (
 // pairs of files are compared; sparkPairs are those that Spark reads as well, with both of its readers: without
 // BYTE_STREAM_SPLIT, on which its batch reader fails outside Iceberg.
 const (
-	pairs      = 100
-	sparkPairs = 30
+	pairs      = 60
+	sparkPairs = 20
 )
 
 // TestOtherReadersFindTheSameAsInTheLibrarysFiles lets pyarrow, DuckDB and Spark compare pairs of files of

@@ -46,15 +46,20 @@ def spark_rows():
         .config("spark.sql.legacy.parquet.nanosAsLong", "true")
         .config("spark.hadoop.parquet.page.verify-checksum.enabled", "true").getOrCreate()
     )
-    spark.sparkContext.setLogLevel("ERROR")
+    spark.sparkContext.setLogLevel("OFF")
 
     def rows(path):
         """Reads with the batch reader and with the row reader."""
         found = []
         for vectorized in ("true", "false"):
             spark.conf.set("spark.sql.parquet.enableVectorizedReader", vectorized)
-            frame = spark.read.parquet(path)
-            found += [str(frame.schema), repr(frame.collect())]
+            try:
+                frame = spark.read.parquet(path)
+                found += [str(frame.schema), repr(frame.collect())]
+            except Exception as fault:
+                if "PARQUET_TYPE_ILLEGAL" not in str(fault):
+                    raise
+                found.append("a file with times, which Spark does not read")
         return found
 
     return rows
