@@ -39,7 +39,7 @@ func TestAKilledProcessTakesItsPlaceAtOnce(t *testing.T) {
 		store: filepath.Join(store, "catalog.db"), warehouse: filepath.Join(store, "warehouse")})
 	createTopic(t, kafka.Brokers, "events")
 	l.freshness(t, "100ms")
-	generator := l.produces(t, 11)
+	generator := l.produces(t, "events", 11)
 	process := l.run(t, "history")
 	committed(t, process, snapshotsKept)
 	process.Stop()
@@ -95,11 +95,11 @@ func quantile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[(len(sorted)*percent+99)/100-1]
 }
 
-// produces writes 1,000 rows a second to the topic events until it is stopped.
-func (l *lake) produces(t *testing.T, seed uint64) *components.Process {
+// produces writes 1,000 rows a second to a topic until it is stopped.
+func (l *lake) produces(t *testing.T, topic string, seed uint64) *components.Process {
 	t.Helper()
-	p, err := l.lab.Start(t.Context(), components.Command{Name: "gen", Path: os.Getenv(binaryVariable),
-		Args: []string{"gen", "--json", "--brokers", l.settings.brokers, "--topic", "events",
+	p, err := l.lab.Start(t.Context(), components.Command{Name: "gen-" + topic, Path: os.Getenv(binaryVariable),
+		Args: []string{"gen", "--json", "--brokers", l.settings.brokers, "--topic", topic,
 			"--seed", strconv.FormatUint(seed, 10), "--rows", "100000000", "--rate", "1000"}})
 	require.NoError(t, err)
 	return p

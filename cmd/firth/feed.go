@@ -78,15 +78,27 @@ func (f *feeder) close() {
 	}
 }
 
-// feed is one running generation: an ingester per cluster, and the committers that they share.
+// feed is one running generation: an ingester per cluster, and the tables that they write, by name.
 type feed struct {
 	ingesters  []*ingest.Ingester
-	committers map[string]*commit.Committer // by table name
+	committers map[string]*commit.Committer
+	letters    map[string]*table.Table // nil where no policy uses it
 }
 
 // open connects to every cluster that the specs read and makes its ingester. It starts nothing.
 func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
-	out := &feed{committers: map[string]*commit.Committer{}}
+	out := &feed{committers: map[string]*commit.Committer{}, letters: map[string]*table.Table{}}
+	letters, err := atOnce(ctx, specs, f.deadLetterTable)
+	if err != nil {
+		return nil, err
+	}
+	committers, err := atOnce(ctx, specs, f.committer)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range specs {
+		out.committers[s.Name], out.letters[s.Name] = committers[i], letters[i]
+	}
 	for _, cluster := range clustersOf(specs) {
 		log := f.log.With("cluster", cluster)
 		options := ingest.Options{
@@ -95,7 +107,6 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
 		}
 		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: log, Now: f.program.now,
 			FetchBytesMax: fetchBytes(f.lake.config.Limits.Memory)}
-		var err error
 		if kafka.Connection, err = f.lake.config.connection(cluster); err != nil {
 			return nil, err
 		}
@@ -104,7 +115,7 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
 				if src.Cluster != cluster {
 					continue
 				}
-				t, err := f.table(ctx, out, s, i)
+				t, err := f.table(out, s, i)
 				if err != nil {
 					return nil, err
 				}
@@ -149,18 +160,15 @@ func clustersOf(specs []*spec.Spec) []string {
 }
 
 // table makes the options of one source of a spec.
-func (f *feeder) table(ctx context.Context, out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
+func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
 	t, err := f.rows(s, index)
-	if err != nil {
-		return t, err
-	}
-	committer, letters, err := f.committer(ctx, out, s)
 	if err != nil {
 		return t, err
 	}
 	src := s.Sources[index]
 	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
-	t.DeadLetterTable, t.Committer, t.Freshness = letters, committer, s.Freshness
+	committer := out.committers[s.Name]
+	t.DeadLetterTable, t.Committer, t.Freshness = out.letters[s.Name], committer, s.Freshness
 	t.Evolver = ingest.Follower{Committer: committer, Policy: s.Evolution.Policy()}
 	if src.Pattern != "" {
 		t.Patterns = []string{src.Pattern}
@@ -210,16 +218,8 @@ func startOf(src spec.Source) (source.Start, error) {
 	return source.Start{Kind: source.StartAtTime, Time: at}, err
 }
 
-// committer opens the one committer of a table in this process, and its dead-letter table.
-func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commit.Committer, *table.Table,
-	error) {
-	letters, err := f.deadLetterTable(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	if c, ok := out.committers[s.Name]; ok {
-		return c, letters, nil
-	}
+// committer opens the one committer of a table in this process.
+func (f *feeder) committer(ctx context.Context, s *spec.Spec) (*commit.Committer, error) {
 	c, err := commit.Open(ctx, f.lake.catalog, f.lake.objects, s.Ident(), commit.Options{
 		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
 		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
@@ -227,10 +227,9 @@ func (f *feeder) committer(ctx context.Context, out *feed, s *spec.Spec) (*commi
 		Metrics: f.commitMetrics,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("open table %s: %w", s.Name, err)
+		return nil, fmt.Errorf("open table %s: %w", s.Name, err)
 	}
-	out.committers[s.Name] = c
-	return c, letters, nil
+	return c, nil
 }
 
 // deadLetterTable makes the table for bad records when it is not there, unless no policy uses it.

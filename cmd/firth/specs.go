@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/firthlake/firth/ingest/messageschema"
 	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/spec"
@@ -117,15 +119,19 @@ func planAll(ctx context.Context, p *program, l *lake, specs []*spec.Spec) ([]pl
 	if client != nil {
 		defer client.Close()
 	}
-	var out []planned
-	for _, s := range specs {
+	tables, err := atOnce(ctx, specs, func(ctx context.Context, s *spec.Spec) (*table.Table, error) {
 		current, err := l.catalog.LoadTable(ctx, s.Ident())
 		if errors.Is(err, table.ErrNotFound) {
-			current, err = nil, nil
+			return nil, nil
 		}
-		if err != nil {
-			return nil, err
-		}
+		return current, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []planned
+	for i, s := range specs {
+		current := tables[i]
 		if s, err = withColumns(ctx, client, s); err != nil {
 			return nil, err
 		}
@@ -136,4 +142,25 @@ func planAll(ctx context.Context, p *program, l *lake, specs []*spec.Spec) ([]pl
 		out = append(out, planned{spec: s, table: current, plan: plan})
 	}
 	return out, nil
+}
+
+// loadsMax is how many tables are loaded at the same time: a start waits for the object store, whose
+// answers take some 20 ms, and holds the metadata of as many tables.
+const loadsMax = 16
+
+// atOnce asks for each spec at the same time as for others, and returns the answers in the order of the
+// specs.
+func atOnce[T any](ctx context.Context, specs []*spec.Spec, ask func(context.Context, *spec.Spec) (T, error),
+) ([]T, error) {
+	out := make([]T, len(specs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(loadsMax)
+	for i, s := range specs {
+		group.Go(func() error {
+			var err error
+			out[i], err = ask(ctx, s)
+			return err
+		})
+	}
+	return out, group.Wait()
 }
