@@ -192,7 +192,8 @@ func (w *writerWorld) nearType(of iceberg.Type) iceberg.Type {
 func (w *writerWorld) number() int64 {
 	edges := []int64{0, -1, 1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, math.MinInt32 - 1, math.MaxInt64,
 		math.MinInt64, 63, 64, -64, -65, 8191, 8192, 86399999, 86400000, 86400e6 - 1, 86400e6, 99999999999,
-		100000000000, 1e14, 1e17, -1e11, 16777217, 9007199254740993, 9223372036854, 9223372036855}
+		100000000000, 1e14, 1e17, -1e11, 16777217, 9007199254740993, 9223372036854, 9223372036855, 1<<55 + 1,
+		1<<56 - 1, 1 << 56, 1<<48 - 1, -1 << 55, 1<<62 + 1}
 	switch w.random.IntN(4) {
 	case 0:
 		return edges[w.random.IntN(len(edges))]
