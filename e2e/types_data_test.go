@@ -226,8 +226,8 @@ type dataset struct {
 	name      string
 	columns   []column
 	partition []string
-	rows      int  // of a wave
-	split     bool // each wave takes its own part of the cells, so that files differ in their bounds
+	rows      int    // of a wave
+	split     bool   // each wave takes its own part of the cells, so that files differ in their bounds
 	filters   bool   // bloom filters for all columns
 	profile   string // of readers
 	seed      uint64

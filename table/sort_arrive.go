@@ -84,10 +84,9 @@ func (s *sorter) arrange() error {
 	if err != nil {
 		return err
 	}
-	batch := fresh[0]
 	if len(fresh) > 1 || !inOrder(rows) {
 		s.w.charge(s.work.bytes) // the rows are there twice for a moment
-		batch = s.move(fresh, rows)
+		batch := s.move(fresh, rows)
 		s.w.settle(s.w.charged - s.work.bytes)
 		for _, old := range fresh {
 			old.Release()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -67,7 +68,7 @@ func pin(pid int, set coreSet) error {
 			}
 			seen[thread.Name()] = true
 			err = affinity(syscall.SYS_SCHED_SETAFFINITY, id, &set)
-			if err != nil && err.(*os.SyscallError).Err != syscall.ESRCH { // it has ended
+			if err != nil && !errors.Is(err, syscall.ESRCH) { // the thread may have ended
 				return fmt.Errorf("pin thread %d of process %d: %w", id, pid, err)
 			}
 		}

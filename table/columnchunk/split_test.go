@@ -36,8 +36,10 @@ func TestBytesAreKeptApartWhereItPays(t *testing.T) {
 		batch       arrow.RecordBatch
 		asked, want parquet.Encoding
 	}{
-		"noise":        {doubles(rows, func(int) float64 { return r.NormFloat64() }), split, split},
-		"two decimals": {doubles(rows, func(int) float64 { return math.Round(r.ExpFloat64()*2000) / 100 }), split, plain},
+		"noise": {doubles(rows, func(int) float64 { return r.NormFloat64() }), split, split},
+		"two decimals": {doubles(rows, func(int) float64 {
+			return math.Round(r.ExpFloat64()*2000) / 100
+		}), split, plain},
 		"single precision": {columnBatch(arrow.PrimitiveTypes.Float32, rows, func(b array.Builder, _ int) {
 			b.(*array.Float32Builder).Append(r.Float32())
 		}), split, split},
