@@ -11,9 +11,13 @@ import (
 
 // Buffers hands the memory of files that have ended to those that begin, whoever writes them. The zero
 // value is empty and ready; it may be shared by many goroutines. What nobody uses for a while is left
-// to the garbage collector.
+// to the garbage collector, but for the columns of a few files.
 type Buffers struct {
-	columns  sync.Pool // *columnSet
+	mu        sync.Mutex   // guards all below
+	kept      []*columnSet // the ones that were given last
+	keptBytes int64
+
+	columns  sync.Pool // *columnSet, beyond those that are kept
 	scratch  sync.Pool // *scratch
 	segments sync.Pool // *[segmentBytes]byte
 	filters  sync.Pool // *bloomFilter
@@ -65,11 +69,17 @@ func (s *storage) heldBytes() int64 {
 
 // columnSet is the memory of the columns of a file, in their order: files of one table, and often those of
 // several, find each column's memory as large as the column needs it.
-type columnSet struct{ columns []*storage }
+type columnSet struct {
+	columns []*storage
+	bytes   int64 // while it is kept
+}
 
 func (b *Buffers) takeColumns(n int) *columnSet {
-	set, ok := b.columns.Get().(*columnSet)
-	if !ok {
+	set := b.takeKept()
+	if set == nil {
+		set, _ = b.columns.Get().(*columnSet)
+	}
+	if set == nil {
 		set = &columnSet{}
 	}
 	for len(set.columns) < n {
@@ -86,7 +96,41 @@ func (b *Buffers) giveColumns(set *columnSet) {
 			set.columns[i] = &storage{}
 		}
 	}
-	b.columns.Put(set)
+	if !b.keep(set) {
+		b.columns.Put(set)
+	}
+}
+
+// keptBytesMax bounds the columns that are kept from the collector. When many tables take turns at
+// encoding, and memory is so short that it runs often, it would take a set of columns between any two
+// of them, and each would grow its own.
+const keptBytesMax = 32 << 20
+
+func (b *Buffers) keep(set *columnSet) bool {
+	set.bytes = 0
+	for _, store := range set.columns {
+		set.bytes += store.heldBytes()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.keptBytes+set.bytes > keptBytesMax {
+		return false
+	}
+	b.kept, b.keptBytes = append(b.kept, set), b.keptBytes+set.bytes
+	return true
+}
+
+func (b *Buffers) takeKept() *columnSet {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := len(b.kept) - 1
+	if last < 0 {
+		return nil
+	}
+	set := b.kept[last]
+	b.kept[last], b.kept = nil, b.kept[:last]
+	b.keptBytes -= set.bytes
+	return set
 }
 
 func (b *Buffers) takeFilter() *bloomFilter {
