@@ -37,8 +37,13 @@ func (g *Ingester) tick(ctx context.Context) {
 			t.cut(ctx)
 		}
 	}
-	if g.pressed() {
-		g.relieve(ctx)
+	switch full := g.fullest(); {
+	case len(full) == 0 && g.pressed():
+		if t := g.largest(); t != nil {
+			t.cut(ctx)
+		}
+	case len(full) > 0 && g.crowded():
+		g.shrink(ctx, full)
 	}
 }
 
@@ -57,16 +62,13 @@ func (g *Ingester) pressed() bool {
 // to free it.
 const shrinkBytesMin = 1 << 20
 
-// relieve makes room: the fullest tables encode what they hold. When that frees little, a checkpoint of
-// the largest table is cut.
-func (g *Ingester) relieve(ctx context.Context) {
-	full := g.fullest()
-	if len(full) == 0 {
-		if t := g.largest(); t != nil {
-			t.cut(ctx)
-		}
-		return
-	}
+// crowded says that more than half of the memory for rows is taken: time to encode some. Go's collector
+// works under the same limit, and the less is left to it the more often it runs: ten tables that waited
+// until memory ran out spent a tenth of their time on it.
+func (g *Ingester) crowded() bool { return g.opts.Budget.Used() > g.opts.Budget.Limit()/2 }
+
+// shrink lets tables encode what they hold, side by side.
+func (g *Ingester) shrink(ctx context.Context, full []*tableState) {
 	errs := make([]error, len(full))
 	var group errgroup.Group
 	for i, t := range full[1:] {
