@@ -23,9 +23,10 @@ demo: build ## run the main job on the embedded broker, store and catalog
 test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no server needed)
 	$(GO) test ./...
 
-race: ## the same under the race detector; the simulator, where nothing runs beside anything, without it too
+race: ## the same under the race detector; the simulator, where nothing runs beside anything, and memory without it too
 	$(GO) test -race -timeout 20m ./...
 	$(GO) test -timeout 20m ./cmd/sim
+	$(GO) test -timeout 20m -run MemoryLimit ./cmd/firth
 
 lint: $(LINT) ## style guide, vet and linters
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
