@@ -141,6 +141,11 @@ func (p *Process) CPUSeconds() float64 {
 	return (p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()).Seconds()
 }
 
+// RSSBytesMax is the most resident memory that the ended process had.
+func (p *Process) RSSBytesMax() int64 {
+	return p.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+}
+
 // Signal sends a signal to the whole process group.
 func (p *Process) Signal(s syscall.Signal) error { return syscall.Kill(-p.PID(), s) }
 
