@@ -220,9 +220,9 @@ func (r *protoRun) read(m *protoMessage, data []byte) bool {
 	clear(r.slots[first:])
 	c := cursor{data: data}
 	for c.left() > 0 {
-		tag, ok := c.varint()
-		if !ok || tag>>3 == 0 || tag>>3 > fieldNumberMax {
-			return r.truncated()
+		tag, ok := r.tag(&c)
+		if !ok {
+			return false
 		}
 		at := m.numbers.find(uint32(tag >> 3))
 		if at < 0 {

@@ -95,14 +95,14 @@ func (r *protoRun) timestamp(f *protoField, payload []byte) bool {
 	c := cursor{data: payload}
 	var seconds, nanos int64
 	for c.left() > 0 {
-		tag, ok := c.varint()
+		tag, ok := r.tag(&c)
 		if !ok {
-			return r.truncated()
+			return false
 		}
 		number, wire := tag>>3, tag&7
 		if wire != wireVarint || number != 1 && number != 2 {
-			if number == 0 || !r.skip(&c, tag) {
-				return r.truncated()
+			if !r.skip(&c, tag) {
+				return false
 			}
 			continue
 		}

@@ -18,6 +18,15 @@ const (
 // fieldNumberMax is the largest number a field can have.
 const fieldNumberMax = math.MaxInt32 >> 2
 
+// tag reads the tag of a field, whose number must be one that fields can have.
+func (r *protoRun) tag(c *cursor) (uint64, bool) {
+	tag, ok := c.varint()
+	if !ok || tag>>3 == 0 || tag>>3 > fieldNumberMax {
+		return 0, r.truncated()
+	}
+	return tag, true
+}
+
 // wireValue reads a value of the wire type that the field must have: bits, or bytes.
 func (r *protoRun) wireValue(wire byte, c *cursor, tag uint64) (uint64, []byte, bool) {
 	if byte(tag&7) != wire {
@@ -96,9 +105,9 @@ func (r *protoRun) skipGroup(c *cursor, number uint64) (int, bool) {
 	defer func() { r.depth++ }()
 	for {
 		end := c.pos
-		tag, ok := c.varint()
-		if !ok || tag>>3 == 0 || tag>>3 > fieldNumberMax {
-			return 0, r.truncated()
+		tag, ok := r.tag(c)
+		if !ok {
+			return 0, false
 		}
 		if tag&7 == wireEnd {
 			if tag>>3 != number {
