@@ -1,0 +1,25 @@
+// Package keyindex finds the row that holds a key now: identifier ─► data file and row position.
+//
+// A keyed table deletes the old row of a key by its place, so every key of a checkpoint is looked up
+// before the commit and gets its new place after it. Keys are 128-bit hashes of the identifier, sorted,
+// and come a whole checkpoint at a time.
+//
+//	                 ┌ segment 0: hot (ordered table in memory) over cold (sorted blocks on disk)
+//	sorted keys ─────┼ segment 1: ...            each segment is one goroutine's at a time
+//	                 └ segment 1023
+//
+//	changes ─► log on disk ─► hot ─► (memory runs out) ─► merge of hot and cold into a new file
+//
+// Hashes are uniform, so the place of a key in a segment, in memory and on disk, is a multiplication
+// away, and a sorted batch walks both in order: no tree, no filter, no cache but that of the system.
+//
+// The index is derived: the table is the truth. It is tagged with the snapshot it mirrors. Changes are
+// applied after their commit is known to have landed, so it is never ahead of the table, and whatever is
+// missing or damaged on disk makes it older or empty, never wrong: every block, log record and manifest
+// has a checksum, tied to its table.
+//
+// Invariants:
+//   - a key has one place; a place in a file that was retired counts as none;
+//   - files on disk do not change once the manifest names them, and the manifest is replaced at once;
+//   - memory stays under the limit, but for the changes of the checkpoint that is being applied.
+package keyindex

@@ -1,0 +1,271 @@
+package keyindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrDamaged says that what lies on disk is not what was written there. An index that meets it is
+// removed and built anew.
+var ErrDamaged = errors.New("key index damaged")
+
+// Tag is the snapshot that an index mirrors; the zero value is none, of an index that must be built.
+type Tag struct {
+	SnapshotID     int64
+	SequenceNumber int64
+}
+
+// Options say where an index lies and what it may use. Dir, Table and Identifier are required.
+type Options struct {
+	// Dir is a local folder of its own.
+	Dir string
+	// Table is the table's UUID, and Identifier what keys are made of: an index of another table,
+	// or of other columns, is not taken.
+	Table      uuid.UUID
+	Identifier string
+	// MemoryBytes is the limit on entries in memory; 0 is 256 MiB.
+	MemoryBytes int64
+	// Parallel is how many goroutines look up, apply and merge; 0 and 1 mean none.
+	Parallel int
+	// Salt gives 64 random bits for the name and the checksums of a file.
+	Salt func() uint64
+	// Log is told what was found damaged; nil is nobody.
+	Log *slog.Logger
+}
+
+const (
+	memoryDefault = 256 << 20
+	// A log of changes is folded into cold files when it is this long and longer than a fifth of
+	// the entries: so the log and cold files stay under 30 bytes a key.
+	logBytesMin   = 64 << 20
+	logShare      = 5
+	groupSegments = 16
+	groups        = segments / groupSegments
+)
+
+// Index belongs to one goroutine; calls use others inside.
+type Index struct {
+	opts   Options
+	tag    Tag
+	saved  Tag // that of the log's beginning
+	groups [groups]group
+	files  fileNumbers
+	log    *changeLog
+}
+
+// group are neighbouring segments that share a cold file.
+type group struct {
+	hots [groupSegments]hot
+	cold *coldFile
+	// partial says that entries of the cold file are missing in hots; else it is a copy of them, or
+	// of what they were.
+	partial bool
+	// dirty says that hots hold what the cold file does not.
+	dirty bool
+}
+
+// Tag is the snapshot that the index mirrors.
+func (x *Index) Tag() Tag { return x.tag }
+
+// Number is the number of a data file in Places. A file that it does not know gets one, which lasts
+// once a change is applied.
+func (x *Index) Number(path string) uint32 { return x.files.number(path) }
+
+// Path is the data file of a number that Lookup returned.
+func (x *Index) Path(number uint32) string { return x.files.paths[number] }
+
+// Bytes is the memory that entries take.
+func (x *Index) Bytes() (n int64) {
+	for i := range x.groups {
+		n += x.groups[i].bytes()
+	}
+	return n
+}
+
+// Keys is the number of keys, or a little more while keys of a cold file are replaced in memory.
+func (x *Index) Keys() (n int64) {
+	for i := range x.groups {
+		n += x.groups[i].keys()
+	}
+	return n
+}
+
+func (g *group) bytes() (n int64) {
+	for i := range g.hots {
+		n += g.hots[i].bytes()
+	}
+	return n
+}
+
+func (g *group) keys() (n int64) {
+	for i := range g.hots {
+		n += int64(g.hots[i].used)
+	}
+	if g.partial {
+		for _, entries := range g.cold.counts {
+			n += entries
+		}
+	}
+	return n
+}
+
+// Lookup sets places[i] to where the row of keys[i] is, or to the zero Place. Keys are in order.
+func (x *Index) Lookup(ctx context.Context, keys []Key, places []Place) error {
+	return x.eachGroup(ctx, func(work *worker, i int) error {
+		from, to := keysOf(keys, i)
+		if from == to {
+			return nil
+		}
+		if err := work.lookup(&x.groups[i], keys[from:to], places[from:to]); err != nil {
+			return err
+		}
+		x.files.hideRetired(places[from:to])
+		return nil
+	})
+}
+
+// keysOf is the part of keys that belongs to group i.
+func keysOf(keys []Key, i int) (from, to int) {
+	const shift = 64 - segmentBits
+	compare := func(k Key, segment int) int {
+		if int(k.High>>shift) < segment {
+			return -1
+		}
+		return 1
+	}
+	from, _ = slices.BinarySearchFunc(keys, i*groupSegments, compare)
+	to, _ = slices.BinarySearchFunc(keys[from:], (i+1)*groupSegments, compare)
+	return from, from + to
+}
+
+// worker is the scratch memory of a goroutine.
+type worker struct {
+	reader reader
+	wants  []want
+}
+
+func (w *worker) lookup(g *group, keys []Key, places []Place) error {
+	for len(keys) > 0 {
+		segment := segmentOf(keys[0])
+		h, n := &g.hots[segment%groupSegments], 0
+		w.wants = w.wants[:0]
+		for ; n < len(keys) && segmentOf(keys[n]) == segment; n++ {
+			at, found := h.find(keys[n])
+			places[n] = Place{}
+			if found {
+				places[n] = h.slots[at].Place
+			} else if g.partial {
+				w.wants = append(w.wants, want{keys[n], n})
+			}
+		}
+		if len(w.wants) > 0 {
+			err := w.reader.lookup(g.cold.segment(segment%groupSegments), w.wants, places)
+			if err != nil {
+				return err
+			}
+		}
+		keys, places = keys[n:], places[n:]
+	}
+	return nil
+}
+
+// eachGroup calls do for every group, on as many goroutines as the options say.
+func (x *Index) eachGroup(ctx context.Context, do func(w *worker, group int) error) error {
+	var next atomic.Int64
+	run := func() error {
+		var w worker
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= groups {
+				return nil
+			}
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("key index: %w", err)
+			}
+			if err := do(&w, i); err != nil {
+				return err
+			}
+		}
+	}
+	if x.opts.Parallel <= 1 {
+		return run()
+	}
+	var workers errgroup.Group
+	for range x.opts.Parallel {
+		workers.Go(run)
+	}
+	return workers.Wait()
+}
+
+// Changes are what one commit did to the places of keys.
+type Changes struct {
+	// Tag is the snapshot of the commit.
+	Tag Tag
+	// Entries are in order of their keys, each key once.
+	Entries []Entry
+	// Retired are data files that the table no longer has: places in them are nowhere.
+	Retired []string
+}
+
+// Apply takes in a commit that is known to have landed. After an error nothing has changed, and the
+// same changes may be applied again.
+func (x *Index) Apply(ctx context.Context, c Changes) error {
+	if err := x.log.append(c, &x.files); err != nil {
+		return err
+	}
+	return x.take(context.WithoutCancel(ctx), c)
+}
+
+// take applies changes in memory.
+func (x *Index) take(ctx context.Context, c Changes) error {
+	err := x.eachGroup(ctx, func(_ *worker, i int) error {
+		from, to := entriesOf(c.Entries, i)
+		g := &x.groups[i]
+		for _, e := range c.Entries[from:to] {
+			h := &g.hots[segmentOf(e.Key)%groupSegments]
+			switch {
+			case e.Place.File != 0:
+				h.put(e)
+			case g.partial:
+				h.put(Entry{e.Key, Place{File: gone}})
+			default:
+				h.remove(e.Key)
+			}
+		}
+		g.dirty = g.dirty || from < to
+		return nil
+	})
+	x.files.retire(c.Retired)
+	x.tag = c.Tag
+	return err
+}
+
+func entriesOf(entries []Entry, i int) (from, to int) {
+	compare := func(e Entry, segment int) int {
+		if segmentOf(e.Key) < segment {
+			return -1
+		}
+		return 1
+	}
+	from, _ = slices.BinarySearchFunc(entries, i*groupSegments, compare)
+	to, _ = slices.BinarySearchFunc(entries[from:], (i+1)*groupSegments, compare)
+	return from, from + to
+}
+
+// Close closes the files. What was applied is on disk.
+func (x *Index) Close() error {
+	err := x.log.close()
+	for i := range x.groups {
+		if c := x.groups[i].cold; c != nil {
+			err = errors.Join(err, c.file.Close())
+		}
+	}
+	return err
+}

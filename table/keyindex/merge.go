@@ -1,0 +1,179 @@
+package keyindex
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// Settle brings memory under its limit, and the log under its own, by folding changes into cold files.
+// Callers call it after Apply. After an error the index is as right as before and only larger than it
+// should be: the disk may be full.
+func (x *Index) Settle(ctx context.Context) error {
+	if x.log.bytes > max(logBytesMin, x.Keys()*entryBytes/logShare) {
+		return x.Save(ctx)
+	}
+	over := x.Bytes() - x.opts.MemoryBytes
+	if over <= 0 {
+		return nil
+	}
+	// An eighth more than needed, so that not every checkpoint has to.
+	over += x.opts.MemoryBytes / 8
+	order := make([]int, groups)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Compare(x.groups[b].bytes(), x.groups[a].bytes())
+	})
+	n := 0
+	for freed := int64(0); n < groups && freed < over; n++ {
+		freed += x.groups[order[n]].bytes()
+	}
+	old, err := x.fold(ctx, order[:n])
+	if err == nil {
+		err = x.writeManifest()
+	}
+	if err != nil {
+		return fmt.Errorf("make room in memory for key index: %w", err)
+	}
+	for _, i := range order[:n] {
+		g := &x.groups[i]
+		g.hots, g.partial = [groupSegments]hot{}, g.cold != nil
+	}
+	drop(old)
+	return nil
+}
+
+// Save folds all changes into cold files and begins a new log, so that the next opening has none to
+// apply.
+func (x *Index) Save(ctx context.Context) error {
+	all := make([]int, groups)
+	for i := range all {
+		all[i] = i
+	}
+	old, err := x.fold(ctx, all)
+	if err != nil {
+		return fmt.Errorf("save key index: %w", err)
+	}
+	before, saved := x.log, x.saved
+	if x.log, err = createLog(x.opts.Dir, x.opts.Salt()); err == nil {
+		x.saved = x.tag
+		err = x.writeManifest()
+	}
+	if err != nil {
+		if x.log != nil {
+			x.log.drop()
+		}
+		x.log, x.saved = before, saved
+		return fmt.Errorf("save key index: %w", err)
+	}
+	drop(old)
+	before.drop()
+	return nil
+}
+
+// fold writes new cold files of those of the groups that are dirty and returns those they replace. The
+// files that it replaces stay as long as the manifest names them.
+func (x *Index) fold(ctx context.Context, which []int) (replaced []*coldFile, err error) {
+	written := make([]*coldFile, groups)
+	chosen := [groups]bool{}
+	for _, i := range which {
+		chosen[i] = x.groups[i].dirty
+	}
+	err = x.eachGroup(ctx, func(w *worker, i int) (err error) {
+		if chosen[i] {
+			written[i], err = x.merge(&w.reader, &x.groups[i], i)
+		}
+		return err
+	})
+	if err != nil {
+		drop(written)
+		return nil, err
+	}
+	for i := range x.groups {
+		g := &x.groups[i]
+		if !chosen[i] {
+			continue
+		}
+		if g.cold != nil {
+			replaced = append(replaced, g.cold)
+		}
+		g.cold, g.dirty = written[i], false
+	}
+	return replaced, nil
+}
+
+func drop(files []*coldFile) {
+	for _, f := range files {
+		if f != nil {
+			f.drop()
+		}
+	}
+}
+
+// merge writes the cold file of a group as it is now.
+func (x *Index) merge(r *reader, g *group, number int) (*coldFile, error) {
+	salt := x.opts.Salt()
+	w, err := createCold(filepath.Join(x.opts.Dir, coldName(number, salt)), salt)
+	if err != nil {
+		return nil, err
+	}
+	for i := range g.hots {
+		if err = x.mergeSegment(r, g, i, w); err == nil {
+			err = w.end(i)
+		}
+		if err != nil {
+			w.abort()
+			return nil, err
+		}
+	}
+	file, err := w.finish()
+	if err != nil {
+		w.abort()
+	}
+	return file, err
+}
+
+func (x *Index) mergeSegment(r *reader, g *group, segment int, w *coldWriter) error {
+	keep := func(e Entry) error {
+		if e.Place.File == gone || !x.files.live(e.Place.File) {
+			return nil
+		}
+		return w.add(segment, e)
+	}
+	slots := g.hots[segment].slots
+	at := 0
+	next := func() bool { // to the next slot that is taken
+		for at < len(slots) && slots[at].Place.File == 0 {
+			at++
+		}
+		return at < len(slots)
+	}
+	if g.partial {
+		err := r.each(g.cold.segment(segment), func(e Entry) error {
+			for ; next() && slots[at].Key.less(e.Key); at++ {
+				if err := keep(slots[at]); err != nil {
+					return err
+				}
+			}
+			if next() && slots[at].Key == e.Key {
+				return nil // the newer one follows
+			}
+			return keep(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for ; next(); at++ {
+		if err := keep(slots[at]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func coldName(group int, salt uint64) string { return fmt.Sprintf("%02d-%016x.cold", group, salt) }

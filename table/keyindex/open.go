@@ -1,0 +1,153 @@
+package keyindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Open opens the index of a folder, or begins an empty one, whose Tag is zero: when there is none, when
+// it is of another table or other columns, or when it is damaged.
+func Open(ctx context.Context, opts Options) (*Index, error) {
+	if opts.MemoryBytes == 0 {
+		opts.MemoryBytes = memoryDefault
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of key index: %w", err)
+	}
+	x, err := load(ctx, opts)
+	if err != nil {
+		if opts.Log != nil && !errors.Is(err, os.ErrNotExist) {
+			opts.Log.Warn("key index is of no use and will be built anew", "dir", opts.Dir, "err", err)
+		}
+		return begin(opts)
+	}
+	return x, x.tidy()
+}
+
+// begin makes an empty index in place of whatever lies in the folder.
+func begin(opts Options) (*Index, error) {
+	x := &Index{opts: opts, files: newFileNumbers()}
+	var err error
+	if x.log, err = createLog(opts.Dir, opts.Salt()); err != nil {
+		return nil, err
+	}
+	if err := x.writeManifest(); err != nil {
+		x.log.drop()
+		return nil, err
+	}
+	return x, x.tidy()
+}
+
+// errForeign says that an index belongs to something else.
+var errForeign = errors.New("key index of another table or of other columns")
+
+func load(ctx context.Context, opts Options) (*Index, error) {
+	text, err := os.ReadFile(filepath.Join(opts.Dir, manifestName))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest of key index: %w", err)
+	}
+	m, err := decodeManifest(text)
+	if err != nil {
+		return nil, err
+	}
+	if m.table != opts.Table || m.identifier != opts.Identifier {
+		return nil, errForeign
+	}
+	x := &Index{opts: opts, tag: m.tag, saved: m.tag, files: newFileNumbers()}
+	for n, path := range m.files {
+		x.files.set(n, path)
+	}
+	x.files.last, x.files.logged = m.last, m.last
+	if err := errors.Join(x.openCold(&m), x.warm(ctx)); err != nil {
+		x.closeCold()
+		return nil, err
+	}
+	x.log, err = openLog(opts.Dir, m.log, func(r record) error {
+		for i, n := range r.numbers {
+			x.files.set(n, r.paths[i])
+		}
+		x.files.logged = x.files.last
+		return x.take(ctx, r.changes)
+	})
+	if err != nil {
+		x.closeCold()
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *Index) openCold(m *manifest) error {
+	for i, e := range m.groups {
+		if e == (coldEntry{}) {
+			continue
+		}
+		c, err := openCold(filepath.Join(x.opts.Dir, coldName(i, e.salt)), e.salt, e.counts)
+		if err != nil {
+			return err
+		}
+		x.groups[i].cold, x.groups[i].partial = c, true
+	}
+	return nil
+}
+
+// warm reads cold files into memory when all of them fit.
+func (x *Index) warm(ctx context.Context) error {
+	if x.Keys()*entryBytes*3/2 > x.opts.MemoryBytes {
+		return nil
+	}
+	return x.eachGroup(ctx, func(w *worker, i int) error {
+		g := &x.groups[i]
+		if g.cold == nil {
+			return nil
+		}
+		for k := range g.hots {
+			entries := make([]Entry, 0, g.cold.counts[k])
+			err := w.reader.each(g.cold.segment(k), func(e Entry) error {
+				entries = append(entries, e)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			g.hots[k].fill(entries)
+		}
+		g.partial = false
+		return nil
+	})
+}
+
+func (x *Index) closeCold() {
+	for i := range x.groups {
+		if c := x.groups[i].cold; c != nil {
+			_ = c.file.Close()
+		}
+	}
+}
+
+// tidy removes what a crash left behind.
+func (x *Index) tidy() error {
+	entries, err := os.ReadDir(x.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("list folder of key index: %w", err)
+	}
+	keep := map[string]bool{manifestName: true, filepath.Base(x.log.name): true}
+	for i := range x.groups {
+		if c := x.groups[i].cold; c != nil {
+			keep[filepath.Base(c.name)] = true
+		}
+	}
+	for _, e := range entries {
+		name := e.Name()
+		ours := name == manifestName+".new" || strings.HasSuffix(name, ".cold") || strings.HasSuffix(name, ".log")
+		if ours && !keep[name] {
+			if err := os.Remove(filepath.Join(x.opts.Dir, name)); err != nil {
+				return fmt.Errorf("remove left-over of key index: %w", err)
+			}
+		}
+	}
+	return nil
+}
