@@ -17,8 +17,7 @@ import (
 const benchStageRows = 5_000_000
 
 func (p *program) benchDecodeCommand() *cobra.Command {
-	var f benchFlags
-	cmd := &cobra.Command{
+	return p.benchRowsCommand("rows decoded", stage.Decode, &cobra.Command{
 		Use:   "decode",
 		Short: "Measure how fast records become record batches",
 		Long: "Decodes records in memory into the columns of a table and its metadata columns, on one goroutine.\n" +
@@ -26,20 +25,11 @@ func (p *program) benchDecodeCommand() *cobra.Command {
 			exitCodes("measured", "never", "could not measure"),
 		Example: example("firth bench decode", "firth bench decode --workload nested --format protobuf",
 			"firth bench decode --rows 20000000 --cpuprofile cpu.pprof"),
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.benchStage(f, "rows decoded", func(o stage.Options) (stage.Result, error) {
-				return stage.Decode(cmd.Context(), o)
-			})
-		},
-	}
-	f.add(cmd, benchStageRows)
-	return cmd
+	})
 }
 
 func (p *program) benchEncodeCommand() *cobra.Command {
-	var f benchFlags
-	cmd := &cobra.Command{
+	return p.benchRowsCommand("rows encoded", stage.Encode, &cobra.Command{
 		Use:   "encode",
 		Short: "Measure how fast record batches become Parquet files",
 		Long: "Writes record batches as the Parquet files of an unpartitioned table, on one goroutine. Nobody keeps\n" +
@@ -47,14 +37,20 @@ func (p *program) benchEncodeCommand() *cobra.Command {
 			exitCodes("measured", "never", "could not measure"),
 		Example: example("firth bench encode", "firth bench encode --workload wide50 --json",
 			"firth bench encode --workload logs --cpuprofile cpu.pprof"),
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.benchStage(f, "rows encoded", func(o stage.Options) (stage.Result, error) {
-				return stage.Encode(cmd.Context(), o)
-			})
-		},
-	}
+	})
+}
+
+// measureStage is a stage of package stage.
+type measureStage = func(context.Context, stage.Options) (stage.Result, error)
+
+// benchRowsCommand completes the command of a stage that needs nothing but rows in memory.
+func (p *program) benchRowsCommand(noun string, measure measureStage, cmd *cobra.Command) *cobra.Command {
+	var f benchFlags
 	f.add(cmd, benchStageRows)
+	cmd.Args = exactly()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return p.benchStage(cmd.Context(), f, noun, measure)
+	}
 	return cmd
 }
 
@@ -84,14 +80,14 @@ func addBenchDir(cmd *cobra.Command, dir *string) {
 
 // benchStage measures a stage within the memory of a service, and prints the result.
 func (p *program) benchStage(
-	f benchFlags, noun string, measure func(stage.Options) (stage.Result, error),
+	ctx context.Context, f benchFlags, noun string, measure measureStage,
 ) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
 	boundMemory(memoryDefault)
 	bar := sync.OnceValue(func() *progress { return p.progress(noun, f.rows) }) // from the first rows on
-	result, err := measure(stage.Options{Feed: f.Feed, Rows: f.rows, CPUProfile: f.cpuProfile, Now: p.now,
+	result, err := measure(ctx, stage.Options{Feed: f.Feed, Rows: f.rows, CPUProfile: f.cpuProfile, Now: p.now,
 		Progress: func(rows int64) { bar().at(rows, "") }})
 	bar().close()
 	if err != nil {
@@ -124,7 +120,9 @@ func (p *program) benchUploadTo(ctx context.Context, f benchFlags, to warehouseC
 	if err != nil {
 		return fmt.Errorf("open warehouse %s: %w", to.Location, err)
 	}
-	return p.benchStage(f, "rows uploaded", func(o stage.Options) (stage.Result, error) {
+	return p.benchStage(ctx, f, "rows uploaded", func(
+		ctx context.Context, o stage.Options,
+	) (stage.Result, error) {
 		return stage.Upload(ctx, stage.UploadOptions{Options: o, Store: store, Location: to.Location})
 	})
 }
