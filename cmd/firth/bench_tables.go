@@ -44,7 +44,11 @@ func writeBenchSpecs(o ingestBenchOptions, topic string, g *gen.Generator) ([]st
 		if err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(folder, names[i]+".yaml"), text, 0o644); err != nil {
+		file := names[i] + ".yaml"
+		if _, err := spec.Parse(file, text); err != nil {
+			return nil, couldNot(fmt.Errorf("table of these flags: %w", err), "see 'firth bench ingest --help'")
+		}
+		if err := os.WriteFile(filepath.Join(folder, file), text, 0o644); err != nil {
 			return nil, fmt.Errorf("write spec: %w", err)
 		}
 	}

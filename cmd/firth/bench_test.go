@@ -74,6 +74,7 @@ func TestBenchmarksRefuseWhatTheyCannotMeasure(t *testing.T) {
 		"--partitions":  {"bench", "fetch", "--partitions", "0"},
 		"--history -1":  {"bench", "ingest", "--history", "-1"},
 		"--commits 0":   {"bench", "commit", "--commits", "0"},
+		"bucket(0":      {"bench", "ingest", "--partition-by", "bucket(0, user_id)"},
 		"configuration": {"bench", "upload", "-c", filepath.Join(t.TempDir(), "none.yaml")},
 	} {
 		out := firth(t, told...)
