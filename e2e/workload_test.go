@@ -57,7 +57,8 @@ func (w workload) produce(ctx context.Context, brokers string) (gen.Totals, erro
 	if out.code != 0 {
 		return totals, fmt.Errorf("gen %s: exit %d: %s", w.topic, out.code, out.stderr)
 	}
-	return totals, json.Unmarshal([]byte(out.stdout), &totals)
+	err = json.Unmarshal([]byte(out.stdout), &totals)
+	return totals, err
 }
 
 // figures draws the rows again, and counts on the offsets that bad records took.

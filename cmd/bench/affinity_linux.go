@@ -39,7 +39,8 @@ func (s coreSet) count() int {
 // ownCores are the cores that this process may use.
 func ownCores() (coreSet, error) {
 	var set coreSet
-	return set, affinity(syscall.SYS_SCHED_GETAFFINITY, 0, &set)
+	err := affinity(syscall.SYS_SCHED_GETAFFINITY, 0, &set)
+	return set, err
 }
 
 // affinity reads or sets the cores of a thread; 0 is the calling one.

@@ -159,7 +159,8 @@ func output(cmd *exec.Cmd, start func() error) (figure, error) {
 	if err != nil {
 		return got, fmt.Errorf("%w: %s", err, faults.Bytes())
 	}
-	return got, json.Unmarshal(out.Bytes(), &got)
+	err = json.Unmarshal(out.Bytes(), &got)
+	return got, err
 }
 
 // duckdbColumns is the argument of read_json that says what fields there are.

@@ -88,7 +88,8 @@ func postApply(ctx context.Context, address string) (answer lookAnswer, err erro
 	if response.StatusCode != http.StatusAccepted {
 		return answer, fmt.Errorf("it answered %s", response.Status)
 	}
-	return answer, json.NewDecoder(io.LimitReader(response.Body, tellAnswerMax)).Decode(&answer)
+	err = json.NewDecoder(io.LimitReader(response.Body, tellAnswerMax)).Decode(&answer)
+	return answer, err
 }
 
 // sameFolder says whether two paths lead to one folder.

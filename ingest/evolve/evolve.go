@@ -112,7 +112,8 @@ func Plan(state State, proposals []decode.Proposal, policy Policy) (Result, erro
 	if len(result.Applied) == 0 {
 		return result, nil
 	}
-	return result, s.finish(&result)
+	err = s.finish(&result)
+	return result, err
 }
 
 // refused is the reason for which a step is not taken.

@@ -72,7 +72,8 @@ var errRecursive = errors.New("a type that holds itself")
 func (e *jsonExpander) shape(n jsonNode) (jsonShape, error) {
 	s := jsonShape{jsonNode: n, properties: map[string]jsonNode{}, required: map[string]bool{}}
 	s.schema = map[string]any{}
-	return s, e.merge(&s, n)
+	err := e.merge(&s, n)
+	return s, err
 }
 
 func (e *jsonExpander) merge(s *jsonShape, n jsonNode) error {
