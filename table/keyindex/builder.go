@@ -94,6 +94,7 @@ func (p *part) spill(b *Builder, group int) (err error) {
 // which the index has the one in the file with the highest number, and there the last.
 func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error) {
 	defer b.drop()
+	salts := b.x.salts()
 	var mu sync.Mutex // guards doubles
 	err = b.x.eachGroup(ctx, func(_ *worker, i int) error {
 		entries, err := b.parts[i].take()
@@ -105,7 +106,7 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 		mu.Lock()
 		doubles += int64(len(entries) - len(unique))
 		mu.Unlock()
-		return b.x.setGroup(i, unique)
+		return b.x.setGroup(i, unique, salts[i])
 	})
 	if err == nil {
 		b.x.tag, b.x.saved, b.x.files.logged = tag, tag, b.x.files.last
@@ -173,8 +174,7 @@ func (b *Builder) drop() {
 }
 
 // setGroup writes the cold file of a group from its entries, in order.
-func (x *Index) setGroup(i int, entries []Entry) error {
-	salt := x.opts.Salt()
+func (x *Index) setGroup(i int, entries []Entry, salt uint64) error {
 	w, err := createCold(filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
 	if err != nil {
 		return err

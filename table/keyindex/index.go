@@ -34,7 +34,8 @@ type Options struct {
 	MemoryBytes int64
 	// Parallel is how many goroutines look up, apply and merge; 0 and 1 mean none.
 	Parallel int
-	// Salt gives 64 random bits for the name and the checksums of a file.
+	// Salt gives 64 random bits for the name and the checksums of a file; it is never called by two
+	// goroutines at once.
 	Salt func() uint64
 	// Log is told what was found damaged; nil is nobody.
 	Log *slog.Logger
@@ -174,6 +175,14 @@ func (w *worker) lookup(g *group, keys []Key, places []Place) error {
 		keys, places = keys[n:], places[n:]
 	}
 	return nil
+}
+
+// salts are one for each group, drawn before goroutines share the work.
+func (x *Index) salts() (salts [groups]uint64) {
+	for i := range salts {
+		salts[i] = x.opts.Salt()
+	}
+	return salts
 }
 
 // eachGroup calls do for every group, on as many goroutines as the options say.

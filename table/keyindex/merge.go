@@ -83,9 +83,10 @@ func (x *Index) fold(ctx context.Context, which []int) (replaced []*coldFile, er
 	for _, i := range which {
 		chosen[i] = x.groups[i].dirty
 	}
+	salts := x.salts()
 	err = x.eachGroup(ctx, func(w *worker, i int) (err error) {
 		if chosen[i] {
-			written[i], err = x.merge(&w.reader, &x.groups[i], i)
+			written[i], err = x.merge(&w.reader, &x.groups[i], coldName(i, salts[i]), salts[i])
 		}
 		return err
 	})
@@ -115,9 +116,8 @@ func drop(files []*coldFile) {
 }
 
 // merge writes the cold file of a group as it is now.
-func (x *Index) merge(r *reader, g *group, number int) (*coldFile, error) {
-	salt := x.opts.Salt()
-	w, err := createCold(filepath.Join(x.opts.Dir, coldName(number, salt)), salt)
+func (x *Index) merge(r *reader, g *group, name string, salt uint64) (*coldFile, error) {
+	w, err := createCold(filepath.Join(x.opts.Dir, name), salt)
 	if err != nil {
 		return nil, err
 	}
