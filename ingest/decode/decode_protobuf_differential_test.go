@@ -329,6 +329,17 @@ func withFile(t *testing.T, decoder Decoder, file protoreflect.FileDescriptor) {
 		compilation: compilation{decoder: d, resolver: r, root: root, schema: schema}}
 }
 
+// parsed says whether another library reads a message. It panics at a map's entry with two keys, the
+// second of another wire type: such a message it does not read either.
+func parsed(payload []byte, into proto.Message) (ok bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			ok = false
+		}
+	}()
+	return proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(payload, into) == nil
+}
+
 // checkCanonical checks the reference itself: what another library makes of a message, when it reads
 // and writes it, stands for the same row. What fails a column, and what a table does not take, is
 // outside of this.
@@ -336,9 +347,8 @@ func checkCanonical(t *testing.T, of protoreflect.MessageDescriptor, payload []b
 	t.Helper()
 	row := want(append([]byte{0}, payload...))
 	m := dynamicpb.NewMessage(of)
-	options := proto.UnmarshalOptions{AllowPartial: true}
 	if row.class != "" || slices.ContainsFunc(row.classes, func(c []Class) bool { return len(c) > 0 }) ||
-		options.Unmarshal(payload, m) != nil {
+		!parsed(payload, m) {
 		return
 	}
 	canonical, err := proto.MarshalOptions{AllowPartial: true}.Marshal(m)
