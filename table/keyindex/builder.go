@@ -30,9 +30,9 @@ type part struct {
 	written int64
 }
 
-// Rebuild empties the index, which has no snapshot until the builder's Finish.
+// Rebuild empties the index, which has no snapshot until the builder's Finish. Its Hashers stay good.
 func (x *Index) Rebuild() (*Builder, error) {
-	fresh, err := begin(x.opts)
+	fresh, err := begin(x.opts, x.seed)
 	if err != nil {
 		return nil, err
 	}

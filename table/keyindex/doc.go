@@ -1,8 +1,9 @@
 // Package keyindex finds the row that holds a key now: identifier ─► data file and row position.
 //
 // A keyed table deletes the old row of a key by its place, so every key of a checkpoint is looked up
-// before the commit and gets its new place after it. Keys are 128-bit hashes of the identifier, sorted,
-// and come a whole checkpoint at a time.
+// before the commit and gets its new place after it. A Hasher makes keys of record batches: 128-bit
+// hashes of the identifier's columns, which the index's secret seed keys. They come a whole checkpoint
+// at a time.
 //
 //	                 ┌ segment 0: hot (ordered table in memory) over cold (sorted blocks on disk)
 //	sorted keys ─────┼ segment 1: ...            each segment is one goroutine's at a time

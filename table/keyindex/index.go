@@ -27,15 +27,15 @@ type Options struct {
 	// Dir is a local folder of its own.
 	Dir string
 	// Table is the table's UUID, and Identifier what keys are made of: an index of another table,
-	// or of other columns, is not taken.
+	// or of other columns, is not taken. The function Identifier makes it of a schema.
 	Table      uuid.UUID
 	Identifier string
 	// MemoryBytes is the limit on entries in memory; 0 is 256 MiB.
 	MemoryBytes int64
 	// Parallel is how many goroutines look up, apply and merge; 0 and 1 mean none.
 	Parallel int
-	// Salt gives 64 random bits for the name and the checksums of a file; it is never called by two
-	// goroutines at once.
+	// Salt gives 64 random bits for the seed of the hash, and for the name and the checksums of a file;
+	// they must not be guessed. It is never called by two goroutines at once.
 	Salt func() uint64
 	// Log is told what was found damaged; nil is nobody.
 	Log *slog.Logger
@@ -54,6 +54,7 @@ const (
 // Index belongs to one goroutine; calls use others inside.
 type Index struct {
 	opts   Options
+	seed   Seed
 	tag    Tag
 	saved  Tag // that of the log's beginning
 	groups [groups]group

@@ -10,13 +10,14 @@ import (
 
 const (
 	manifestName  = "manifest"
-	manifestMagic = "firth-keyindex-1"
+	manifestMagic = "firth-keyindex-2"
 )
 
 // manifest is what the file of that name says: which cold files and which log make up the index.
 type manifest struct {
 	table      [16]byte
 	identifier string
+	seed       Seed
 	tag        Tag    // at the beginning of the log; cold files may be ahead of it
 	log        uint64 // salt
 	last       uint32 // number of a data file
@@ -33,6 +34,8 @@ type coldEntry struct {
 func (m *manifest) encode() []byte {
 	b := append([]byte(manifestMagic), m.table[:]...)
 	b = appendText(b, m.identifier)
+	b = binary.LittleEndian.AppendUint64(b, m.seed.High)
+	b = binary.LittleEndian.AppendUint64(b, m.seed.Low)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.tag.SnapshotID))
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.tag.SequenceNumber))
 	b = binary.LittleEndian.AppendUint64(b, m.log)
@@ -67,6 +70,7 @@ func decodeManifest(b []byte) (manifest, error) {
 	p := parser{rest: b[len(manifestMagic) : len(b)-8]}
 	copy(m.table[:], p.bytes(16))
 	m.identifier = p.text()
+	m.seed = Seed{High: p.word(), Low: p.word()}
 	m.tag = Tag{SnapshotID: int64(p.word()), SequenceNumber: int64(p.word())}
 	m.log, m.last = p.word(), uint32(p.uvarint())
 	for range p.count() {
@@ -87,7 +91,7 @@ func decodeManifest(b []byte) (manifest, error) {
 
 // writeManifest makes the index on disk what it is in memory, but for changes that the log has.
 func (x *Index) writeManifest() error {
-	m := manifest{table: x.opts.Table, identifier: x.opts.Identifier, tag: x.saved, log: x.log.salt,
+	m := manifest{table: x.opts.Table, identifier: x.opts.Identifier, seed: x.seed, tag: x.saved, log: x.log.salt,
 		last: x.files.logged, files: make(map[uint32]string, len(x.files.paths))}
 	for n, path := range x.files.paths {
 		if n <= x.files.logged {

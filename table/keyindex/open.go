@@ -23,14 +23,14 @@ func Open(ctx context.Context, opts Options) (*Index, error) {
 		if opts.Log != nil && !errors.Is(err, os.ErrNotExist) {
 			opts.Log.Warn("key index is of no use and will be built anew", "dir", opts.Dir, "err", err)
 		}
-		return begin(opts)
+		return begin(opts, Seed{opts.Salt(), opts.Salt()})
 	}
 	return x, x.tidy()
 }
 
 // begin makes an empty index in place of whatever lies in the folder.
-func begin(opts Options) (*Index, error) {
-	x := &Index{opts: opts, files: newFileNumbers()}
+func begin(opts Options, seed Seed) (*Index, error) {
+	x := &Index{opts: opts, seed: seed, files: newFileNumbers()}
 	var err error
 	if x.log, err = createLog(opts.Dir, opts.Salt()); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 	if m.table != opts.Table || m.identifier != opts.Identifier {
 		return nil, errForeign
 	}
-	x := &Index{opts: opts, tag: m.tag, saved: m.tag, files: newFileNumbers()}
+	x := &Index{opts: opts, seed: m.seed, tag: m.tag, saved: m.tag, files: newFileNumbers()}
 	for n, path := range m.files {
 		x.files.set(n, path)
 	}
