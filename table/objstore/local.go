@@ -177,7 +177,7 @@ func (l *Local) writeFile(ctx context.Context, name string, body io.Reader) (fs.
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(file, body)
+	_, err = io.Copy(&writeBehind{file: file}, body)
 	if err == nil {
 		now := time.Now()
 		err = l.files.Chtimes(name, now, now)

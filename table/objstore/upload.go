@@ -34,12 +34,6 @@ type Upload struct {
 	ended  bool
 }
 
-type uploadStream struct {
-	pipe   *io.PipeWriter
-	result chan error
-	object Object // set before result is sent
-}
-
 // Create begins an upload to location. ctx bounds all of it, Close included.
 func Create(ctx context.Context, store Store, location string) *Upload {
 	return CreateIf(ctx, store, location, PutOptions{})
@@ -67,13 +61,15 @@ func (u *Upload) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if u.stream == nil {
-		u.startStream()
-		if _, err := u.chunks.WriteTo(u.stream.pipe); err != nil {
-			return 0, u.fail(err)
+		u.stream = startStream(u.put)
+		for _, chunk := range u.chunks {
+			if err := u.stream.hand(chunk); err != nil {
+				return 0, u.fail(err)
+			}
 		}
 		u.drop()
 	}
-	n, err := u.stream.pipe.Write(p)
+	n, err := u.stream.write(p)
 	if err != nil {
 		return n, u.fail(err)
 	}
@@ -102,26 +98,14 @@ func (u *Upload) drop() { u.chunks, u.held = nil, 0 }
 // HeldBytes is about the memory that the upload holds itself; what the store holds of an object that
 // streams is not in it.
 func (u *Upload) HeldBytes() int64 {
+	if u.stream != nil && !u.ended {
+		return u.stream.heldBytes()
+	}
 	bytes := 0
 	for _, chunk := range u.chunks {
 		bytes += cap(chunk)
 	}
 	return int64(bytes)
-}
-
-// startStream hands the object to a Put that reads while the caller writes.
-func (u *Upload) startStream() {
-	reader, writer := io.Pipe()
-	stream := &uploadStream{pipe: writer, result: make(chan error, 1)}
-	u.stream = stream
-	go func() {
-		object, err := u.put(reader, -1)
-		if err != nil {
-			_ = reader.CloseWithError(err) // always nil; wakes a Write that waits
-		}
-		stream.object = object
-		stream.result <- err
-	}()
 }
 
 func (u *Upload) fail(err error) error {
@@ -146,11 +130,11 @@ func (u *Upload) Close() error {
 		u.drop()
 		return u.err
 	}
-	_ = u.stream.pipe.Close() // always nil
-	if err := <-u.stream.result; err != nil {
+	object, err := u.stream.end(u.err)
+	if err != nil {
 		u.err = err
 	}
-	u.object = u.stream.object
+	u.object = object
 	return u.err
 }
 
@@ -162,8 +146,7 @@ func (u *Upload) Abort() {
 	u.ended = true
 	u.drop()
 	if u.stream != nil {
-		_ = u.stream.pipe.CloseWithError(errUploadAborted) // always nil
-		if err := <-u.stream.result; u.err == nil {
+		if _, err := u.stream.end(errUploadAborted); u.err == nil {
 			u.err = err
 		}
 	}

@@ -34,7 +34,7 @@ func TestUploadKeepsWhatIsWrittenInPieces(t *testing.T) {
 			require.LessOrEqual(t, upload.HeldBytes(), int64(9<<20))
 			require.LessOrEqual(t, upload.HeldBytes(), int64(2*at+16<<10))
 			if at > 8<<20 {
-				require.Zero(t, upload.HeldBytes(), "a stream is not held")
+				require.LessOrEqual(t, upload.HeldBytes(), int64(2<<20), "a stream has a bound")
 			}
 		}
 		require.NoError(t, upload.Close())
