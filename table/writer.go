@@ -423,20 +423,28 @@ func (w *Writer) split() [][]arrow.RecordBatch {
 	return shares
 }
 
-// finishFiles finishes the open files of at least sizeMin bytes.
+// finishFiles finishes the open files of at least sizeMin bytes, side by side: each waits for its last
+// row group to be encoded and for the store.
 func (w *Writer) finishFiles(sizeMin int64) error {
+	var due []*dataFile
 	for lane, file := range w.open {
-		if file == nil || file.size() < sizeMin {
-			continue
+		if file != nil && file.size() >= sizeMin {
+			due = append(due, file)
+			w.open[lane] = nil
 		}
-		w.open[lane] = nil
-		described, err := file.finish(w.unpartitioned())
-		if err != nil {
-			return err
-		}
-		w.opts.Metrics.wroteFile(described)
-		w.files = append(w.files, described)
 	}
+	described := make([]iceberg.DataFile, len(due))
+	err := fanOut(len(due), func(i int) (err error) {
+		described[i], err = due[i].finish(w.unpartitioned())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, file := range described {
+		w.opts.Metrics.wroteFile(file)
+	}
+	w.files = append(w.files, described...)
 	return nil
 }
 
