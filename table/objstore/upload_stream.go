@@ -1,6 +1,7 @@
 package objstore
 
 import (
+	"cmp"
 	"io"
 )
 
@@ -131,7 +132,7 @@ func (r *streamReader) Read(p []byte) (int, error) {
 	if r.at == len(r.chunk) {
 		chunk, more := <-r.stream.full
 		if !more {
-			return 0, r.end()
+			return 0, cmp.Or(r.stream.cause, io.EOF)
 		}
 		r.chunk, r.at = chunk, 0
 	}
@@ -155,10 +156,7 @@ func (r *streamReader) WriteTo(w io.Writer) (written int64, err error) {
 		}
 		chunk, more := <-r.stream.full
 		if !more {
-			if err := r.end(); err != io.EOF {
-				return written, err
-			}
-			return written, nil
+			return written, r.stream.cause
 		}
 		r.chunk, r.at = chunk, 0
 	}
@@ -174,11 +172,4 @@ func (r *streamReader) recycle() {
 		}
 	}
 	r.chunk, r.at = nil, 0
-}
-
-func (r *streamReader) end() error {
-	if r.stream.cause != nil {
-		return r.stream.cause
-	}
-	return io.EOF
 }
