@@ -34,6 +34,7 @@ type Ingester struct {
 	encoders chan struct{}
 
 	progress atomic.Pointer[Progress]
+	unshown  bool // something happened that progress does not tell
 	began    time.Time
 }
 

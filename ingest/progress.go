@@ -73,9 +73,27 @@ func (t *tally) sample(now time.Time) {
 	}
 }
 
+// publishEvery is how often Progress changes, and the longest that the applying side sleeps. Once all
+// that was read is applied, what came of it is shown after caughtUpEvery, which is longer with many
+// tables: each costs a few microseconds.
+const (
+	publishEvery       = 200 * time.Millisecond
+	caughtUpEvery      = 10 * time.Millisecond
+	caughtUpEveryTable = 2 * time.Millisecond
+)
+
+// untilShown is how long what happened may stay unseen.
+func (g *Ingester) untilShown(caughtUp bool) time.Duration {
+	every := publishEvery
+	if caughtUp && g.unshown {
+		every = min(publishEvery, caughtUpEvery+time.Duration(len(g.tables))*caughtUpEveryTable)
+	}
+	return max(0, g.progress.Load().At.Add(every).Sub(g.opts.Now()))
+}
+
 // publishSoon shows the progress to others unless that was done a moment ago.
-func (g *Ingester) publishSoon() {
-	if g.opts.Now().Sub(g.progress.Load().At) >= publishEvery {
+func (g *Ingester) publishSoon(caughtUp bool) {
+	if g.untilShown(caughtUp) == 0 {
 		g.publish()
 	}
 }
@@ -91,6 +109,7 @@ func (g *Ingester) publish() {
 		p.Tables = append(p.Tables, shown)
 	}
 	g.progress.Store(p)
+	g.unshown = false
 }
 
 func (t *tableState) show(now time.Time) TableProgress {

@@ -133,7 +133,7 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 		if g.blocked() {
 			take = nil
 		}
-		timer.Reset(g.untilDue())
+		timer.Reset(min(g.untilDue(), g.untilShown(len(take) == 0)))
 		select {
 		case u, more := <-take:
 			if !more {
@@ -148,8 +148,10 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 			}
 			g.apply(lasting, u)
 			g.underWay.Release(u.taken)
+			g.unshown = true
 		case settle := <-g.results:
 			settle()
+			g.unshown = true
 		case <-timer.C:
 		case <-ctx.Done():
 			for u := range queue {
@@ -161,7 +163,7 @@ func (g *Ingester) applyAll(ctx, lasting context.Context, queue <-chan *unit) {
 			return
 		}
 		g.tick(lasting)
-		g.publishSoon()
+		g.publishSoon(len(take) == 0)
 	}
 }
 
@@ -177,9 +179,6 @@ func (g *Ingester) discard(u *unit) {
 		u.event.Release()
 	}
 }
-
-// publishEvery is how often Progress changes, and the longest that the applying side sleeps.
-const publishEvery = 200 * time.Millisecond
 
 // untilDue is how long there is nothing to do but to apply.
 func (g *Ingester) untilDue() time.Duration {

@@ -149,7 +149,7 @@ func (j benchJob) ingest(ctx context.Context, s *service, bar *progress) error {
 }
 
 // benchLookEvery is how late the end of ingest may be noticed.
-const benchLookEvery = 20 * time.Millisecond
+const benchLookEvery = 5 * time.Millisecond
 
 // await returns when every table has read all rows, which the end of ingest then commits.
 func (j benchJob) await(ctx context.Context, s *service, bar *progress) error {
