@@ -6,7 +6,7 @@
 // at a time.
 //
 //	                 ┌ segment 0: hot (ordered table in memory) over cold (sorted blocks on disk)
-//	sorted keys ─────┼ segment 1: ...            each segment is one goroutine's at a time
+//	keys, by segment ┼ segment 1: ...            each segment is sorted and is one goroutine's at a time
 //	                 └ segment 1023
 //
 //	changes ─► log on disk ─► hot ─► (memory runs out) ─► merge of hot and cold into a new file

@@ -60,6 +60,7 @@ type Index struct {
 	groups [groups]group
 	files  fileNumbers
 	log    *changeLog
+	batch  batch
 }
 
 // group are neighbouring segments that share a cold file.
@@ -118,53 +119,46 @@ func (g *group) keys() (n int64) {
 	return n
 }
 
-// Lookup sets places[i] to where the row of keys[i] is, or to the zero Place. Keys are in order.
+// Lookup sets places[i] to where the row of keys[i] is, or to the zero Place. Keys come in any order.
 func (x *Index) Lookup(ctx context.Context, keys []Key, places []Place) error {
+	defer x.batch.shrink()
+	x.batch.ask(keys)
 	return x.eachGroup(ctx, func(work *worker, i int) error {
-		from, to := keysOf(keys, i)
-		if from == to {
-			return nil
-		}
-		if err := work.lookup(&x.groups[i], keys[from:to], places[from:to]); err != nil {
+		x.batch.sortGroup(&work.sorter, i)
+		asked := x.batch.group(i)
+		if err := work.lookup(&x.groups[i], asked, places); err != nil {
 			return err
 		}
-		x.files.hideRetired(places[from:to])
+		for _, ask := range asked {
+			if p := &places[ask.Place.Row]; !x.files.live(p.File) {
+				*p = Place{}
+			}
+		}
 		return nil
 	})
-}
-
-// keysOf is the part of keys that belongs to group i.
-func keysOf(keys []Key, i int) (from, to int) {
-	const shift = 64 - segmentBits
-	compare := func(k Key, segment int) int {
-		if int(k.High>>shift) < segment {
-			return -1
-		}
-		return 1
-	}
-	from, _ = slices.BinarySearchFunc(keys, i*groupSegments, compare)
-	to, _ = slices.BinarySearchFunc(keys[from:], (i+1)*groupSegments, compare)
-	return from, from + to
 }
 
 // worker is the scratch memory of a goroutine.
 type worker struct {
 	reader reader
+	sorter sorter
 	wants  []want
 }
 
-func (w *worker) lookup(g *group, keys []Key, places []Place) error {
-	for len(keys) > 0 {
-		segment := segmentOf(keys[0])
+// lookup sets the places of keys that are asked for, in order: each has its place in the batch as a row.
+func (w *worker) lookup(g *group, asked []Entry, places []Place) error {
+	for len(asked) > 0 {
+		segment := segmentOf(asked[0].Key)
 		h, n := &g.hots[segment%groupSegments], 0
 		w.wants = w.wants[:0]
-		for ; n < len(keys) && segmentOf(keys[n]) == segment; n++ {
-			at, found := h.find(keys[n])
-			places[n] = Place{}
+		for ; n < len(asked) && segmentOf(asked[n].Key) == segment; n++ {
+			key, row := asked[n].Key, int(asked[n].Place.Row)
+			at, found := h.find(key)
+			places[row] = Place{}
 			if found {
-				places[n] = h.slots[at].Place
+				places[row] = h.slots[at].Place
 			} else if g.partial {
-				w.wants = append(w.wants, want{keys[n], n})
+				w.wants = append(w.wants, want{key, row})
 			}
 		}
 		if len(w.wants) > 0 {
@@ -173,7 +167,7 @@ func (w *worker) lookup(g *group, keys []Key, places []Place) error {
 				return err
 			}
 		}
-		keys, places = keys[n:], places[n:]
+		asked = asked[n:]
 	}
 	return nil
 }
@@ -218,7 +212,7 @@ func (x *Index) eachGroup(ctx context.Context, do func(w *worker, group int) err
 type Changes struct {
 	// Tag is the snapshot of the commit.
 	Tag Tag
-	// Entries are in order of their keys, each key once.
+	// Entries come in any order; the last one of a key counts.
 	Entries []Entry
 	// Retired are data files that the table no longer has: places in them are nowhere.
 	Retired []string
@@ -227,13 +221,18 @@ type Changes struct {
 // Apply takes in a commit that is known to have landed. After an error nothing has changed, and the
 // same changes may be applied again.
 func (x *Index) Apply(ctx context.Context, c Changes) error {
+	defer x.batch.shrink()
+	var err error
+	if c.Entries, err = x.inOrder(ctx, c.Entries); err != nil {
+		return err
+	}
 	if err := x.log.append(c, &x.files); err != nil {
 		return err
 	}
 	return x.take(context.WithoutCancel(ctx), c)
 }
 
-// take applies changes in memory.
+// take applies changes in memory, whose entries are in order.
 func (x *Index) take(ctx context.Context, c Changes) error {
 	err := x.eachGroup(ctx, func(_ *worker, i int) error {
 		from, to := entriesOf(c.Entries, i)

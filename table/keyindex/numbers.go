@@ -43,16 +43,7 @@ func (f *fileNumbers) retire(paths []string) {
 	}
 }
 
-// live says whether places in the file count.
+// live says whether places in the file count. It may be called from many goroutines.
 func (f *fileNumbers) live(number uint32) bool {
 	return int64(number) < int64(len(f.alive)) && f.alive[number]
-}
-
-// hideRetired clears places in files that are not live. It may be called from many goroutines.
-func (f *fileNumbers) hideRetired(places []Place) {
-	for i, p := range places {
-		if !f.live(p.File) {
-			places[i] = Place{}
-		}
-	}
 }
