@@ -37,13 +37,22 @@ func (g *Ingester) tick(ctx context.Context) {
 			t.cut(ctx)
 		}
 	}
-	switch full := g.fullest(); {
+	if g.pressed() || g.crowded() {
+		g.relieve(ctx)
+	}
+}
+
+// relieve frees memory: tables that can encode what they hold do so once it is crowded; where none can,
+// the largest is cut once nothing is left.
+func (g *Ingester) relieve(ctx context.Context) {
+	full := g.fullest()
+	switch {
+	case len(full) > 0 && g.crowded():
+		g.shrink(ctx, full)
 	case len(full) == 0 && g.pressed():
 		if t := g.largest(); t != nil {
 			t.cut(ctx)
 		}
-	case len(full) > 0 && g.crowded():
-		g.shrink(ctx, full)
 	}
 }
 
