@@ -12,6 +12,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
 )
 
 // TableChange is what a commit asks of one table: the updates happen if every requirement holds. A
@@ -135,7 +136,7 @@ func (c *Catalog) stage(ctx context.Context, change TableChange) (staged, error)
 	if err != nil {
 		return staged{}, err
 	}
-	metadata, err := icetable.UpdateTableMetadata(base.metadata, updates, base.location)
+	metadata, err := icetable.UpdateTableMetadata(metafile.Whole(base.metadata), updates, base.location)
 	if err != nil {
 		return staged{}, invalid(ObjectTable, "apply the updates", err)
 	}

@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	icetable "github.com/apache/iceberg-go/table"
-
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -37,7 +36,7 @@ func (c *Catalog) readVersion(ctx context.Context, location string) (*version, e
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := icetable.ParseMetadataBytes(raw)
+	metadata, err := metafile.Parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("parse table metadata %s: %w", location, err)
 	}

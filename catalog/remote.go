@@ -14,6 +14,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
 )
 
 // RemoteConfig says where an external Iceberg REST catalog is and how to be let in.
@@ -121,7 +122,7 @@ type remoteTable struct {
 // table parses what a catalog answered. An answer that cannot be understood to a request that went
 // through leaves the outcome to be read back.
 func (a remoteTable) table(ident table.Ident) (*table.Table, error) {
-	metadata, err := icetable.ParseMetadataBytes(a.Metadata)
+	metadata, err := metafile.Parse(a.Metadata)
 	if err != nil {
 		return nil, fmt.Errorf("parse the catalog's answer: %w: %w", table.ErrStateUnknown, err)
 	}

@@ -39,17 +39,19 @@ type Committed struct {
 	Table *table.Table
 }
 
-// Open reads the table and publishes the dead letters that an earlier writer left pending.
+// Open reads the table, unless it is handed over, and publishes the dead letters that an earlier writer left pending.
 func Open(ctx context.Context, catalog Catalog, store objstore.Store, ident table.Ident, opts Options,
 ) (*Committer, error) {
 	opts, err := opts.withDefaults(ident)
 	if err != nil {
 		return nil, err
 	}
+	loaded := opts.Table
+	opts.Table = nil // nobody holds it beyond its time
 	c := &Committer{opts: opts, turn: make(chan struct{}, 1), unresolved: map[uuid.UUID]attempt{}}
 	c.main = c.newTrunk(ident, catalog, store)
 	c.deadLetters = c.newTrunk(opts.DeadLetters, catalog, store)
-	if err := c.main.reload(ctx); err != nil {
+	if err := c.main.begin(ctx, loaded); err != nil {
 		return nil, err
 	}
 	c.main.pinned = c.main.head.meta.TableUUID()

@@ -349,3 +349,75 @@ func TestAcceptedLossStandsInLedger(t *testing.T) {
 	require.EqualValues(t, 45, report.Covered[partition(0)].Counts.Lost)
 	require.Equal(t, commit.Position{partition(0): 50}, report.Ledger.Position)
 }
+
+func TestOpenTakesALoadedTable(t *testing.T) {
+	w := newWorld(t, shape{version: 2})
+	first := w.open(t, committest.Options(1, "first"))
+	_, err := w.commit(t, first, step{rows: 10})
+	require.NoError(t, err)
+	loaded, err := w.catalog.LoadTable(t.Context(), events)
+	require.NoError(t, err)
+
+	opts := committest.Options(2, "second")
+	opts.Table = loaded
+	loads := 0
+	counted := countLoads{Catalog: w.catalog, loads: &loads}
+	second, err := commit.Open(t.Context(), counted, w.store, events, opts)
+	require.NoError(t, err)
+	require.Zero(t, loads)
+	require.Equal(t, first.Position(), second.Position())
+	_, err = w.commit(t, second, step{from: 10, rows: 5})
+	require.NoError(t, err)
+	require.Zero(t, loads)
+
+	opts.Table = table.New(table.Ident{"db", "other"}, loaded.Metadata(), loaded.MetadataLocation())
+	_, err = commit.Open(t.Context(), w.catalog, w.store, events, opts)
+	require.ErrorContains(t, err, "Table is db.other")
+}
+
+// countLoads is a catalog that counts how often the table of events is loaded.
+type countLoads struct {
+	commit.Catalog
+	loads *int
+}
+
+func (c countLoads) LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error) {
+	if ident[1] == events[1] {
+		*c.loads++
+	}
+	return c.Catalog.LoadTable(ctx, ident)
+}
+
+// TestATableThatMovedSinceItWasLoadedIsFenced hands a table over that another writer moves on before
+// the committer is opened, and again before it commits.
+func TestATableThatMovedSinceItWasLoadedIsFenced(t *testing.T) {
+	for _, keep := range []int{50, 1} { // with 1 the snapshot that was loaded, and its manifest list, are gone
+		t.Run(fmt.Sprintf("keep %d", keep), func(t *testing.T) {
+			w := newWorld(t, shape{version: 3})
+			opts := committest.Options(1, "first")
+			opts.SnapshotsKeep, opts.SnapshotAgeMin = keep, 0
+			first := w.open(t, opts)
+			_, err := w.commit(t, first, step{rows: 10, dead: 2})
+			require.NoError(t, err)
+			loaded, err := w.catalog.LoadTable(t.Context(), events)
+			require.NoError(t, err)
+			for i := range commit.Offset(20) {
+				_, err = w.commit(t, first, step{from: 12 + i, rows: 1})
+				require.NoError(t, err)
+			}
+
+			opts = committest.Options(2, "second")
+			opts.Table = loaded
+			second := w.open(t, opts)
+			_, err = w.commit(t, second, step{from: 12, rows: 1})
+			require.ErrorIs(t, err, commit.ErrFenced)
+			_, err = w.commit(t, second, step{partition: 1, rows: 3})
+			require.NoError(t, err)
+			require.NoError(t, second.Refresh(t.Context()))
+			require.EqualValues(t, 32, second.Position()[partition(0)])
+			_, err = w.commit(t, second, step{from: 32, rows: 4})
+			require.NoError(t, err)
+			require.EqualValues(t, 37, w.check(t).Rows)
+		})
+	}
+}

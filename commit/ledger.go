@@ -177,14 +177,16 @@ func newestFirth(meta icetable.Metadata) *icetable.Snapshot {
 	return nil
 }
 
-// Ancestry yields the snapshots of main from the head back to the oldest that is still there.
+// Ancestry yields the snapshots of main from the head back to the oldest that is still there. It asks
+// for no more of them than are taken.
 func Ancestry(meta icetable.Metadata) func(yield func(*icetable.Snapshot) bool) {
 	return func(yield func(*icetable.Snapshot) bool) {
-		// A chain longer than the list of snapshots is a circle.
-		for s, left := meta.SnapshotByName(icetable.MainBranch), len(meta.Snapshots()); s != nil && left > 0; left-- {
+		passed := map[int64]bool{} // so that a circle ends
+		for s := meta.SnapshotByName(icetable.MainBranch); s != nil && !passed[s.SnapshotID]; {
 			if !yield(s) || s.ParentSnapshotID == nil {
 				return
 			}
+			passed[s.SnapshotID] = true
 			s = meta.SnapshotByID(*s.ParentSnapshotID)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firthlake/firth/table/metafile"
 )
 
 // Metrics counts what commits do. Its label table is one of the tables configured.
@@ -67,7 +69,7 @@ func (m *Metrics) observe(table string, took time.Duration, err error) {
 }
 
 func (m *Metrics) show(table string, h *head) {
-	m.snapshots.WithLabelValues(table).Set(float64(len(h.meta.Snapshots())))
+	m.snapshots.WithLabelValues(table).Set(float64(metafile.SnapshotCount(h.meta)))
 	m.manifests.WithLabelValues(table).Set(float64(len(h.manifests)))
 	var pending int64
 	for _, p := range h.ledger.Pending {

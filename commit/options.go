@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,9 @@ type Options struct {
 	// snapshot is kept whatever their number.
 	SnapshotsKeep  int
 	SnapshotAgeMin time.Duration
+	// Table is the table as somebody loaded it a moment ago, which spares Open loading it again; nil
+	// when nobody did. It may have moved since: the first commit or Refresh finds out, as of any head.
+	Table *table.Table
 	// Reads is how many manifests are read at a time in a merge; 0 is 8, and 1 starts no goroutine.
 	Reads   int
 	Log     *slog.Logger
@@ -66,6 +70,8 @@ func (o *Options) withDefaults(ident table.Ident) (Options, error) {
 			table.FormatIdent(ident))
 	case o.Writer == "":
 		return out, fmt.Errorf("open committer of %s: Writer must be set", table.FormatIdent(ident))
+	case o.Table != nil && !slices.Equal(o.Table.Ident(), ident):
+		return out, fmt.Errorf("open committer of %s: Table is %s", table.FormatIdent(ident), o.Table)
 	case o.SnapshotsKeep < 0 || o.SnapshotAgeMin < 0:
 		return out, fmt.Errorf("open committer of %s: retention is negative", table.FormatIdent(ident))
 	}

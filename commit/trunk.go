@@ -224,6 +224,18 @@ func (t *trunk) reload(ctx context.Context) error {
 	}
 }
 
+// begin makes the first head, of what was loaded already if that is of use. What is wrong with that is not
+// told: its snapshot may have expired since, and if it has not, reload finds the same.
+func (t *trunk) begin(ctx context.Context, loaded *table.Table) error {
+	if loaded != nil {
+		if h, err := readHead(ctx, t.store, loaded, nil); err == nil {
+			t.head = h
+			return nil
+		}
+	}
+	return t.reload(ctx)
+}
+
 func (t *trunk) load(ctx context.Context) error {
 	tbl, err := t.catalog.LoadTable(ctx, t.ident)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 	startTables = 100
 	starts      = 7
 	// startCPUMax bounds what a start takes of the cores, for a busy machine gives them late.
-	startCPUMax = 2.0
+	startCPUMax = 1.0
 )
 
 // TestStartIsReadyAtOnce prints how long 'firth run' takes to answer that it is ready, with a hundred

@@ -85,14 +85,18 @@ type feed struct {
 	letters    map[string]*table.Table // nil where no policy uses it
 }
 
-// open connects to every cluster that the specs read and makes its ingester. It starts nothing.
-func (f *feeder) open(ctx context.Context, specs []*spec.Spec) (*feed, error) {
+// open connects to every cluster that the specs read and makes its ingester. It starts nothing. loaded
+// are tables by name that were loaded just now; the others are loaded.
+func (f *feeder) open(ctx context.Context, specs []*spec.Spec, loaded map[string]*table.Table,
+) (*feed, error) {
 	out := &feed{committers: map[string]*commit.Committer{}, letters: map[string]*table.Table{}}
 	letters, err := atOnce(ctx, specs, f.deadLetterTable)
 	if err != nil {
 		return nil, err
 	}
-	committers, err := atOnce(ctx, specs, f.committer)
+	committers, err := atOnce(ctx, specs, func(ctx context.Context, s *spec.Spec) (*commit.Committer, error) {
+		return f.committer(ctx, s, loaded[s.Name])
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -218,13 +222,13 @@ func startOf(src spec.Source) (source.Start, error) {
 	return source.Start{Kind: source.StartAtTime, Time: at}, err
 }
 
-// committer opens the one committer of a table in this process.
-func (f *feeder) committer(ctx context.Context, s *spec.Spec) (*commit.Committer, error) {
+// committer opens the one committer of a table in this process; loaded may be nil.
+func (f *feeder) committer(ctx context.Context, s *spec.Spec, loaded *table.Table) (*commit.Committer, error) {
 	c, err := commit.Open(ctx, f.lake.catalog, f.lake.objects, s.Ident(), commit.Options{
 		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
 		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
 		SnapshotsKeep: s.Retention.Snapshots, SnapshotAgeMin: commit.SnapshotAgeMinDefault, Log: f.log,
-		Metrics: f.commitMetrics,
+		Metrics: f.commitMetrics, Table: loaded,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", s.Name, err)

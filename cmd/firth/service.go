@@ -49,11 +49,12 @@ func (s *service) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	specs, err := s.matching(ctx)
+	plans, err := s.matching(ctx)
 	if err != nil {
 		return err
 	}
-	opened, err := s.feeder.open(ctx, specs)
+	specs := specsOf(plans)
+	opened, err := s.feeder.open(ctx, specs, tablesOf(plans))
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (s *service) start(ctx context.Context) error {
 }
 
 // matching reads the specs and makes sure that every one is its table's.
-func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
+func (s *service) matching(ctx context.Context) ([]planned, error) {
 	l := s.feeder.lake
 	specs, err := readSpecs(l.config.Tables, nil)
 	if err != nil {
@@ -80,7 +81,6 @@ func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
 		errors.As(err, &f)
 		return nil, couldNot(err, f.remedy)
 	}
-	specs = specs[:0]
 	for _, each := range plans {
 		if len(each.plan.Steps) > 0 {
 			step := each.plan.Steps[0]
@@ -88,9 +88,8 @@ func (s *service) matching(ctx context.Context) ([]*spec.Spec, error) {
 				each.spec.Name,
 				step.Kind, step.Object, step.Text), "'firth plan' shows all of it, 'firth apply' makes it so")
 		}
-		specs = append(specs, each.spec)
 	}
-	return specs, nil
+	return plans, nil
 }
 
 // run runs generation after generation until ctx ends or a source is of no more use.
@@ -108,7 +107,7 @@ func (s *service) run(ctx context.Context) error {
 			s.mu.Unlock()
 			return err
 		}
-		opened, err := s.feeder.open(ctx, next)
+		opened, err := s.feeder.open(ctx, next, nil) // the generation before has moved its tables
 		if err != nil {
 			return err
 		}
@@ -156,14 +155,14 @@ func (s *service) watch(ctx context.Context) []*spec.Spec {
 			}
 			continue
 		}
-		specs, err := s.matching(ctx)
+		plans, err := s.matching(ctx)
 		if err != nil {
 			s.seen = seen
 			s.wait(err)
 			continue
 		}
 		s.seen = seen
-		return specs
+		return specsOf(plans)
 	}
 }
 

@@ -110,6 +110,23 @@ type planned struct {
 	plan  spec.Plan
 }
 
+func specsOf(plans []planned) []*spec.Spec {
+	out := make([]*spec.Spec, len(plans))
+	for i, each := range plans {
+		out[i] = each.spec
+	}
+	return out
+}
+
+// tablesOf returns the tables of plans by name.
+func tablesOf(plans []planned) map[string]*table.Table {
+	out := make(map[string]*table.Table, len(plans))
+	for _, each := range plans {
+		out[each.spec.Name] = each.table
+	}
+	return out
+}
+
 // planAll compares specs with their tables.
 func planAll(ctx context.Context, p *program, l *lake, specs []*spec.Spec) ([]planned, error) {
 	client, err := p.openRegistry(l.config)

@@ -11,6 +11,7 @@ import (
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
 )
 
 // tableSummary is a line of 'firth tables'.
@@ -109,7 +110,7 @@ func allTables(ctx context.Context, c tableCatalog, under catalog.Namespace) ([]
 // summarize reads the totals that the newest snapshot carries.
 func summarize(t *table.Table) tableSummary {
 	meta := t.Metadata()
-	out := tableSummary{Table: t.String(), FormatVersion: meta.Version(), Snapshots: len(meta.Snapshots()),
+	out := tableSummary{Table: t.String(), FormatVersion: meta.Version(), Snapshots: metafile.SnapshotCount(meta),
 		Location: meta.Location()}
 	if s := meta.CurrentSnapshot(); s != nil {
 		out.Committed = stamp(s.TimestampMs)

@@ -9,6 +9,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
 )
 
 // Catalog is a commit.Catalog in memory. Metadata, requirements and updates go through JSON, as they
@@ -60,7 +61,7 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Ident) (*table.Tabl
 }
 
 func (v version) table(ident table.Ident) (*table.Table, error) {
-	metadata, err := icetable.ParseMetadataBytes(v.metadata)
+	metadata, err := metafile.Parse(v.metadata)
 	if err != nil {
 		return nil, fmt.Errorf("parse metadata of %s: %w", table.FormatIdent(ident), err)
 	}
@@ -119,7 +120,8 @@ func apply(current *table.Table, requirements []icetable.Requirement, updates []
 			return nil, fmt.Errorf("%w: %w", table.ErrConflict, err)
 		}
 	}
-	next, err := icetable.UpdateTableMetadata(current.Metadata(), overWire.Updates, current.MetadataLocation())
+	next, err := icetable.UpdateTableMetadata(metafile.Whole(current.Metadata()), overWire.Updates,
+		current.MetadataLocation())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", table.ErrRefused, err)
 	}
