@@ -1,13 +1,14 @@
 package table
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/table/vector"
 )
 
 // deleteIndex finds the deletes that apply to a data file (Iceberg spec, "Scan Planning").
@@ -34,7 +35,7 @@ func (x *deleteIndex) add(entry iceberg.ManifestEntry) {
 	file := entry.DataFile()
 	found := deleteEntry{file: file, sequence: entry.SequenceNum()}
 	target, into := partitionKey(file), x.byPartition
-	path := deletedPath(file)
+	path := vector.DataFile(file)
 	switch {
 	case file.ContentType() == iceberg.EntryContentEqDeletes:
 		into = x.equality
@@ -47,20 +48,6 @@ func (x *deleteIndex) add(entry iceberg.ManifestEntry) {
 		target, into = path, x.byFile
 	}
 	into[target] = append(into[target], found)
-}
-
-// deletedPath is the one data file that a position delete file is about, or "" when there may be
-// several.
-func deletedPath(file iceberg.DataFile) string {
-	if path := file.ReferencedDataFile(); path != nil {
-		return *path
-	}
-	low, hasLow := file.LowerBoundValues()[fieldIDDeletePath]
-	high, hasHigh := file.UpperBoundValues()[fieldIDDeletePath]
-	if hasLow && hasHigh && bytes.Equal(low, high) {
-		return string(low)
-	}
-	return ""
 }
 
 // find returns the deletes of a data file with the data sequence number given.

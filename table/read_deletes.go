@@ -11,26 +11,39 @@ import (
 	"github.com/apache/iceberg-go/table/dv"
 
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/vector"
 )
 
 // loadDeletes returns a bit for each of the rows of the task's file, 1 for those that stay.
 func loadDeletes(
 	ctx context.Context, store objstore.Store, task Task, rows int64,
 ) ([]byte, error) {
+	positions, err := ReadDeletes(ctx, store, task.File.FilePath(), task.Deletes)
+	if err != nil || positions.IsEmpty() {
+		return nil, err
+	}
+	return positions.KeepMaskBytes(rows), nil
+}
+
+// ReadDeletes returns the positions that deletes, vectors and position delete files, say are deleted of the
+// data file at location.
+func ReadDeletes(
+	ctx context.Context, store objstore.Store, location string, deletes []iceberg.DataFile,
+) (*dv.RoaringPositionBitmap, error) {
 	positions := dv.NewRoaringPositionBitmap()
-	for _, file := range task.Deletes {
+	for _, file := range deletes {
 		var err error
 		switch {
 		case file.ContentType() == iceberg.EntryContentEqDeletes:
 			err = errors.New("equality deletes are not read yet")
 		case icetable.IsDeletionVector(file):
-			var vector *dv.RoaringPositionBitmap
-			if vector, err = dv.ReadDV(FileIO(ctx, store), file); err == nil {
-				positions.Or(vector)
+			var read *dv.RoaringPositionBitmap
+			if read, err = vector.Read(ctx, store, file); err == nil {
+				positions.Or(read)
 			}
 		default:
 			err = readPositionDeletes(ctx, store, file, func(path string, pos int64) {
-				if path == task.File.FilePath() && pos >= 0 {
+				if path == location && pos >= 0 {
 					positions.Set(uint64(pos))
 				}
 			})
@@ -39,10 +52,7 @@ func loadDeletes(
 			return nil, fmt.Errorf("deletes %s: %w", file.FilePath(), err)
 		}
 	}
-	if positions.IsEmpty() {
-		return nil, nil
-	}
-	return positions.KeepMaskBytes(rows), nil
+	return positions, nil
 }
 
 // readPositionDeletes calls each for every row of a position delete file. The path is valid during

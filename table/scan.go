@@ -60,7 +60,6 @@ const (
 	ColumnLastUpdated      = "_last_updated_sequence_number"
 	fieldIDFile            = 2147483646
 	fieldIDPos             = 2147483645
-	fieldIDDeletePath      = 2147483546
 	fieldIDRowID           = iceberg.RowIDFieldID
 	fieldIDLastUpdated     = iceberg.LastUpdatedSequenceNumberFieldID
 	metadataColumnsCount   = 4
