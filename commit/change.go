@@ -140,12 +140,23 @@ func (r Range) Validate() error {
 }
 
 // Change is what one checkpoint wants to publish: files, and the offsets they cover. A change
-// without files still moves the position, so that progress is fenced too.
+// without files still moves the position, so that progress is fenced too. A rewrite is a change that removes
+// data files: it covers no offsets, and no row of the table comes or goes with it.
 type Change struct {
 	// ID identifies the change for ever; a commit whose outcome is unknown is read back by it.
 	ID uuid.UUID
-	// Files are data files to add, complete and not referenced by any snapshot.
+	// Files are data files to add, complete and not referenced by any snapshot. Those of a rewrite take the
+	// data sequence number of Base, so that equality deletes of others hold for them as they did before.
 	Files []iceberg.DataFile
+	// Deletes are delete files to add, complete, at most one a data file: vectors in a table of format
+	// version 3, position delete files of one data file in one of version 2 (table/vector writes both). Each
+	// holds every deleted position of its data file and takes the place of the delete files that are about it.
+	Deletes []iceberg.DataFile
+	// Removed are data files that leave, with the delete files that are about them.
+	Removed []iceberg.DataFile
+	// Base is the snapshot from which Deletes and Removed were worked out. When deletes of one of their data
+	// files came behind it, or the data file has left, the change is refused with ErrStale.
+	Base int64
 	// DeadLetters are data files of the dead-letter table that belong to the same ranges.
 	DeadLetters []iceberg.DataFile
 	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic

@@ -174,6 +174,9 @@ func (d *decoder) string() string {
 	return string(d.bytes(int(n)))
 }
 
+// more says whether something is left.
+func (d *decoder) more() bool { return d.err == nil && len(d.rest) > 0 }
+
 // end checks that nothing follows and returns the first fault.
 func (d *decoder) end() error {
 	if d.err == nil && len(d.rest) > 0 {

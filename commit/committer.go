@@ -171,6 +171,9 @@ func (c *Committer) committed(in *appendIntent) (Committed, error) {
 }
 
 func (c *Committer) count(in *appendIntent) {
+	if len(in.change.Removed) > 0 {
+		return // its rows were counted when they came
+	}
 	c.opts.Metrics.files.WithLabelValues(c.main.name()).Add(float64(len(in.change.Files)))
 	c.opts.Metrics.rows.WithLabelValues(c.main.name()).Add(float64(countRows(in.change.Files)))
 }
@@ -210,23 +213,29 @@ type appendIntent struct {
 
 func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	c := in.committer
-	earlier, unresolved := c.unresolved[in.change.ID]
-	if find(h.meta, in.change.ID) != nil || earlier.in(h.ledger) {
+	unresolved := c.unresolved[in.change.ID]
+	if find(h.meta, in.change.ID) != nil || unresolved.in(h.ledger) {
 		return nil, nil // committed by an earlier try of the caller
 	}
 	if err := in.change.Validate(h.meta); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
 	}
 	if err := fence(h.ledger.Position, in.change.Ranges, in.declared); err != nil {
-		err = h.fenced(err)
-		if unresolved {
-			err = fmt.Errorf("an earlier try may have landed, keep its files: %w", err)
-		}
-		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
+		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(h.fenced(err), unresolved))
 	}
 	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
-	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger}
+	w := work{id: in.change.ID, files: in.change.Files, deletes: in.change.Deletes, ranges: in.change.Ranges,
+		ledger: ledger, compacted: compacted(&in.change)}
+	if len(in.change.Deletes)+len(in.change.Removed) > 0 {
+		var err error
+		if w.cut, err = c.main.plan(ctx, h, &in.change); err != nil {
+			return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
+		}
+	}
+	if len(in.change.Removed) > 0 {
+		w.rewriteOf = ancestor(h.meta, in.change.Base)
+	}
 	if in.declared {
 		w.summary = map[string]string{SummaryTransition: "true"}
 	}
@@ -251,6 +260,14 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	return s, nil
 }
 
+// keepFiles tells the caller of a change that an earlier try may have landed.
+func keepFiles(err error, unresolved attempt) error {
+	if unresolved.snapshot == nil {
+		return err
+	}
+	return fmt.Errorf("an earlier try may have landed, keep its files: %w", err)
+}
+
 func (in *appendIntent) landed(h *head, s *swap) verdict {
 	v := verdictOf(h, s, in.change.ID)
 	if v != undecided {
@@ -268,9 +285,10 @@ func (in *appendIntent) landed(h *head, s *swap) verdict {
 }
 
 // IsFinal says whether err tells for certain that a change did not land and that committing it again
-// as it is cannot help: it was fenced, invalid or refused.
+// as it is cannot help: it was fenced, stale, invalid or refused.
 func IsFinal(err error) bool {
-	return !errors.Is(err, ErrStateUnknown) && (errors.Is(err, ErrFenced) || errors.Is(err, ErrInvalid) ||
+	return !errors.Is(err, ErrStateUnknown) && (errors.Is(err, ErrFenced) ||
+		errors.Is(err, ErrStale) || errors.Is(err, ErrInvalid) ||
 		errors.Is(err, ErrTopicRecreated) || errors.Is(err, ErrClusterChanged) ||
 		errors.Is(err, table.ErrRefused) || errors.Is(err, table.ErrNotFound))
 }

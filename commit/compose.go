@@ -18,9 +18,15 @@ type work struct {
 	// snapshotID is the id that manifests lie ready for, or 0 to choose one.
 	snapshotID int64
 	files      []iceberg.DataFile
+	deletes    []iceberg.DataFile
 	ready      []iceberg.ManifestFile
-	tally      tally
-	ranges     map[TopicPartition]Range
+	// cut is what leaves the head, or nil.
+	cut *cut
+	// rewriteOf is the snapshot whose data files a rewrite puts in another form, or nil.
+	rewriteOf *icetable.Snapshot
+	compacted int64
+	tally     tally
+	ranges    map[TopicPartition]Range
 	// ledger is the head's ledger with this work done, what others did aside.
 	ledger     Ledger
 	summary    iceberg.Properties
@@ -39,15 +45,10 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 			t.discard(ctx, &swap{desk: d})
 		}
 	}()
-	added, err := d.added(ctx, w.files)
+	manifests, removed, err := t.manifests(ctx, d, h, &w)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range w.files {
-		w.tally.add(f)
-	}
-	added = append(added, w.ready...)
-	manifests := append(added, t.merge(ctx, d, h.manifests)...)
 	f := facts{work: w, now: t.opts.Now(), writer: t.opts.Writer, parent: h.snapshotID(),
 		sequence: h.meta.LastSequenceNumber() + 1}
 	f.expired = planExpiry(h.meta, t.retention(h))
@@ -56,6 +57,7 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 		return nil, err
 	}
 	f.ledger.Foreign = h.ledger.Foreign.Since(h.meta, rowsOf(h.manifests))
+	f.ledger.Foreign.Compacted += w.compacted
 	f.ledger.Foreign.Through, f.ledger.Foreign.TotalRecords = f.sequence, rowsOf(f.manifests)
 	if f.coded = encodeRanges(kindRanges, w.ranges); len(f.coded) > rangesInlineBytesMax {
 		body, statistics, err := rangesBlob(f.coded, d.location("-ranges.puffin"), w.snapshotID, f.sequence)
@@ -68,8 +70,38 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 		f.blob = &statistics
 	}
 	s := f.describe(h)
-	s.desk = d
+	s.desk, s.removed = d, removed
 	return s, nil
+}
+
+// manifests writes what is new and returns what the snapshot lists, and the files that leave with it.
+func (t *trunk) manifests(ctx context.Context, d *desk, h *head, w *work,
+) (manifests []iceberg.ManifestFile, removed []iceberg.DataFile, err error) {
+	var sequence *int64
+	if w.rewriteOf != nil {
+		sequence = &w.rewriteOf.SequenceNumber
+	}
+	if manifests, err = d.added(ctx, w.files, sequence); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range slices.Concat(w.files, w.deletes) {
+		w.tally.add(f)
+	}
+	manifests = append(manifests, w.ready...)
+	current := h.manifests
+	if w.cut != nil {
+		var carved []iceberg.ManifestFile
+		if carved, removed, err = d.carve(ctx, h.manifests, w.cut, w.deletes); err != nil {
+			return nil, nil, err
+		}
+		for _, f := range removed {
+			w.tally.remove(f)
+		}
+		manifests = append(manifests, carved...)
+		current = slices.DeleteFunc(slices.Clone(current),
+			func(m iceberg.ManifestFile) bool { return w.cut.manifests[m.FilePath()] })
+	}
+	return append(manifests, t.merge(ctx, d, current)...), removed, nil
 }
 
 // merge returns the manifests that the next snapshot takes over from the head, small ones merged. What
@@ -162,7 +194,7 @@ func (f *facts) snapshot(h *head) *icetable.Snapshot {
 	s := &icetable.Snapshot{
 		SnapshotID: f.snapshotID, ParentSnapshotID: f.parent, SequenceNumber: f.sequence,
 		TimestampMs: f.timestamp(h), ManifestList: f.list, SchemaID: &schemaID,
-		Summary: &icetable.Summary{Operation: icetable.OpAppend, Properties: props},
+		Summary: &icetable.Summary{Operation: f.operation(), Properties: props},
 	}
 	if h.meta.Version() >= 3 {
 		first := h.meta.NextRowID()
@@ -170,6 +202,19 @@ func (f *facts) snapshot(h *head) *icetable.Snapshot {
 		s.FirstRowID, s.AddedRows = &first, &rows
 	}
 	return s
+}
+
+// operation says what the snapshot did, in the words of the spec.
+func (f *facts) operation() icetable.Operation {
+	switch {
+	case f.rewriteOf != nil:
+		return icetable.OpReplace
+	case len(f.deletes) == 0:
+		return icetable.OpAppend
+	case len(f.files) == 0:
+		return icetable.OpDelete
+	}
+	return icetable.OpOverwrite
 }
 
 // timestamp is now, and later than every snapshot before it even when the clock jumped back.

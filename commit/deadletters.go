@@ -25,7 +25,7 @@ func (c *Committer) decide(ctx context.Context, w *work, files []iceberg.DataFil
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	d := t.newDesk(t.head.meta, deadLetterCommitID(w.id), c.opts.snapshotID())
-	manifests, err := d.added(ctx, files)
+	manifests, err := d.added(ctx, files, nil)
 	if err != nil {
 		t.discard(ctx, &swap{desk: d})
 		return nil, fmt.Errorf("dead letters: %w", err)

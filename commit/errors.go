@@ -20,6 +20,9 @@ var (
 	// ErrStateUnknown says that the change may or may not have landed and that reading back gave
 	// no answer either.
 	ErrStateUnknown = table.ErrStateUnknown
+	// ErrStale says that data files of which a change deletes rows, or which it removes, are not any more
+	// what they were at its base: work the change out anew from the head. The error is a *StaleError.
+	ErrStale = errors.New("stale")
 	// ErrInvalid says that a change contradicts itself or the table.
 	ErrInvalid = errors.New("invalid change")
 	// ErrDamaged says that the ledger in the table was edited or damaged.
@@ -51,6 +54,27 @@ func (e *FencedError) Error() string {
 
 // Is makes errors.Is(err, ErrFenced) true.
 func (e *FencedError) Is(target error) bool { return target == ErrFenced }
+
+// StaleError tells at which data files a change and the table have come apart.
+type StaleError struct {
+	// Base is the snapshot that the change was worked out from, Head the one that it met.
+	Base, Head int64
+	// Files are the data files that have left or got other deletes since; none when Base is not in the
+	// history of main any more.
+	Files []string
+}
+
+func (e *StaleError) Error() string {
+	if len(e.Files) == 0 {
+		return fmt.Sprintf("stale: snapshot %d, from which the change was worked out, is not in the history of %d",
+			e.Base, e.Head)
+	}
+	return fmt.Sprintf("stale: %d data files were rewritten or got other deletes between snapshot %d and %d, first %s",
+		len(e.Files), e.Base, e.Head, e.Files[0])
+}
+
+// Is makes errors.Is(err, ErrStale) true.
+func (e *StaleError) Is(target error) bool { return target == ErrStale }
 
 // IdentityError says that the table knows a topic partition by another identity. It is
 // ErrTopicRecreated or ErrClusterChanged.

@@ -23,6 +23,9 @@ type Foreign struct {
 	// Unseen is the number of sequence numbers whose snapshots were gone before firth saw them. The
 	// rows that they added, less those that they removed, are in AddedRecords or RemovedRecords.
 	Unseen int64 `json:"unseen,omitempty"`
+
+	// Compacted is the rows that firth's own rewrites left out of files, since they were deleted.
+	Compacted int64 `json:"compacted,omitempty"`
 }
 
 func (f *Foreign) fields() [8]*int64 {
@@ -30,7 +33,7 @@ func (f *Foreign) fields() [8]*int64 {
 		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles, &f.Unseen}
 }
 
-// Add returns the sum of the counts, and f's Through and TotalRecords.
+// Add returns the sum of the counts, and f's Through, TotalRecords and Compacted.
 func (f Foreign) Add(o Foreign) Foreign {
 	theirs := o.fields()
 	for i, count := range f.fields() {
@@ -95,6 +98,9 @@ func encodeForeign(f Foreign) []byte {
 	for _, count := range f.fields() {
 		e.uvarint(uint64(*count))
 	}
+	if f.Compacted > 0 {
+		e.uvarint(uint64(f.Compacted))
+	}
 	return e.finish()
 }
 
@@ -103,6 +109,9 @@ func decodeForeign(coded []byte) (Foreign, error) {
 	f := Foreign{Through: d.natural(), TotalRecords: d.natural()}
 	for _, count := range f.fields() {
 		*count = d.natural()
+	}
+	if d.more() {
+		f.Compacted = d.natural()
 	}
 	if err := d.end(); err != nil {
 		return Foreign{}, err

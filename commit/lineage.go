@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -16,6 +15,9 @@ import (
 // need are found without reading. It is filled when the first snapshots expire.
 type lineage struct {
 	lists map[int64][]iceberg.ManifestFile
+	// dropped are the files that no snapshot of main from the given one on holds. It knows the snapshots
+	// that this process made.
+	dropped map[int64][]string
 	// gone are snapshots that left by a swap known to be committed, their objects not yet removed.
 	gone []expired
 	// leftovers are locations whose removal did not work.
@@ -27,6 +29,13 @@ func (l *lineage) know(snapshotID int64, manifests []iceberg.ManifestFile) {
 		l.lists = map[int64][]iceberg.ManifestFile{}
 	}
 	l.lists[snapshotID] = manifests
+}
+
+func (l *lineage) drop(snapshotID int64, locations []string) {
+	if l.dropped == nil {
+		l.dropped = map[int64][]string{}
+	}
+	l.dropped[snapshotID] = locations
 }
 
 func (l *lineage) expire(gone []expired) { l.gone = append(l.gone, gone...) }
@@ -49,6 +58,7 @@ func (t *trunk) sweep(ctx context.Context) {
 		doomed = append(doomed, found...)
 		for _, s := range l.gone {
 			delete(l.lists, s.SnapshotID)
+			delete(l.dropped, s.SnapshotID)
 		}
 		l.gone = nil
 	}
@@ -133,47 +143,77 @@ func (t *trunk) learn(ctx context.Context) ([]icetable.Snapshot, error) {
 			delete(l.lists, id)
 		}
 	}
+	for id := range l.dropped {
+		if !current[id] {
+			delete(l.dropped, id)
+		}
+	}
 	return retained, nil
 }
 
 // droppedFiles returns the data and delete files that snapshots in gone removed from the table and
-// that no snapshot holds any more. firth only adds files, so this reads nothing until others delete.
+// that no snapshot holds any more. What this process removed it knows: only snapshots beside main, which a
+// branch or a tag holds, are looked at. What others removed, or a process before this one, is read.
 func (t *trunk) droppedFiles(ctx context.Context, retained []icetable.Snapshot) ([]string, error) {
-	var removers []iceberg.ManifestFile
+	beside := besideMain(t.head.meta, retained)
+	known, unknown := map[string]bool{}, map[string]bool{}
 	for _, s := range t.lineage.gone {
-		for _, m := range t.lineage.lists[s.SnapshotID] {
-			if m.SnapshotID() == s.SnapshotID && m.DeletedDataFiles() > 0 {
-				removers = append(removers, m)
+		locations, own := t.lineage.dropped[s.SnapshotID]
+		if own {
+			for _, location := range locations {
+				known[location] = within(location, t.head.meta) // others' imports are not ours to remove
 			}
+			continue
 		}
-	}
-	if len(removers) == 0 {
-		return nil, nil
-	}
-	inside := strings.TrimSuffix(t.head.meta.Location(), "/") + "/" // others' imports are not ours to remove
-	candidates := map[string]bool{}
-	for _, m := range removers {
-		entries, err := readManifest(ctx, t.store, m)
-		if err != nil {
+		if err := t.removedBy(ctx, s.SnapshotID, unknown); err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			location := e.DataFile().FilePath()
-			if e.Status() == iceberg.EntryStatusDELETED && e.SnapshotID() == m.SnapshotID() &&
-				strings.HasPrefix(location, inside) {
-				candidates[location] = true
-			}
-		}
 	}
-	if err := t.spareLive(ctx, retained, candidates); err != nil {
+	if err := t.spareLive(ctx, beside, known); err != nil {
+		return nil, err
+	}
+	if err := t.spareLive(ctx, retained, unknown); err != nil {
 		return nil, err
 	}
 	var out []string
-	for location := range candidates {
-		out = append(out, location)
+	for _, candidates := range []map[string]bool{known, unknown} {
+		for location, ours := range candidates {
+			if ours {
+				out = append(out, location)
+			}
+		}
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// besideMain are the snapshots that are not main's.
+func besideMain(meta icetable.Metadata, snapshots []icetable.Snapshot) []icetable.Snapshot {
+	main := map[int64]bool{}
+	for s := range Ancestry(meta) {
+		main[s.SnapshotID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(snapshots), func(s icetable.Snapshot) bool { return main[s.SnapshotID] })
+}
+
+// removedBy adds the files that a snapshot removed to candidates.
+func (t *trunk) removedBy(ctx context.Context, snapshotID int64, candidates map[string]bool) error {
+	for _, m := range t.lineage.lists[snapshotID] {
+		if m.SnapshotID() != snapshotID || m.DeletedDataFiles() == 0 {
+			continue
+		}
+		entries, err := readManifest(ctx, t.store, m)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			location := e.DataFile().FilePath()
+			if e.Status() == iceberg.EntryStatusDELETED && e.SnapshotID() == snapshotID {
+				candidates[location] = within(location, t.head.meta)
+			}
+		}
+	}
+	return nil
 }
 
 // spareLive takes out of candidates every file that a retained snapshot holds: a tag may hold the

@@ -68,7 +68,8 @@ func (w *world) stranger(t testing.TB, id int64, rows int64, remove map[string]b
 		Summary: &icetable.Summary{Operation: icetable.OpOverwrite, Properties: iceberg.Properties{
 			"added-data-files": "1", "added-records": n(rows), "deleted-data-files": n(removed),
 			"deleted-records": n(removedRows), "total-data-files": n(kept + 1), "total-records": n(keptRows + rows),
-			"total-files-size": n(size - removedSize + file.FileSizeBytes())}}}
+			"total-files-size":       n(size - removedSize + file.FileSizeBytes()),
+			"total-position-deletes": parent.Summary.Properties["total-position-deletes"]}}}
 	if meta.Version() == 3 {
 		first, added := meta.NextRowID(), keptRows+rows
 		s.FirstRowID, s.AddedRows = &first, &added

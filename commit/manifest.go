@@ -27,13 +27,19 @@ type desk struct {
 	name     string
 	reads    int
 	wrote    []string
+	// held, unless nil, gets the live entries of each manifest that is written.
+	held map[string][]heldEntry
 }
 
 // newDesk names the attempt by commit id and chance: two processes may be at work on one decision
 // under one snapshot id, and each must be able to remove its own files.
 func (t *trunk) newDesk(meta icetable.Metadata, id uuid.UUID, snapshotID int64) *desk {
-	return &desk{store: t.store, meta: meta, snapshot: snapshotID, reads: t.opts.Reads,
+	d := &desk{store: t.store, meta: meta, snapshot: snapshotID, reads: t.opts.Reads,
 		name: fmt.Sprintf("%s-%016x", id, t.opts.Random())}
+	if t.holdings != nil {
+		d.held = map[string][]heldEntry{}
+	}
+	return d
 }
 
 // location is the place of a metadata file of this attempt.
@@ -67,9 +73,14 @@ func kindOf(m iceberg.ManifestFile) manifestKind {
 	return manifestKind{specID: m.PartitionSpecID(), content: m.ManifestContent()}
 }
 
-// manifest writes one manifest; fill adds its entries.
-func (d *desk) manifest(ctx context.Context, kind manifestKind, fill func(*iceberg.ManifestWriter) error,
-) (iceberg.ManifestFile, error) {
+// manifestLine is an entry to write, and what it is in the snapshot.
+type manifestLine struct {
+	status iceberg.ManifestEntryStatus
+	entry  iceberg.ManifestEntry
+}
+
+// manifest writes one manifest.
+func (d *desk) manifest(ctx context.Context, kind manifestKind, lines []manifestLine) (iceberg.ManifestFile, error) {
 	spec := d.meta.PartitionSpecByID(int(kind.specID))
 	if spec == nil {
 		return nil, fmt.Errorf("partition spec %d is not in the table", kind.specID)
@@ -81,8 +92,17 @@ func (d *desk) manifest(ctx context.Context, kind manifestKind, fill func(*icebe
 		return nil, fmt.Errorf("begin manifest: %w", err)
 	}
 	location := d.location(fmt.Sprintf("-m%d.avro", len(d.wrote)))
-	if err := fill(w); err != nil {
-		return nil, fmt.Errorf("encode manifest: %w", err)
+	for _, l := range lines {
+		write := w.Existing
+		switch l.status {
+		case iceberg.EntryStatusADDED:
+			write = w.Add
+		case iceberg.EntryStatusDELETED:
+			write = w.Delete
+		}
+		if err := write(l.entry); err != nil {
+			return nil, fmt.Errorf("encode manifest: %s: %w", l.entry.DataFile().FilePath(), err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
@@ -91,31 +111,40 @@ func (d *desk) manifest(ctx context.Context, kind manifestKind, fill func(*icebe
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
+	d.hold(location, lines)
 	return withBounds(file), d.put(ctx, location, buf.Bytes())
 }
 
-// added writes one manifest a partition spec for new data files.
-func (d *desk) added(ctx context.Context, files []iceberg.DataFile) ([]iceberg.ManifestFile, error) {
-	bySpec := map[int32][]iceberg.DataFile{}
+// hold notes the live entries of a manifest.
+func (d *desk) hold(location string, lines []manifestLine) {
+	if d.held == nil {
+		return
+	}
+	for _, l := range lines {
+		sequence := l.entry.SequenceNum()
+		if sequence < 0 { // it comes from the list
+			sequence = d.meta.LastSequenceNumber() + 1
+		}
+		if l.status != iceberg.EntryStatusDELETED {
+			d.held[location] = append(d.held[location], heldOf(l.entry.DataFile(), sequence))
+		}
+	}
+}
+
+// added writes one manifest a partition spec for new data files. sequence is their data sequence number, or
+// nil for that of the snapshot.
+func (d *desk) added(ctx context.Context, files []iceberg.DataFile, sequence *int64) ([]iceberg.ManifestFile, error) {
+	bySpec := map[int32][]manifestLine{}
 	var order []int32
 	for _, f := range files {
 		if _, ok := bySpec[f.SpecID()]; !ok {
 			order = append(order, f.SpecID())
 		}
-		bySpec[f.SpecID()] = append(bySpec[f.SpecID()], f)
+		bySpec[f.SpecID()] = append(bySpec[f.SpecID()], d.newLine(f, sequence))
 	}
 	var manifests []iceberg.ManifestFile
 	for _, spec := range order {
-		kind := manifestKind{specID: spec, content: iceberg.ManifestContentData}
-		m, err := d.manifest(ctx, kind, func(w *iceberg.ManifestWriter) error {
-			for _, f := range bySpec[spec] {
-				entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshot, nil, nil, f)
-				if err := w.Add(entry); err != nil {
-					return fmt.Errorf("add %s: %w", f.FilePath(), err)
-				}
-			}
-			return nil
-		})
+		m, err := d.manifest(ctx, manifestKind{specID: spec, content: iceberg.ManifestContentData}, bySpec[spec])
 		if err != nil {
 			return nil, err
 		}
@@ -124,36 +153,38 @@ func (d *desk) added(ctx context.Context, files []iceberg.DataFile) ([]iceberg.M
 	return manifests, nil
 }
 
+func (d *desk) newLine(file iceberg.DataFile, sequence *int64) manifestLine {
+	return manifestLine{iceberg.EntryStatusADDED,
+		iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshot, sequence, nil, file)}
+}
+
 // merged writes the live entries of manifests of one kind into one. They keep their snapshot id, both
 // sequence numbers and their row ids.
 func (d *desk) merged(ctx context.Context, manifests []iceberg.ManifestFile) (iceberg.ManifestFile, error) {
-	entries, err := d.readAll(ctx, manifests)
+	entries, err := readManifests(ctx, d.store, d.reads, manifests)
 	if err != nil {
 		return nil, err
 	}
-	return d.manifest(ctx, kindOf(manifests[0]), func(w *iceberg.ManifestWriter) error {
-		for _, list := range entries {
-			for _, e := range list {
-				if e.Status() == iceberg.EntryStatusDELETED {
-					continue
-				}
-				if err := w.Existing(e); err != nil {
-					return fmt.Errorf("keep %s: %w", e.DataFile().FilePath(), err)
-				}
+	var lines []manifestLine
+	for _, list := range entries {
+		for _, e := range list {
+			if e.Status() != iceberg.EntryStatusDELETED {
+				lines = append(lines, manifestLine{iceberg.EntryStatusEXISTING, e})
 			}
 		}
-		return nil
-	})
+	}
+	return d.manifest(ctx, kindOf(manifests[0]), lines)
 }
 
-// readAll reads manifests, several at a time; one at a time needs no goroutine.
-func (d *desk) readAll(ctx context.Context, manifests []iceberg.ManifestFile) ([][]iceberg.ManifestEntry, error) {
+// readManifests reads manifests, several at a time; one at a time needs no goroutine.
+func readManifests(ctx context.Context, store objstore.Store, reads int, manifests []iceberg.ManifestFile,
+) ([][]iceberg.ManifestEntry, error) {
 	entries := make([][]iceberg.ManifestEntry, len(manifests))
 	read := func(ctx context.Context, i int) (err error) {
-		entries[i], err = readManifest(ctx, d.store, manifests[i])
+		entries[i], err = readManifest(ctx, store, manifests[i])
 		return err
 	}
-	if d.reads == 1 {
+	if reads == 1 {
 		for i := range manifests {
 			if err := read(ctx, i); err != nil {
 				return nil, err
@@ -162,7 +193,7 @@ func (d *desk) readAll(ctx context.Context, manifests []iceberg.ManifestFile) ([
 		return entries, nil
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(d.reads)
+	group.SetLimit(reads)
 	for i := range manifests {
 		group.Go(func() error { return read(groupCtx, i) })
 	}

@@ -61,7 +61,7 @@ func (m *Metrics) observe(table string, took time.Duration, err error) {
 		outcome = "fenced"
 	case errors.Is(err, ErrStateUnknown):
 		outcome = "unknown"
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrStale):
 		outcome = "conflict"
 	}
 	m.commits.WithLabelValues(table, outcome).Inc()

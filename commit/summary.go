@@ -5,36 +5,82 @@ import (
 	"strconv"
 
 	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
 )
 
 // The keys of snapshot summaries that we read or write (Iceberg spec, "Optional Snapshot Summary Fields").
 const (
-	summaryAddedDataFiles      = "added-data-files"
-	summaryAddedRecords        = "added-records"
-	summaryAddedFilesSize      = "added-files-size"
-	summaryChangedPartitions   = "changed-partition-count"
-	summaryDeletedDataFiles    = "deleted-data-files"
-	summaryDeletedRecords      = "deleted-records"
-	summaryAddedDeleteFiles    = "added-delete-files"
-	summaryRemovedDeleteFiles  = "removed-delete-files"
-	summaryTotalDataFiles      = "total-data-files"
-	summaryTotalRecords        = "total-records"
-	summaryTotalFilesSize      = "total-files-size"
-	summaryTotalDeleteFiles    = "total-delete-files"
-	summaryTotalPositionDelete = "total-position-deletes"
-	summaryTotalEqualityDelete = "total-equality-deletes"
+	summaryAddedDataFiles        = "added-data-files"
+	summaryAddedRecords          = "added-records"
+	summaryAddedFilesSize        = "added-files-size"
+	summaryRemovedFilesSize      = "removed-files-size"
+	summaryChangedPartitions     = "changed-partition-count"
+	summaryDeletedDataFiles      = "deleted-data-files"
+	summaryDeletedRecords        = "deleted-records"
+	summaryAddedDeleteFiles      = "added-delete-files"
+	summaryRemovedDeleteFiles    = "removed-delete-files"
+	summaryAddedVectors          = "added-dvs"
+	summaryRemovedVectors        = "removed-dvs"
+	summaryAddedPositionFiles    = "added-position-delete-files"
+	summaryRemovedPositionFiles  = "removed-position-delete-files"
+	summaryAddedPositionDelete   = "added-position-deletes"
+	summaryRemovedPositionDelete = "removed-position-deletes"
+	summaryTotalDataFiles        = "total-data-files"
+	summaryTotalRecords          = "total-records"
+	summaryTotalFilesSize        = "total-files-size"
+	summaryTotalDeleteFiles      = "total-delete-files"
+	summaryTotalPositionDelete   = "total-position-deletes"
+	summaryTotalEqualityDelete   = "total-equality-deletes"
 )
 
-// tally is what one snapshot adds.
+// tally is what one snapshot adds and removes.
 type tally struct {
-	files, records, bytes int64
-	partitions            map[string]struct{}
+	amount
+	removed    amount
+	partitions map[string]struct{}
+}
+
+// amount counts data files and their rows, delete files and their positions, and the bytes of both.
+type amount struct {
+	files, records, bytes             int64
+	vectors, positionFiles, positions int64
+}
+
+func (a *amount) add(file iceberg.DataFile) {
+	a.bytes += contentBytes(file)
+	switch {
+	case file.ContentType() == iceberg.EntryContentData:
+		a.files++
+		a.records += file.Count()
+		return
+	case icetable.IsDeletionVector(file):
+		a.vectors++
+	default:
+		a.positionFiles++
+	}
+	a.positions += file.Count()
+}
+
+// contentBytes is the size of a file; of a vector, which shares its file with others, its own.
+func contentBytes(file iceberg.DataFile) int64 {
+	if size := file.ContentSizeInBytes(); size != nil && icetable.IsDeletionVector(file) {
+		return *size
+	}
+	return file.FileSizeBytes()
 }
 
 func (t *tally) add(file iceberg.DataFile) {
-	t.files++
-	t.records += file.Count()
-	t.bytes += file.FileSizeBytes()
+	t.amount.add(file)
+	t.touch(file)
+}
+
+func (t *tally) remove(file iceberg.DataFile) {
+	t.removed.add(file)
+	t.touch(file)
+}
+
+// touch notes that the file's partition changes.
+func (t *tally) touch(file iceberg.DataFile) {
 	if t.partitions == nil {
 		t.partitions = map[string]struct{}{}
 	}
@@ -42,7 +88,7 @@ func (t *tally) add(file iceberg.DataFile) {
 	t.partitions[fmt.Sprintf("%d %v", file.SpecID(), file.Partition())] = struct{}{}
 }
 
-// summary is the summary of a snapshot that adds t and lists manifests. Totals of files and records
+// summary is the summary of a snapshot that brings t and lists manifests. Totals of files and records
 // come from the manifests, which are the truth; totals that manifests do not tell go on from prev,
 // and are left out when prev, made by others, left them out.
 func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFile) iceberg.Properties {
@@ -56,10 +102,12 @@ func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFil
 	}
 	props := iceberg.Properties{}
 	set := func(key string, v int64) { props[key] = strconv.FormatInt(v, 10) }
-	if t.files > 0 {
-		set(summaryAddedDataFiles, t.files)
-		set(summaryAddedRecords, t.records)
-		set(summaryAddedFilesSize, t.bytes)
+	for key, v := range t.changes() {
+		if v > 0 {
+			set(key, v)
+		}
+	}
+	if t.files+t.removed.files+int64(len(t.partitions)) > 0 {
 		set(summaryChangedPartitions, int64(len(t.partitions)))
 	}
 	set(summaryTotalDataFiles, dataFiles)
@@ -67,13 +115,29 @@ func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFil
 	set(summaryTotalDeleteFiles, deleteFiles)
 	carry := func(key string, added int64) {
 		if _, ok := prev[key]; ok || prev == nil {
-			set(key, natural(prev, key)+added)
+			set(key, max(0, natural(prev, key)+added))
 		}
 	}
-	carry(summaryTotalFilesSize, t.bytes)
-	carry(summaryTotalPositionDelete, 0)
+	carry(summaryTotalFilesSize, t.bytes-t.removed.bytes)
+	carry(summaryTotalPositionDelete, t.positions-t.removed.positions)
 	carry(summaryTotalEqualityDelete, 0)
 	return props
+}
+
+// changes are the counters of what came and went; those that are zero are not written.
+func (t *tally) changes() map[string]int64 {
+	changed := map[string]int64{
+		summaryAddedDataFiles: t.files, summaryAddedRecords: t.records, summaryAddedFilesSize: t.bytes,
+		summaryAddedDeleteFiles: t.vectors + t.positionFiles, summaryAddedVectors: t.vectors,
+		summaryAddedPositionFiles: t.positionFiles, summaryAddedPositionDelete: t.positions,
+
+		summaryDeletedDataFiles: t.removed.files, summaryDeletedRecords: t.removed.records,
+		summaryRemovedFilesSize:   t.removed.bytes,
+		summaryRemovedDeleteFiles: t.removed.vectors + t.removed.positionFiles,
+		summaryRemovedVectors:     t.removed.vectors, summaryRemovedPositionFiles: t.removed.positionFiles,
+		summaryRemovedPositionDelete: t.removed.positions,
+	}
+	return changed
 }
 
 // rowsOf is the number of rows in the data files of manifests.

@@ -30,6 +30,8 @@ type trunk struct {
 	// stale says that the head may have moved by an own swap whose outcome is unknown.
 	stale   bool
 	lineage lineage
+	// holdings are those of the head, or of one before it; nil until a change with deletes comes.
+	holdings *holdings
 	// unmergeable are kinds of manifests that could not be merged; they are left alone.
 	unmergeable map[manifestKind]bool
 }
@@ -63,6 +65,7 @@ type swap struct {
 	manifests []iceberg.ManifestFile
 	ledger    Ledger
 	expired   []expired
+	removed   []iceberg.DataFile // that the head does not hold any more
 	desk      *desk
 	// unknown says that a request of this swap may still be under way.
 	unknown bool
@@ -190,6 +193,9 @@ func (t *trunk) adopt(ctx context.Context, s *swap, tbl *table.Table) {
 	main := meta.SnapshotByName(icetable.MainBranch)
 	if s.snapshot != nil && main != nil && main.SnapshotID == s.snapshot.SnapshotID {
 		t.lineage.know(main.SnapshotID, s.manifests)
+		if t.holdings != nil && s.desk.held != nil {
+			t.lineage.drop(main.SnapshotID, t.holdings.move(s.manifests, s.desk.held, s.removed))
+		}
 		t.head = &head{table: tbl, meta: meta, snapshot: main, manifests: s.manifests, ledger: s.ledger}
 		return
 	}

@@ -3,7 +3,6 @@ package commit
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -16,10 +15,13 @@ func (c Change) Validate(meta icetable.Metadata) error {
 	if c.ID == uuid.Nil {
 		return invalid("it has no id")
 	}
-	if len(c.Ranges) == 0 {
+	if rewrite := len(c.Removed) > 0; rewrite != (len(c.Ranges) == 0) {
+		if rewrite {
+			return invalid("it removes data files and covers offsets")
+		}
 		return invalid("it covers no offsets")
 	}
-	var rows, deadLetters int64
+	var rows, gone, deadLetters int64
 	for _, tp := range sortedTopicPartitions(c.Ranges) {
 		r := c.Ranges[tp]
 		if err := tp.validate(); err != nil {
@@ -29,18 +31,22 @@ func (c Change) Validate(meta icetable.Metadata) error {
 			return invalid("%s: %v", tp, err)
 		}
 		rows += r.Counts.Inserted + r.Counts.Updated
+		gone += r.Counts.Updated + r.Counts.Deleted
 		deadLetters += r.Counts.DeadLetters
 	}
 	if got, err := validateFiles(c.Files, meta); err != nil {
 		return err
-	} else if got != rows {
+	} else if got != rows && len(c.Removed) == 0 {
 		return invalid("its files hold %d rows, its ranges count %d", got, rows)
+	}
+	if gone > 0 && len(c.Deletes) == 0 {
+		return invalid("its ranges count %d rows updated and deleted, and it has no deletes", gone)
 	}
 	// With policy "skip" and a dead-letter table switched off there are none; otherwise all are there.
 	if got := countRows(c.DeadLetters); got != deadLetters {
 		return invalid("its dead-letter files hold %d rows, its ranges count %d", got, deadLetters)
 	}
-	return nil
+	return c.validateDeletes(meta)
 }
 
 func (tp TopicPartition) validate() error {
@@ -57,7 +63,6 @@ func (tp TopicPartition) validate() error {
 
 // validateFiles checks data files against the table they are for and returns their rows.
 func validateFiles(files []iceberg.DataFile, meta icetable.Metadata) (rows int64, err error) {
-	inside := strings.TrimSuffix(meta.Location(), "/") + "/"
 	seen := make(map[string]struct{}, len(files))
 	for _, f := range files {
 		path := f.FilePath()
@@ -66,7 +71,7 @@ func validateFiles(files []iceberg.DataFile, meta icetable.Metadata) (rows int64
 		}
 		seen[path] = struct{}{}
 		switch {
-		case !strings.HasPrefix(path, inside) || strings.Contains(path, "/../"):
+		case !within(path, meta):
 			return 0, invalid("file %s is outside the table's location %s", path, meta.Location())
 		case f.ContentType() != iceberg.EntryContentData:
 			return 0, invalid("file %s is no data file", path)

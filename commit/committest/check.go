@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -14,15 +15,19 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/vector"
 )
 
 // Report is what Check found in a table that is sound.
 type Report struct {
 	Ledger commit.Ledger
 	// Covered is, per topic partition, everything from the first offset to the position.
-	Covered   map[commit.TopicPartition]commit.Range
-	Files     map[string]iceberg.DataFile
-	Rows      int64
+	Covered map[commit.TopicPartition]commit.Range
+	Files   map[string]iceberg.DataFile
+	Rows    int64 // of data files, deleted ones too
+	// Deletes are the delete files by the data file they are about, Deleted the rows that they take out.
+	Deletes   map[string]iceberg.DataFile
+	Deleted   int64
 	Snapshots int
 	Manifests int
 }
@@ -36,7 +41,8 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 		return Report{}, err
 	}
 	meta := tbl.Metadata()
-	report := Report{Files: map[string]iceberg.DataFile{}, Snapshots: len(meta.Snapshots())}
+	report := Report{Deletes: map[string]iceberg.DataFile{}, Files: map[string]iceberg.DataFile{},
+		Snapshots: len(meta.Snapshots())}
 	if report.Ledger, err = commit.ReadLedger(meta); err != nil {
 		return report, err
 	}
@@ -49,12 +55,21 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 		}
 	}
 	foreign := report.Ledger.Foreign.Since(meta, report.Rows)
-	var counted int64
+	var added, deleted int64
 	for _, f := range report.Covered {
-		counted += f.Counts.Inserted + f.Counts.Updated
+		added += f.Counts.Inserted + f.Counts.Updated
+		deleted += f.Counts.Updated + f.Counts.Deleted
 	}
-	if want := counted + foreign.AddedRecords - foreign.RemovedRecords; len(report.Covered) > 0 && report.Rows != want {
+	if len(report.Covered) == 0 {
+		return report, nil
+	}
+	want := added + foreign.AddedRecords - foreign.RemovedRecords - foreign.Compacted
+	if report.Rows != want {
 		return report, fmt.Errorf("files hold %d rows, the ledger counts %d", report.Rows, want)
+	}
+	if foreign.Snapshots == 0 && report.Deleted+foreign.Compacted != deleted {
+		return report, fmt.Errorf("%d rows are deleted and %d were left out by rewrites, the ledger counts %d",
+			report.Deleted, foreign.Compacted, deleted)
 	}
 	return report, nil
 }
@@ -104,8 +119,8 @@ func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Meta
 	if err != nil {
 		return err
 	}
-	files := map[string]iceberg.DataFile{}
-	var dataFiles, rows, size int64
+	files, deletes := map[string]iceberg.DataFile{}, map[string]iceberg.DataFile{}
+	var dataFiles, rows, size, deleted int64
 	rowIDs := map[int64]string{}
 	for _, m := range manifests {
 		data, err := read(ctx, store, m.FilePath())
@@ -128,20 +143,37 @@ func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Meta
 			if err := checkEntry(meta, s, m, e, rowIDs); err != nil {
 				return fmt.Errorf("file %s: %w", f.FilePath(), err)
 			}
+			if f.ContentType() != iceberg.EntryContentData {
+				of := vector.DataFile(f)
+				if of == "" || deletes[of] != nil {
+					return fmt.Errorf("deletes %s: of data file %q, which has others", f.FilePath(), of)
+				}
+				deletes[of] = f
+				deleted += f.Count()
+				if size += f.FileSizeBytes(); icetable.IsDeletionVector(f) {
+					size += *f.ContentSizeInBytes() - f.FileSizeBytes()
+				}
+				continue
+			}
 			if files[f.FilePath()] != nil {
 				return fmt.Errorf("file %s is referenced twice", f.FilePath())
 			}
 			files[f.FilePath()] = f
 			size += f.FileSizeBytes()
-			if f.ContentType() == iceberg.EntryContentData {
-				dataFiles++
-				rows += f.Count()
-			}
+			dataFiles++
+			rows += f.Count()
+		}
+	}
+	for of, f := range deletes {
+		if data := files[of]; data == nil || f.Count() > data.Count() || f.SpecID() != data.SpecID() {
+			return fmt.Errorf("deletes %s take out %d rows of data file %s, which is %v",
+				f.FilePath(), f.Count(), of, data)
 		}
 	}
 	if s.Summary != nil && commit.IsFirth(s) {
 		totals := map[string]int64{
-			"total-data-files": dataFiles, "total-records": rows, "total-files-size": size}
+			"total-data-files": dataFiles, "total-records": rows, "total-files-size": size,
+			"total-delete-files": int64(len(deletes)), "total-position-deletes": deleted}
 		for key, want := range totals {
 			if got := s.Summary.Properties[key]; got != strconv.FormatInt(want, 10) {
 				return fmt.Errorf("summary says %s=%s, want %d", key, got, want)
@@ -150,7 +182,9 @@ func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Meta
 	}
 	if head := meta.SnapshotByName(icetable.MainBranch); head != nil && head.SnapshotID == s.SnapshotID {
 		report.Files, report.Rows, report.Manifests = files, rows, len(manifests)
-		for location, f := range files {
+		report.Deletes, report.Deleted = deletes, deleted
+		for _, f := range slices.AppendSeq(slices.Collect(maps.Values(files)), maps.Values(deletes)) {
+			location := f.FilePath()
 			object, err := store.Stat(ctx, location)
 			if err != nil {
 				return err
@@ -171,7 +205,10 @@ func checkEntry(meta icetable.Metadata, s *icetable.Snapshot, m iceberg.Manifest
 		return fmt.Errorf("data sequence number %d in a snapshot of %d (manifest from %d)",
 			e.SequenceNum(), s.SequenceNumber, m.MinSequenceNum())
 	}
-	if n := e.FileSequenceNum(); n == nil || *n != e.SequenceNum() && e.Status() == iceberg.EntryStatusADDED {
+	// Only a rewrite adds files of an older data sequence number than its own.
+	rewrite := s.Summary != nil && s.Summary.Operation == icetable.OpReplace
+	if n := e.FileSequenceNum(); n == nil || *n < e.SequenceNum() ||
+		*n != e.SequenceNum() && e.Status() == iceberg.EntryStatusADDED && m.SnapshotID() == s.SnapshotID && !rewrite {
 		return fmt.Errorf("file sequence number %v", n)
 	}
 	if e.SnapshotID() <= 0 {

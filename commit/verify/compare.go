@@ -98,17 +98,29 @@ func (c *check) tellShort(all comparison, found *tallied) {
 		return
 	}
 	foreign := c.report.Foreign
-	removed := found.deleted + max(0, foreign.RemovedRecords-foreign.AddedRecords+found.foreign)
+	removed := found.deleted + foreign.Compacted +
+		max(0, foreign.RemovedRecords-foreign.AddedRecords+found.foreign)
 	if all.shortRows > removed {
 		for _, f := range all.short {
 			c.report.fault(f)
 		}
 		return
 	}
-	c.report.RemovedByOthers = all.shortRows
-	c.note("%d rows were removed by others; the checksums of the %d ranges that held them cannot be compared",
-		all.shortRows, len(all.short))
+	ours := min(all.shortRows, c.replaced())
+	c.report.RemovedByOthers = all.shortRows - ours
+	who := "updated or deleted by later records"
+	switch {
+	case ours == 0:
+		who = "removed by others"
+	case ours < all.shortRows:
+		who = fmt.Sprintf("%s, and %d removed by others", who, all.shortRows-ours)
+	}
+	c.note("%d rows were %s; the checksums of the %d ranges that held them cannot be compared",
+		all.shortRows, who, len(all.short))
 }
+
+// replaced are the rows that the ledger says later records updated or deleted.
+func (c *check) replaced() int64 { return c.report.Counts.Updated + c.report.Counts.Deleted }
 
 // tellRows says of each topic partition how many of its rows were found.
 func (c *check) tellRows(found *tallied) {

@@ -11,6 +11,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -86,6 +87,7 @@ func (c *check) filesAddUp(ctx context.Context) error {
 func (c *check) tally(f *liveFile) {
 	if f.deletes {
 		c.report.Files.Deletes++
+		c.report.Files.DeletedRows += f.rows
 		return
 	}
 	c.report.Files.Data++
@@ -110,15 +112,44 @@ func (c *check) isForeign(f *liveFile) bool {
 // that is there, and for the table.
 func (c *check) compareRows() {
 	counts, foreign := c.report.Counts, c.report.Foreign
-	if foreign.RemovedDataFiles == 0 && c.compareSteps() {
+	if foreign.RemovedDataFiles == 0 && foreign.Compacted == 0 && !c.rewritten() && c.compareSteps() {
 		return
 	}
-	want := counts.Inserted + counts.Updated + foreign.AddedRecords - foreign.RemovedRecords
+	want := counts.Inserted + counts.Updated + foreign.AddedRecords - foreign.RemovedRecords - foreign.Compacted
 	if have := c.report.Files.Rows; have != want {
-		c.report.fault(Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: fmt.Sprintf(
-			"files hold %d rows, want %d: %d by the ledger, %d added and %d removed by others",
-			have, want, counts.Inserted+counts.Updated, foreign.AddedRecords, foreign.RemovedRecords)})
+		text := fmt.Sprintf("files hold %d rows, want %d: %d by the ledger, %d added and %d removed by others",
+			have, want, counts.Inserted+counts.Updated, foreign.AddedRecords, foreign.RemovedRecords)
+		if foreign.Compacted > 0 {
+			text += fmt.Sprintf(", %d left out by rewrites", foreign.Compacted)
+		}
+		c.report.fault(Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: text})
 	}
+	c.compareDeletes()
+}
+
+// compareDeletes holds the rows that delete files take out against the ledger. Others' deletes may hit rows that
+// ours hit too, so it is of use as long as there are none.
+func (c *check) compareDeletes() {
+	counts, foreign := c.report.Counts, c.report.Foreign
+	if foreign.Snapshots+foreign.Unseen > 0 {
+		return
+	}
+	want := counts.Updated + counts.Deleted - foreign.Compacted
+	if have := c.report.Files.DeletedRows; have != want {
+		c.report.fault(Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: fmt.Sprintf(
+			"delete files take out %d rows, want %d: %d updated and deleted by the ledger, %d left out by rewrites",
+			have, want, counts.Updated+counts.Deleted, foreign.Compacted)})
+	}
+}
+
+// rewritten says whether a snapshot that is there removed data files.
+func (c *check) rewritten() bool {
+	for s := range commit.Ancestry(c.meta) {
+		if s.Summary != nil && s.Summary.Operation == icetable.OpReplace {
+			return true
+		}
+	}
+	return false
 }
 
 // compareSteps holds the files that each snapshot added against its ranges. It is of use as long as

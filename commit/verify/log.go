@@ -135,9 +135,10 @@ func (c *check) compareLog(ctx context.Context, spans []stretch) error {
 	group.SetLimit(c.opts.Parallel)
 	verdicts := make([]verdict, len(spans))
 	for i, s := range spans {
-		if s.segment != nil && c.report.RemovedByOthers > 0 {
+		if s.segment != nil && c.report.RemovedByOthers+c.replaced() > 0 {
 			verdicts[i].skip = true
-			c.note("%s: offsets %d to %d are not compared with the log: others removed rows", s.tp, s.from, s.next-1)
+			c.note("%s: offsets %d to %d are not compared with the log: rows of them were removed",
+				s.tp, s.from, s.next-1)
 			continue
 		}
 		group.Go(func() error {

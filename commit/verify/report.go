@@ -57,7 +57,8 @@ type Files struct {
 	Data        int   `json:"data"`
 	Rows        int64 `json:"rows"`
 	Bytes       int64 `json:"bytes"`
-	Deletes     int   `json:"deletes"` // delete files
+	Deletes     int   `json:"deletes"`      // delete files
+	DeletedRows int64 `json:"deleted_rows"` // rows of data files that delete files take out
 	ForeignData int   `json:"foreign_data"`
 	ForeignRows int64 `json:"foreign_rows"`
 }

@@ -1,0 +1,167 @@
+package commit
+
+import (
+	"context"
+	"slices"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/table/vector"
+)
+
+// cut is what a change takes out of the head: delete files that others take the place of, and data files
+// with the delete files that are about them.
+type cut struct {
+	data    map[fileKey]bool
+	deletes map[place]bool
+	// manifests hold what is cut and are written anew.
+	manifests map[string]bool
+	// rows are the deleted rows that the cut delete files knew of; they are exact unless deletes overlap or
+	// are about several data files.
+	rows  int64
+	exact bool
+}
+
+// plan finds what the change takes out of h. It refuses a change whose base is not what the table is any more.
+func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error) {
+	if t.holdings == nil {
+		t.holdings = newHoldings()
+	}
+	if err := t.holdings.sync(ctx, t.store, t.opts.Reads, h.manifests); err != nil {
+		return nil, err
+	}
+	stale := &StaleError{Base: change.Base}
+	if h.snapshot != nil {
+		stale.Head = h.snapshot.SnapshotID
+	}
+	base := ancestor(h.meta, change.Base)
+	if base == nil {
+		return nil, stale
+	}
+	p := &cutting{holdings: t.holdings, base: base.SequenceNumber, stale: stale,
+		cut: &cut{data: map[fileKey]bool{}, deletes: map[place]bool{}, manifests: map[string]bool{}, exact: true}}
+	if err := p.change(change, h.meta.Version()); err != nil {
+		return nil, err
+	}
+	if len(stale.Files) > 0 {
+		return nil, stale
+	}
+	return p.cut, p.cut.count(change)
+}
+
+// ancestor is the snapshot of main with the id, or nil.
+func ancestor(meta icetable.Metadata, id int64) *icetable.Snapshot {
+	for s := range Ancestry(meta) {
+		if s.SnapshotID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// cutting is a cut that is being planned.
+type cutting struct {
+	*holdings
+	base  int64
+	stale *StaleError
+	cut   *cut
+}
+
+func (p *cutting) change(change *Change, version int) error {
+	for _, d := range p.loose {
+		// They are in no vector and no rewritten file when they came behind the base. Position delete files
+		// go on to hold beside those of version 2, and equality deletes by their sequence numbers.
+		if d.content == iceberg.EntryContentPosDeletes {
+			p.cut.exact = false
+			if d.sequence > p.base && (version >= 3 || len(change.Removed) > 0) {
+				p.stale.Files = append(p.stale.Files, "(position deletes of several data files)")
+			}
+		} else if len(change.Removed) > 0 {
+			p.cut.exact = false
+		}
+	}
+	own := map[string]int32{}
+	for _, f := range change.Files {
+		own[f.FilePath()] = f.SpecID()
+	}
+	for _, f := range change.Removed {
+		number, alive := p.data[keyOf(f.FilePath())]
+		if !alive {
+			p.stale.Files = append(p.stale.Files, f.FilePath())
+			continue
+		}
+		p.cut.data[keyOf(f.FilePath())] = true
+		p.cut.manifests[p.manifests[number].location] = true
+		p.replace(f.FilePath())
+	}
+	for _, d := range change.Deletes {
+		of := vector.DataFile(d)
+		spec, isOwn := own[of]
+		if !isOwn {
+			number, alive := p.data[keyOf(of)]
+			if !alive {
+				p.stale.Files = append(p.stale.Files, of)
+				continue
+			}
+			spec = p.manifests[number].specID
+		}
+		if spec != d.SpecID() {
+			return invalid("deletes %s are of partition spec %d, their data file %s is of %d", d.FilePath(), d.SpecID(),
+				of, spec)
+		}
+		if before := p.replace(of); before > d.Count() {
+			return invalid("deletes %s hold %d positions of %s, those that they replace %d", d.FilePath(), d.Count(),
+				of, before)
+		}
+	}
+	return nil
+}
+
+// replace cuts the delete files that are about a data file and returns the most positions that one of them
+// holds.
+func (p *cutting) replace(of string) (count int64) {
+	list := p.deletes[keyOf(of)]
+	if slices.ContainsFunc(list, func(d heldDelete) bool { return d.sequence > p.base }) {
+		p.stale.Files = append(p.stale.Files, of)
+		return 0
+	}
+	for _, d := range list {
+		p.cut.deletes[d.place] = true
+		p.cut.manifests[p.manifests[d.manifest].location] = true
+		p.cut.rows += d.count
+		count = max(count, d.count)
+	}
+	p.cut.exact = p.cut.exact && len(list) < 2
+	return count
+}
+
+// count holds the rows that leave against what the change says of them.
+func (c *cut) count(change *Change) error {
+	deleted := countRows(change.Deletes) - c.rows
+	if len(change.Removed) > 0 {
+		// A rewrite loses no row and finds none: all that is deleted was so before.
+		left := countRows(change.Removed) - countRows(change.Files) + deleted
+		if left != 0 && c.exact || left < 0 {
+			return invalid("its files hold %d rows less their deletes, %d more than those it removes",
+				countRows(change.Files)-countRows(change.Deletes), -left)
+		}
+		return nil
+	}
+	var want int64
+	for _, r := range change.Ranges {
+		want += r.Counts.Updated + r.Counts.Deleted
+	}
+	if deleted != want && c.exact {
+		return invalid("it deletes %d rows, its ranges count %d updated and deleted", deleted, want)
+	}
+	return nil
+}
+
+// compacted is how many rows a rewrite leaves out of files, since they were deleted.
+func compacted(change *Change) int64 {
+	if len(change.Removed) == 0 {
+		return 0
+	}
+	return countRows(change.Removed) - countRows(change.Files)
+}
