@@ -32,6 +32,8 @@ const (
 type S3 struct {
 	client   minio.Core
 	attempts int
+	proof    proofLearned
+	parts    partPool
 }
 
 // NewS3 returns a store of buckets. It makes no request, so wrong keys show at first use.

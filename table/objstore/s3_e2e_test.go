@@ -205,3 +205,46 @@ func TestS3GivesUpWithinBounds(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, int32(3), requests.Load())
 }
+
+// damage changes one byte of a body on its way.
+type damage struct {
+	io.ReadCloser
+	left int // bytes before it
+}
+
+func (d *damage) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if d.left >= 0 && d.left < n {
+		p[d.left] ^= 1
+	}
+	d.left -= n
+	return n, err
+}
+
+func TestS3StoreRefusesBodiesThatWereDamaged(t *testing.T) {
+	cfg := s3Config(t)
+	bucket := makeBucket(t, cfg)
+	for _, size := range []int{100_000, 20 << 20} {
+		for _, sound := range []int32{0, 1, 2} { // so many bodies before, from which proofs are learned
+			t.Run(fmt.Sprintf("%d bytes after %d", size, sound), func(t *testing.T) {
+				var bodies atomic.Int32
+				store, err := objstore.NewS3(lossyProxy(t, cfg, func(r *http.Request) (int, bool) {
+					if r.Method == http.MethodPut && bodies.Add(1) == sound+1 {
+						r.Body = &damage{r.Body, 50_000}
+					}
+					return 0, false
+				}))
+				require.NoError(t, err)
+				prefix := fmt.Sprintf("s3://%s/%d-%d/", bucket, size, sound)
+				for i := range sound {
+					require.NoError(t, putString(t.Context(), store, fmt.Sprint(prefix, i), "x"))
+				}
+				content := strings.Repeat("x", size)
+				require.Error(t, putString(t.Context(), store, prefix+"a", content))
+				_, err = store.Stat(t.Context(), prefix+"a")
+				require.ErrorIs(t, err, objstore.ErrNotFound)
+				require.NoError(t, putString(t.Context(), store, prefix+"a", content))
+			})
+		}
+	}
+}

@@ -1,12 +1,12 @@
 package objstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -43,7 +43,7 @@ func (s *S3) Put(
 			location, size, int64(partBytes)*partsMax)
 	}
 	p := &s3Put{store: s, at: at, opts: opts, marker: rand.Text()}
-	object, err := p.run(ctx, sizedReader(body, size), size)
+	object, err := p.run(ctx, body, size)
 	if err != nil {
 		return Object{}, fmt.Errorf("put %s: %w", location, err)
 	}
@@ -59,43 +59,55 @@ type s3Put struct {
 }
 
 func (p *s3Put) run(ctx context.Context, body io.Reader, size int64) (Object, error) {
-	var first bytes.Buffer
-	first.Grow(int(min(max(size, 0), partBytes)) + bytes.MinRead) // so that no growth follows
-	if _, err := first.ReadFrom(io.LimitReader(body, partBytes)); err != nil {
-		return Object{}, fmt.Errorf("%w: %w", errBody, err)
+	if content := heldContent(body, size); content != nil {
+		return p.single(ctx, content)
 	}
-	if first.Len() < partBytes {
-		return p.single(ctx, first.Bytes())
+	body = sizedReader(body, size)
+	var buffer []byte
+	if size >= 0 && size < partBytes {
+		buffer = make([]byte, size+1) // so that the end is seen
+	} else {
+		buffer = p.store.parts.get()
 	}
-	return p.multipart(ctx, first.Bytes(), body)
+	first, err := readPart(body, buffer)
+	if err != nil {
+		return Object{}, err
+	}
+	if len(first) == partBytes {
+		return p.multipart(ctx, first, body)
+	}
+	content := newContent(first)
+	object, err := p.single(ctx, content)
+	if err == nil {
+		p.store.parts.put(content)
+	}
+	return object, err
 }
 
 // single puts the object by one request.
-func (p *s3Put) single(ctx context.Context, content []byte) (Object, error) {
-	opts := p.conditions()
-	opts.UserMetadata = map[string]string{markerKey: p.marker}
+func (p *s3Put) single(ctx context.Context, content *s3Content) (Object, error) {
 	var done minio.UploadInfo
-	size := int64(len(content))
-	err := p.store.try(ctx, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeout(ctx, bodyTime(size))
-		defer cancel()
-		done, err = p.store.client.PutObject(
-			ctx, p.at.bucket, p.at.key, bytes.NewReader(content), size, "", "", opts)
-		return err
+	err := p.store.send(ctx, content, bodyRequest{
+		// One with conditions would fail after it was taken, because of itself.
+		signed: p.opts != PutOptions{},
+		send: func(ctx context.Context, with proven) (checksum string, err error) {
+			opts := p.conditions()
+			opts.UserMetadata = map[string]string{markerKey: p.marker}
+			if with.crc != "" {
+				opts.UserMetadata[checksumHeader] = with.crc
+			}
+			opts.DisableContentSha256 = with.unsigned
+			done, err = p.store.client.PutObject(
+				ctx, p.at.bucket, p.at.key, content.reader(), content.size, "", "", opts)
+			return done.ChecksumCRC32C, err
+		},
 	})
-	return p.settle(ctx, Object{Location: p.at.location, Size: size, ETag: done.ETag}, err)
+	return p.settle(ctx, Object{Location: p.at.location, Size: content.size, ETag: done.ETag}, err)
 }
 
 // multipart puts first and what is left of body in parts.
 func (p *s3Put) multipart(ctx context.Context, first []byte, body io.Reader) (Object, error) {
-	var upload string
-	err := p.store.try(ctx, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeout(ctx, attemptTime)
-		defer cancel()
-		upload, err = p.store.client.NewMultipartUpload(ctx, p.at.bucket, p.at.key,
-			minio.PutObjectOptions{UserMetadata: map[string]string{markerKey: p.marker}})
-		return err
-	})
+	upload, err := p.begin(ctx)
 	if err != nil {
 		return Object{}, p.store.explain(err)
 	}
@@ -119,6 +131,31 @@ func (p *s3Put) multipart(ctx context.Context, first []byte, body io.Reader) (Ob
 	return object, err
 }
 
+// begin starts a multipart upload, whose parts will have checksums unless the store is known not to
+// check them.
+func (p *s3Put) begin(ctx context.Context) (upload string, err error) {
+	metadata := map[string]string{markerKey: p.marker}
+	request := func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, attemptTime)
+		defer cancel()
+		upload, err = p.store.client.NewMultipartUpload(ctx, p.at.bucket, p.at.key,
+			minio.PutObjectOptions{UserMetadata: metadata})
+		return err
+	}
+	known := p.store.proof.get()
+	if known != proofSignature {
+		metadata[checksumAlgorithm] = checksumName
+	}
+	err = p.store.try(ctx, request)
+	if known == proofUnknown && refusesHeader(err) {
+		delete(metadata, checksumAlgorithm)
+		if err = p.store.try(ctx, request); err == nil {
+			p.store.proof.signature()
+		}
+	}
+	return upload, err
+}
+
 // sendParts sends a few parts at a time while it reads the next one.
 func (p *s3Put) sendParts(
 	ctx context.Context, upload string, first []byte, body io.Reader,
@@ -127,7 +164,6 @@ func (p *s3Put) sendParts(
 	var size int64
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(partsAtOnce)
-	free := make(chan []byte, partsAtOnce+1)
 	var readErr error
 	for part := first; len(part) > 0 && groupCtx.Err() == nil; {
 		if len(sent) == partsMax {
@@ -139,12 +175,13 @@ func (p *s3Put) sendParts(
 		sent = append(sent, done)
 		size += int64(len(part))
 		sending := part
-		group.Go(func() error {
-			err := p.sendPart(groupCtx, upload, sending, done)
-			free <- sending[:cap(sending)]
-			return err
-		})
-		if part, readErr = readPart(body, free); readErr != nil {
+		send := func() error { return p.sendPart(groupCtx, upload, sending, done) }
+		if len(sent) > 1 || p.store.proof.get() != proofUnknown {
+			group.Go(send)
+		} else if readErr = send(); readErr != nil { // its answer tells how the others are sent
+			break
+		}
+		if part, readErr = readPart(body, p.store.parts.get()); readErr != nil {
 			break
 		}
 	}
@@ -159,32 +196,31 @@ func (p *s3Put) sendParts(
 }
 
 func (p *s3Put) sendPart(
-	ctx context.Context, upload string, content []byte, done *minio.CompletePart,
+	ctx context.Context, upload string, part []byte, done *minio.CompletePart,
 ) error {
-	return p.store.try(ctx, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, bodyTime(int64(len(content))))
-		defer cancel()
-		part, err := p.store.client.PutObjectPart(ctx, p.at.bucket, p.at.key, upload,
-			done.PartNumber, bytes.NewReader(content), int64(len(content)),
-			minio.PutObjectPartOptions{})
-		done.ETag = part.ETag
-		return err
+	content := newContent(part)
+	err := p.store.send(ctx, content, bodyRequest{
+		send: func(ctx context.Context, with proven) (checksum string, err error) {
+			opts := minio.PutObjectPartOptions{DisableContentSha256: with.unsigned}
+			if with.crc != "" {
+				opts.CustomHeader = http.Header{checksumHeader: {with.crc}}
+			}
+			taken, err := p.store.client.PutObjectPart(ctx, p.at.bucket, p.at.key, upload,
+				done.PartNumber, content.reader(), content.size, opts)
+			done.ETag, done.ChecksumCRC32C = taken.ETag, taken.ChecksumCRC32C
+			return taken.ChecksumCRC32C, err
+		},
 	})
+	if err == nil {
+		p.store.parts.put(content)
+	}
+	return err
 }
 
-// readPart fills a buffer from body; an empty part is the end.
-func readPart(body io.Reader, free chan []byte) ([]byte, error) {
-	var buffer []byte
-	select {
-	case buffer = <-free:
-	default:
-	}
-	if cap(buffer) < partBytes {
-		buffer = make([]byte, partBytes)
-	}
-	buffer = buffer[:partBytes]
+// readPart fills buffer from body, as far as it goes.
+func readPart(body io.Reader, buffer []byte) ([]byte, error) {
 	for n := 0; ; {
-		if n == partBytes {
+		if n == len(buffer) {
 			return buffer, nil
 		}
 		read, err := body.Read(buffer[n:])
