@@ -18,6 +18,7 @@ type rows struct {
 	plan     *Plan
 	columns  []*Column
 	row      int // the row that is being filled
+	record   int // the record that it is made of; the same, but for plans with an envelope
 	failures []Failure
 	// rowFailures is the number of failures before this row; rowFailed says that the record as a
 	// whole was refused.
@@ -55,6 +56,7 @@ func (r *rows) expect(records, bytes int) {
 // begin starts the row of a record.
 func (r *rows) begin(row int) {
 	r.row, r.rowFailures, r.rowFailed, r.schemaID, r.filled = row, len(r.failures), false, 0, false
+	r.record = row
 }
 
 // has tells whether column i has its value, or its failure, in this row.
@@ -74,7 +76,7 @@ func (r *rows) failColumn(i int, class Class, message string) {
 	}
 	r.takeBack(i)
 	r.columns[i].AppendNull()
-	r.failures = append(r.failures, Failure{Row: r.row, FieldID: id, Class: class, Message: message,
+	r.failures = append(r.failures, Failure{Row: r.record, FieldID: id, Class: class, Message: message,
 		SchemaID: r.schemaID})
 }
 
@@ -94,7 +96,7 @@ func (r *rows) forget(i int) {
 // the record as a whole.
 func (r *rows) failRow(class Class, message string) {
 	r.rowFailed = true
-	r.failures = append(r.failures[:r.rowFailures], Failure{Row: r.row, Class: class, Message: message,
+	r.failures = append(r.failures[:r.rowFailures], Failure{Row: r.record, Class: class, Message: message,
 		SchemaID: r.schemaID})
 	r.takeBackValues()
 }

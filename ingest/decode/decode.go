@@ -13,7 +13,8 @@ import (
 // Decoder turns chunks of records into record batches. It belongs to one goroutine; the plan it was
 // made from is immutable and shared.
 type Decoder interface {
-	// Decode returns a batch with exactly one row per record, in the chunk's order. A record or a
+	// Decode returns a batch with exactly one row per record, in the chunk's order; with an envelope,
+	// Changes say which record each row is of. A record or a
 	// value that cannot be decoded leaves nulls in its row and a Failure beside it, and never
 	// ends the call: an error means that nothing could be decoded for a reason outside the records
 	// (registry down), and the chunk may be tried again. A chunk written with a schema that the
@@ -27,8 +28,10 @@ type Decoder interface {
 type Decoded struct {
 	// Batch has the arrow form of the plan's schema, field ids in the metadata of its fields.
 	Batch arrow.RecordBatch
-	// Failures are in row order. A row may have several.
+	// Failures are in the order of records. A record may have several.
 	Failures []Failure
+	// Changes say what the rows do, under a plan with an envelope; else it is nil.
+	Changes *Changes
 }
 
 // Class is why a value was refused. The classes are stable: policies and metrics name them.
@@ -47,6 +50,8 @@ const (
 	ClassUnknownField  Class = "unknown_field"  // a field that no column takes, where policy forbids it
 	ClassSchemaID      Class = "schema_id"      // a schema id the registry does not know, or none
 	ClassSchemaChanged Class = "schema_changed" // written with a schema that the table may not follow
+	ClassOperation     Class = "operation"      // a change event that names no change of a row
+	ClassUnavailable   Class = "unavailable"    // an unchanged value that the source did not send
 )
 
 // Failure says why a row, or one column of it, could not be decoded.

@@ -212,6 +212,9 @@ func (d *jsonDecoder) takeColumn(column, depth int, out *rows) bool {
 func (r refusal) message(value []byte) string {
 	n := r.node
 	value = bytes.TrimRight(value, " \t\r\n,}]")
+	if n.written.form == formRefused {
+		return n.refusedForm()
+	}
 	switch r.class {
 	case ClassRequired:
 		return n.path + ": required and null or missing"

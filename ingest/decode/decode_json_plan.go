@@ -27,6 +27,21 @@ type jsonPaths struct {
 	inner   []*jsonPaths
 }
 
+// compileJSON compiles what FormatJSON needs.
+func (p *Plan) compileJSON() error {
+	if p.options.Envelope.Unscaled {
+		for _, n := range p.columns {
+			n.unscale()
+		}
+	}
+	var err error
+	if p.object, err = newJSONObject(p); err != nil || p.envelope == nil {
+		return err
+	}
+	p.events, err = newJSONEnvelopes(p)
+	return err
+}
+
 // newJSONObject compiles the paths of the plan's columns into the object that a record is.
 func newJSONObject(plan *Plan) (*jsonObject, error) {
 	root := &jsonPaths{}
@@ -54,6 +69,9 @@ func newJSONObject(plan *Plan) (*jsonObject, error) {
 // prepareJSON chooses how the node's values are read and numbers the objects among them.
 func (n *node) prepareJSON(plan *Plan) {
 	n.straight, n.strictNumbers = straightOf(n), plan.options.StrictNumbers
+	if n.written.form != formPlain {
+		n.straight = straightNever
+	}
 	n.unscaledMax = unscaledMax(n.precision)
 	if n.kind == kindStruct {
 		n.object = plan.objects

@@ -26,6 +26,7 @@ type referenceRow struct {
 	class   Class
 	values  []any
 	classes []Class
+	set     []bool // the columns that the record has
 }
 
 // refusedValue carries a class out of the recursion.
@@ -51,13 +52,14 @@ func (r *reference) row(document []byte) referenceRow {
 	}
 	r.unknown = false
 	set := make([]bool, len(r.plan.columns))
+	row.set = set
 	r.object(r.plan.object, document, func(column int, value any, class Class) {
 		if !set[column] || row.classes[column] == "" {
 			row.values[column], row.classes[column], set[column] = value, class, true
 		}
 	}, set)
 	for i, n := range r.plan.columns {
-		if !set[i] && n.required {
+		if !set[i] && n.required && r.plan.metadata[i] == "" {
 			row.classes[i] = ClassRequired
 		}
 	}

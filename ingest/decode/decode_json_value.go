@@ -9,6 +9,9 @@ func (d *jsonDecoder) value(n *node, c *Column, depth int) status {
 	if first == 'n' {
 		return d.null(n, c)
 	}
+	if n.written.form != formPlain {
+		return d.formed(n, c, depth)
+	}
 	switch n.kind {
 	case kindString:
 		if first == '"' {

@@ -40,4 +40,14 @@
 // different. The references in the tests read each format slowly and decide what is right.
 //
 // CSV is one line of RFC 4180 a record, with the same conversions.
+//
+// A plan with an Envelope reads change events. A record then gives as many rows as it changes, each with
+// an operation (Changes): an insert, update or snapshot is the row as it is after, whole; a delete is a
+// row of the key's columns, of the columns that lie outside the row (Envelope.Columns), and nulls. An
+// update that changes the key gives both, the delete behind the upserts of its record. The caller puts
+// them in the order of the table's sequence. Each record counts as one operation, whatever its rows; a
+// record that fails as a whole has none, and Failure.Row is always the record. What changes no row (a
+// heartbeat, a transaction's begin and end, DDL, truncate) is ClassOperation. A value of an update that
+// the source left out as unchanged is null with a Failure of ClassUnavailable, for the caller to fill
+// from the old row or to refuse: the placeholder never becomes data.
 package decode

@@ -28,6 +28,8 @@ type Plan struct {
 	objects  int              // FormatJSON: the number of objects in it and in the columns
 	raw      int              // FormatRaw: the column that takes the value
 	writers  *writers         // FormatAvro, FormatProtobuf, FormatJSONSchema
+	envelope *envelopePlan    // nil: a record is a row
+	events   *jsonEnvelopes   // FormatJSON with an envelope
 }
 
 // skipColumn stands where no column takes a field.
@@ -41,13 +43,16 @@ func NewPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 	}
 	switch options.Format {
 	case FormatJSON:
-		plan.object, err = newJSONObject(plan)
+		err = plan.compileJSON()
 	case FormatCSV:
 		plan.csv, err = csvColumns(plan)
 	case FormatRaw:
 		plan.raw, err = rawColumn(plan)
 	default:
 		err = fmt.Errorf("format %q is unknown: write json, csv or raw", options.Format)
+	}
+	if err == nil && plan.envelope != nil && plan.events == nil {
+		err = fmt.Errorf("format %s holds no change events: they are read in JSON and Avro", options.Format)
 	}
 	if err != nil {
 		return nil, err
@@ -73,7 +78,7 @@ func newPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 			return nil, err
 		}
 		column, err := newNode(nodeSource{field: field, names: []string{field.Name}, unused: unused,
-			options: options.Columns, dataType: arrowSchema.Field(i).Type})
+			options: options.Columns, written: options.written, dataType: arrowSchema.Field(i).Type})
 		if err != nil {
 			return nil, err
 		}
@@ -83,6 +88,11 @@ func newPlan(schema *iceberg.Schema, options Options) (*Plan, error) {
 	if len(unused) > 0 {
 		name := slices.Sorted(maps.Keys(unused))[0]
 		return nil, fmt.Errorf("options name column %s, which the schema does not have", name)
+	}
+	if plan.options.Envelope.present() {
+		if plan.envelope, err = newEnvelopePlan(plan); err != nil {
+			return nil, err
+		}
 	}
 	return plan, nil
 }
@@ -119,6 +129,9 @@ func rowBytes(nodes []*node) int {
 // NewDecoder returns a decoder for one goroutine, which takes the memory of its batches from mem.
 func (p *Plan) NewDecoder(mem memory.Allocator) Decoder {
 	rows := newRows(p, mem)
+	if p.envelope != nil {
+		return p.newEnvelopeDecoder(rows)
+	}
 	if p.writers != nil {
 		return newChunkDecoder(rows, newWriterDecoder(p, rows))
 	}
@@ -156,6 +169,7 @@ type node struct {
 	// of 64 bits, and the index of a struct among the objects of the plan.
 	straight      straight
 	strictNumbers bool
+	written       writtenAs
 	unscaledMax   uint64
 	object        int
 }
@@ -211,6 +225,7 @@ type nodeSource struct {
 	names    []string // from the top down
 	dataType arrow.DataType
 	options  map[string]ColumnOptions
+	written  map[string]writtenAs
 	// inherited are the options of the column that the field lies in.
 	inherited ColumnOptions
 	unused    map[string]ColumnOptions // of options, those that no field has taken yet
@@ -219,7 +234,8 @@ type nodeSource struct {
 func newNode(src nodeSource) (*node, error) {
 	path := strings.Join(src.names, ".")
 	n := &node{name: src.field.Name, names: src.names, path: path, id: src.field.ID,
-		required: src.field.Required, dataType: src.dataType, typeName: typeName(src.field.Type)}
+		required: src.field.Required, dataType: src.dataType, typeName: typeName(src.field.Type),
+		written: src.written[path]}
 	var own bool
 	if n.options, own = src.options[path]; !own {
 		n.options = ColumnOptions{Time: src.inherited.Time, JSONText: src.inherited.JSONText}
@@ -242,7 +258,7 @@ func newNode(src nodeSource) (*node, error) {
 	}
 	for i, child := range childFields(src.field.Type) {
 		compiled, err := newNode(nodeSource{field: child, names: append(slices.Clip(src.names), child.Name),
-			options: src.options, inherited: n.options, unused: src.unused,
+			options: src.options, written: src.written, inherited: n.options, unused: src.unused,
 			dataType: childType(src.dataType, i)})
 		if err != nil {
 			return nil, err

@@ -125,6 +125,10 @@ type Options struct {
 	UnknownFields UnknownFields
 	DuplicateKeys DuplicateKeys
 	CSV           CSVOptions
+	// Envelope says where change events hold their rows; the zero value is no envelope.
+	Envelope Envelope
+	// written is, by dotted name of column, what the writer's schema says of its values.
+	written map[string]writtenAs
 	// DepthMax is the deepest nesting of a document, RecordBytesMax the longest value. Zero means
 	// DefaultDepthMax and DefaultRecordBytesMax.
 	DepthMax, RecordBytesMax int

@@ -43,7 +43,7 @@ func newWriterDecoder(plan *Plan, out *rows) *writerDecoder {
 }
 
 func (d *writerDecoder) decodeValue(ctx context.Context, value []byte, out *rows) error {
-	d.cells.begin(out.row, len(value))
+	d.cells.begin(out.record, len(value))
 	options := &d.plan.writers.options
 	if options.Fixed != nil {
 		return d.decodeWith(ctx, options.Fixed.ID, value)
