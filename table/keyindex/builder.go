@@ -1,7 +1,6 @@
 package keyindex
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Builder fills an index anew, from the keys of a whole table. Add may be called from many goroutines;
@@ -18,7 +18,8 @@ type Builder struct {
 	x     *Index
 	parts [groups]part
 
-	limited int64 // bytes of entries that a part may hold
+	limited int64     // bytes of entries that a part may hold
+	scratch sync.Pool // of *[addedMax]Entry
 }
 
 // part are the entries of one group that were added.
@@ -26,7 +27,6 @@ type part struct {
 	mu      sync.Mutex // guards all below
 	entries []Entry
 	file    *os.File // what memory has no room for
-	out     *bufio.Writer
 	written int64
 }
 
@@ -42,17 +42,48 @@ func (x *Index) Rebuild() (*Builder, error) {
 	return &Builder{x: x, limited: max(x.opts.MemoryBytes/groups/2, 64<<10)}, nil
 }
 
-// Add takes in entries of live rows. The numbers of their files have been asked for before.
+// Add takes in entries of live rows, which stay as they are. The numbers of their files have been asked
+// for before.
 func (b *Builder) Add(entries []Entry) error {
-	var of [groups][]Entry
-	for _, e := range entries {
-		i := segmentOf(e.Key) / groupSegments
-		of[i] = append(of[i], e)
-	}
-	for i := range of {
-		if err := b.parts[i].add(b, i, of[i]); err != nil {
+	for len(entries) > 0 {
+		n := min(len(entries), addedMax)
+		if err := b.add(entries[:n]); err != nil {
 			return fmt.Errorf("rebuild key index: %w", err)
 		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// addedMax is how many entries are divided at once: their copy fits into the second cache.
+const addedMax = 8 << 10
+
+func (b *Builder) add(entries []Entry) error {
+	groupOf := func(e Entry) int { return segmentOf(e.Key) / groupSegments }
+	var ends [groups]int
+	for _, e := range entries {
+		ends[groupOf(e)]++
+	}
+	sum := 0
+	for i, n := range ends {
+		ends[i], sum = sum, sum+n
+	}
+	divided, _ := b.scratch.Get().(*[addedMax]Entry)
+	if divided == nil {
+		divided = new([addedMax]Entry)
+	}
+	defer b.scratch.Put(divided)
+	for _, e := range entries {
+		i := groupOf(e)
+		divided[ends[i]] = e
+		ends[i]++
+	}
+	start := 0
+	for i, end := range ends {
+		if err := b.parts[i].add(b, i, divided[start:end]); err != nil {
+			return err
+		}
+		start = end
 	}
 	return nil
 }
@@ -70,19 +101,25 @@ func (p *part) add(b *Builder, group int, entries []Entry) error {
 	return p.spill(b, group)
 }
 
+// spillBytes is how much is written and read at once.
+const spillBytes = 2048 * entryBytes
+
 func (p *part) spill(b *Builder, group int) (err error) {
 	if p.file == nil {
 		name := filepath.Join(b.x.opts.Dir, fmt.Sprintf("%02d.part.log", group))
 		if p.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
 			return err
 		}
-		p.out = bufio.NewWriterSize(p.file, 64<<10)
 	}
-	var buffer [entryBytes]byte
-	for _, e := range p.entries {
-		putEntry(buffer[:], e)
-		if _, err := p.out.Write(buffer[:]); err != nil {
-			return err
+	buffer := make([]byte, 0, spillBytes)
+	for i, e := range p.entries {
+		buffer = buffer[:len(buffer)+entryBytes]
+		putEntry(buffer[len(buffer)-entryBytes:], e)
+		if len(buffer) == spillBytes || i == len(p.entries)-1 {
+			if _, err := p.file.Write(buffer); err != nil {
+				return err
+			}
+			buffer = buffer[:0]
 		}
 	}
 	p.written += int64(len(p.entries))
@@ -91,21 +128,20 @@ func (p *part) spill(b *Builder, group int) (err error) {
 }
 
 // Finish makes the index that of a snapshot. It returns how many keys were there more than once, of
-// which the index has the one in the file with the highest number, and there the last.
+// which the index has the one in the file with the highest number, and there the last. Each goroutine
+// needs memory for a 64th of all entries, twice.
 func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error) {
 	defer b.drop()
 	salts := b.x.salts()
-	var mu sync.Mutex // guards doubles
-	err = b.x.eachGroup(ctx, func(_ *worker, i int) error {
-		entries, err := b.parts[i].take()
-		if err != nil {
+	var all, kept atomic.Int64
+	err = b.x.eachGroup(ctx, func(w *worker, i int) (err error) {
+		if w.entries, err = b.parts[i].take(w.entries[:0]); err != nil {
 			return err
 		}
-		slices.SortFunc(entries, compareEntries)
-		unique := slices.CompactFunc(entries, func(a, b Entry) bool { return a.Key == b.Key })
-		mu.Lock()
-		doubles += int64(len(entries) - len(unique))
-		mu.Unlock()
+		w.sorter.sort(w.entries, groupBits)
+		unique := newest(w.entries)
+		all.Add(int64(len(w.entries)))
+		kept.Add(int64(len(unique)))
 		return b.x.setGroup(i, unique, salts[i])
 	})
 	if err == nil {
@@ -115,53 +151,59 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 	if err != nil {
 		return 0, fmt.Errorf("rebuild key index: %w", err)
 	}
-	return doubles, b.x.warm(ctx)
+	return all.Load() - kept.Load(), b.x.warm(ctx)
 }
 
-// compareEntries puts the newest place of a key first.
-func compareEntries(a, b Entry) int {
-	if order := a.Key.Compare(b.Key); order != 0 {
-		return order
-	}
-	if a.Place.File != b.Place.File {
-		if a.Place.File > b.Place.File {
-			return -1
+// newest keeps of entries in order the newest of each key.
+func newest(entries []Entry) []Entry {
+	n := 0
+	for _, e := range entries {
+		switch {
+		case n == 0 || entries[n-1].Key != e.Key:
+			entries[n] = e
+			n++
+		case entries[n-1].Place.before(e.Place):
+			entries[n-1] = e
 		}
-		return 1
 	}
-	return int(int64(b.Place.Row) - int64(a.Place.Row))
+	return entries[:n]
 }
 
-// take returns all entries of the part.
-func (p *part) take() ([]Entry, error) {
-	if p.file == nil {
-		return p.entries, nil
-	}
-	if err := p.out.Flush(); err != nil {
-		return nil, err
-	}
-	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	all := make([]Entry, 0, p.written+int64(len(p.entries)))
-	in := bufio.NewReaderSize(p.file, 256<<10)
-	var buffer [entryBytes]byte
-	for range p.written {
-		if _, err := io.ReadFull(in, buffer[:]); err != nil {
+// before says whether a row is older than another: of an older file, or before it in the same.
+func (p Place) before(o Place) bool {
+	return p.File < o.File || p.File == o.File && p.Row < o.Row
+}
+
+// take appends all entries of the part to out and frees it.
+func (p *part) take(out []Entry) ([]Entry, error) {
+	out = slices.Grow(out, int(p.written)+len(p.entries))
+	if p.file != nil {
+		if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
-		all = append(all, entryAt(buffer[:]))
+		buffer := make([]byte, spillBytes)
+		for left := p.written; left > 0; {
+			part := buffer[:min(left*entryBytes, spillBytes)]
+			if _, err := io.ReadFull(p.file, part); err != nil {
+				return nil, err
+			}
+			for at := 0; at < len(part); at += entryBytes {
+				out = append(out, entryAt(part[at:]))
+			}
+			left -= int64(len(part) / entryBytes)
+		}
 	}
-	all = append(all, p.entries...)
-	return all, p.drop()
+	out = append(out, p.entries...)
+	return out, p.drop()
 }
 
 func (p *part) drop() error {
+	p.entries = nil
 	if p.file == nil {
 		return nil
 	}
 	err := errors.Join(p.file.Close(), os.Remove(p.file.Name()))
-	*p = part{}
+	p.file, p.written = nil, 0
 	return err
 }
 
@@ -169,7 +211,6 @@ func (p *part) drop() error {
 func (b *Builder) drop() {
 	for i := range b.parts {
 		_ = b.parts[i].drop()
-		b.parts[i].entries = nil
 	}
 }
 

@@ -22,5 +22,6 @@
 // Invariants:
 //   - a key has one place; a place in a file that was retired counts as none;
 //   - files on disk do not change once the manifest names them, and the manifest is replaced at once;
-//   - memory stays under the limit, but for the changes of the checkpoint that is being applied.
+//   - memory stays under the limit, but for the changes of the checkpoint that is being applied and for
+//     a 64th of the entries while a Builder finishes.
 package keyindex

@@ -47,8 +47,8 @@ const (
 	// the entries: so the log and cold files stay under 30 bytes a key.
 	logBytesMin   = 64 << 20
 	logShare      = 5
-	groupSegments = 16
-	groups        = segments / groupSegments
+	groups        = 1 << groupBits
+	groupSegments = segments / groups
 )
 
 // Index belongs to one goroutine; calls use others inside.
@@ -140,9 +140,10 @@ func (x *Index) Lookup(ctx context.Context, keys []Key, places []Place) error {
 
 // worker is the scratch memory of a goroutine.
 type worker struct {
-	reader reader
-	sorter sorter
-	wants  []want
+	reader  reader
+	sorter  sorter
+	wants   []want
+	entries []Entry
 }
 
 // lookup sets the places of keys that are asked for, in order: each has its place in the batch as a row.

@@ -43,6 +43,7 @@ const entryBytes = 24
 
 const (
 	segmentBits = 10
+	groupBits   = 6
 	segments    = 1 << segmentBits
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -105,15 +106,15 @@ func (x *Index) warm(ctx context.Context) error {
 			return nil
 		}
 		for k := range g.hots {
-			entries := make([]Entry, 0, g.cold.counts[k])
+			w.entries = slices.Grow(w.entries[:0], int(g.cold.counts[k]))
 			err := w.reader.each(g.cold.segment(k), func(e Entry) error {
-				entries = append(entries, e)
+				w.entries = append(w.entries, e)
 				return nil
 			})
 			if err != nil {
 				return err
 			}
-			g.hots[k].fill(entries)
+			g.hots[k].fill(w.entries)
 		}
 		g.partial = false
 		return nil
