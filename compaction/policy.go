@@ -1,0 +1,64 @@
+package compaction
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/apache/iceberg-go"
+)
+
+// Policy says which files are worth a rewrite.
+type Policy struct {
+	// TargetBytes is the size that files should have.
+	TargetBytes int64
+	// SmallShare is the share of TargetBytes below which a file is small.
+	SmallShare float64
+	// DeletedShare is the share of deleted rows from which a file is written without them.
+	DeletedShare float64
+	// DeleteFilesMax is how many delete files that are not of one data file alone may apply to a file.
+	DeleteFilesMax int
+	// FilesMin is how many small files make a group that is smaller than TargetBytes.
+	FilesMin int
+	// RunBytesMax bounds the bytes of all groups of one plan; 0 is no bound. The first group may be larger.
+	RunBytesMax int64
+}
+
+// The defaults. A file of three quarters of the target gains nothing by company; below a third of
+// deleted rows a rewrite costs more than readers save.
+const (
+	TargetBytesDefault    = 512 << 20
+	SmallShareDefault     = 0.75
+	DeletedShareDefault   = 0.3
+	DeleteFilesMaxDefault = 5
+	FilesMinDefault       = 2
+
+	propertyTargetBytes = "write.target-file-size-bytes"
+)
+
+// rowGroupBytesMin is the mean size of row groups from which files are copied. Below it readers pay more
+// for row groups than decoding costs once.
+const rowGroupBytesMin = 1 << 20
+
+// DefaultPolicy is the policy for a table with these properties.
+func DefaultPolicy(properties iceberg.Properties) Policy {
+	p := Policy{TargetBytes: TargetBytesDefault, SmallShare: SmallShareDefault,
+		DeletedShare: DeletedShareDefault, DeleteFilesMax: DeleteFilesMaxDefault, FilesMin: FilesMinDefault}
+	if size, err := strconv.ParseInt(properties[propertyTargetBytes], 10, 64); err == nil && size > 0 {
+		p.TargetBytes = size
+	}
+	return p
+}
+
+// Validate says what is wrong with the policy.
+func (p Policy) Validate() error {
+	switch {
+	case p.TargetBytes <= 0:
+		return fmt.Errorf("a target of %d bytes is no size of a file", p.TargetBytes)
+	case !(p.SmallShare > 0 && p.SmallShare <= 1) || !(p.DeletedShare > 0 && p.DeletedShare <= 1):
+		return errors.New("shares of small files and deleted rows are above 0 and at most 1")
+	case p.FilesMin < 2 || p.DeleteFilesMax < 1 || p.RunBytesMax < 0:
+		return errors.New("numbers of files and bytes are too small")
+	}
+	return nil
+}
