@@ -49,6 +49,7 @@ const (
 	avroBranches // a union into a struct with a field for each branch
 	avroMismatch // inside[0] skips the value, which then fails
 	avroObject   // a record that is no column itself: its fields are, or lead to them
+	avroVariable // a record of a decimal's scale and unscaled value
 	avroSkipNull
 	avroSkipBool
 	avroSkipVarint
@@ -171,6 +172,8 @@ func (r *avroRun) compound(op *avroOp) bool {
 		return r.record(op)
 	case avroArray, avroMap:
 		return r.list(op)
+	case avroVariable:
+		return r.variableDecimal(op)
 	case avroMismatch:
 		if !r.value(op.inside[0]) {
 			return false

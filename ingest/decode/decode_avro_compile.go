@@ -7,6 +7,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/ingest/messageschema"
+	"github.com/firthlake/firth/ingest/registry"
 )
 
 // avroCompiler makes the ops of one writer schema. Ops that skip are shared by type, so that a
@@ -19,13 +20,9 @@ type avroCompiler struct {
 }
 
 func compileAvro(c compilation) (program, error) {
-	var imports []string
-	for _, imported := range c.schema.Imports {
-		imports = append(imports, imported.Text)
-	}
-	schema, err := messageschema.ParseAvro(c.schema.Text, imports...)
+	schema, err := parseAvro(c.schema)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errSchema, err)
+		return nil, err
 	}
 	compiler := avroCompiler{resolver: c.resolver, skips: map[*messageschema.AvroType]*avroOp{}}
 	root, columns := compiler.root(c.root, schema), 0
@@ -36,6 +33,19 @@ func compileAvro(c compilation) (program, error) {
 	}
 	return c.finish(&avroProgram{root: root, fillsAll: c.decoder.fillsAll(columns),
 		depthMax: c.decoder.plan.options.DepthMax, cells: &c.decoder.cells})
+}
+
+// parseAvro reads a writer schema with those it refers to.
+func parseAvro(schema *registry.Schema) (*messageschema.AvroType, error) {
+	var imports []string
+	for _, imported := range schema.Imports {
+		imports = append(imports, imported.Text)
+	}
+	parsed, err := messageschema.ParseAvro(schema.Text, imports...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSchema, err)
+	}
+	return parsed, nil
 }
 
 // root compiles the schema as a whole. One that is no record fills the column named for it.
@@ -180,7 +190,10 @@ func (c *avroCompiler) typed(t *destination, of *messageschema.AvroType) *avroOp
 		op.code, op.empty = avroNull, true
 		return op
 	case messageschema.AvroRecord:
-		if t.node.kind != kindStruct {
+		if of.Logical == messageschema.AvroVariableDecimal && t.node.kind == kindDecimal {
+			return c.variableDecimal(op, of)
+		}
+		if t.node.kind != kindStruct || of.Logical == messageschema.AvroGeometry {
 			return c.mismatch(op, of)
 		}
 		op = c.record(t, of)
@@ -370,6 +383,12 @@ func avroLogicalScalar(of *messageschema.AvroType) scalar {
 		return scalar{kind: scalarTime, perSecond: 1e3, name: "time"}
 	case messageschema.AvroTimeMicros:
 		return scalar{kind: scalarTime, perSecond: 1e6, name: "time"}
+	case messageschema.AvroTimeNanos:
+		return scalar{kind: scalarTime, perSecond: 1e9, name: "time"}
+	case messageschema.AvroZonedTimestamp:
+		return scalar{kind: scalarZoned, name: "zoned timestamp"}
+	case messageschema.AvroVariableDecimal, messageschema.AvroGeometry:
+		return scalar{name: of.Name}
 	case messageschema.AvroTimestampMillis, messageschema.AvroLocalTimestampMillis:
 		return scalar{kind: scalarTimestamp, perSecond: 1e3, name: "timestamp"}
 	case messageschema.AvroTimestampMicros, messageschema.AvroLocalTimestampMicros:

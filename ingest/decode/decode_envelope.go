@@ -74,7 +74,7 @@ type eventReader interface {
 	// into the event.
 	read(ctx context.Context, value []byte) error
 	// readKeyOf appends the key columns that an image of the value read last has.
-	readKeyOf(place int)
+	readKeyOf(role envelopeRole, place int)
 	// readOuter appends the i-th of the envelope's columns of the value read last.
 	readOuter(i, place int)
 	// readRecordKey appends the key columns that the record's key has.
@@ -190,6 +190,9 @@ func (d *envelopeDecoder) settle() {
 		}
 	}
 	d.fillOuter()
+	if e.class != "" {
+		out.refuse(e.class, e.message)
+	}
 }
 
 // fillOuter fills the columns that lie outside the row, in all rows of the record.
@@ -254,9 +257,9 @@ func (d *envelopeDecoder) check() {
 // remove replaces the rows of a delete event by rows that have the key.
 func (d *envelopeDecoder) remove(ctx context.Context, record *source.Record) error {
 	out := d.out
-	images, options := out.event.before, &out.envelope.options
+	role, images, options := roleBefore, out.event.before, &out.envelope.options
 	if options.BeforePartial || len(images) == 0 {
-		images = out.event.after
+		role, images = roleAfter, out.event.after
 	}
 	if out.next > out.first {
 		out.takeBackRecord()
@@ -270,7 +273,7 @@ func (d *envelopeDecoder) remove(ctx context.Context, record *source.Record) err
 	}
 	for _, place := range images {
 		out.beginRow()
-		d.reader.readKeyOf(place)
+		d.reader.readKeyOf(role, place)
 		out.endKeyRow()
 	}
 	return nil
@@ -291,21 +294,21 @@ func (d *envelopeDecoder) moved(i int) {
 	out := d.out
 	upserted := out.first + i
 	out.beginRow()
-	d.reader.readKeyOf(out.event.before[i])
+	d.reader.readKeyOf(roleBefore, out.event.before[i])
 	same := true
 	for _, k := range out.envelope.keys {
 		column := out.columns[k]
-		if column.rows == out.row {
-			if !out.envelope.options.BeforePartial {
-				same = false
-				continue
-			}
+		switch {
+		case column.rows > out.row:
+		case out.envelope.options.BeforePartial:
 			column.appendFrom(upserted)
+		default:
+			column.AppendNull()
 		}
 		same = same && string(column.valueBytes(upserted)) == string(column.valueBytes(out.row)) &&
 			column.isNull(upserted) == column.isNull(out.row)
 	}
-	if same && len(out.failures) == out.rowFailures {
+	if same {
 		out.takeBackRow()
 		return
 	}
@@ -316,5 +319,8 @@ func (d *envelopeDecoder) moved(i int) {
 // newEnvelopeDecoder returns the decoder of a plan with an envelope.
 func (p *Plan) newEnvelopeDecoder(rows *rows) Decoder {
 	out := newChangeRows(p, rows)
+	if p.writers != nil {
+		return &envelopeDecoder{out: out, reader: newAvroEventReader(p, out)}
+	}
 	return &envelopeDecoder{out: out, reader: newJSONEvents(p, out)}
 }

@@ -139,7 +139,7 @@ func (w *eventWorld) event(plan *Plan) source.Record {
 	return record
 }
 
-func (w *eventWorld) writeEnvelope(b *strings.Builder, plan *Plan, o *jsonEnvelope) {
+func (w *eventWorld) writeEnvelope(b *strings.Builder, plan *Plan, o *eventObject) {
 	names := o.fields.names
 	if o.payload != nil {
 		names = names[:len(names)-2]

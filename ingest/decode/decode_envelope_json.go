@@ -148,7 +148,7 @@ func (j *jsonEvents) latePayload() bool {
 }
 
 // object reads an object outside of the rows.
-func (j *jsonEvents) object(o *jsonEnvelope, depth int) bool {
+func (j *jsonEvents) object(o *eventObject, depth int) bool {
 	it := objectReader{d: j.d, depth: depth, order: &j.orders[o.index]}
 	if it.order.guesses() {
 		it.at, it.guesses = &it.order.first, true
@@ -156,7 +156,7 @@ func (j *jsonEvents) object(o *jsonEnvelope, depth int) bool {
 	return j.fields(&it, o, depth)
 }
 
-func (j *jsonEvents) fields(it *objectReader, o *jsonEnvelope, depth int) bool {
+func (j *jsonEvents) fields(it *objectReader, o *eventObject, depth int) bool {
 	for it.next(&o.fields) {
 		if it.field == skipColumn {
 			if !j.d.skip(depth + 1) {
@@ -200,7 +200,7 @@ func (j *jsonEvents) field(t *envelopeTarget, depth int) bool {
 }
 
 // inner reads an object on a path, or what stands in its place.
-func (j *jsonEvents) inner(o *jsonEnvelope, depth int) bool {
+func (j *jsonEvents) inner(o *eventObject, depth int) bool {
 	d := j.d
 	switch d.peek() {
 	case '{':
@@ -358,7 +358,7 @@ func (d *jsonDecoder) image(data []byte, pos, depth int, out *rows) bool {
 	return d.walk(d.plan.object, depth, out) != recordBroken
 }
 
-func (j *jsonEvents) readKeyOf(place int) {
+func (j *jsonEvents) readKeyOf(_ envelopeRole, place int) {
 	// The document is known to be whole, so that the outcome lies in the columns alone.
 	j.shape.key.image(j.d.data, place, 1, j.out.rows)
 }

@@ -332,6 +332,9 @@ func (c *referenceRecord) upsert() {
 	for _, image := range c.event.after {
 		row := c.reference.row.row(image)
 		for i, class := range row.classes {
+			if class == "" && plan.envelope.isKey[i] && row.values[i] == nil {
+				class = ClassRequired
+			}
 			if class != "" && plan.metadata[i] == "" {
 				c.fail(i, class)
 			}
@@ -381,10 +384,11 @@ func (c *referenceRecord) moved(upserted referenceRow, before json.RawMessage) {
 		switch {
 		case !key.set[k] && plan.options.Envelope.BeforePartial:
 			key.values[k], class = upserted.values[k], ""
-		case !key.set[k]:
-			same, class = false, ClassRequired
 		default:
-			same = same && class == "" && fmt.Sprint(upserted.values[k]) == fmt.Sprint(key.values[k])
+			if !key.set[k] {
+				class = ""
+			}
+			same = same && fmt.Sprint(upserted.values[k]) == fmt.Sprint(key.values[k])
 		}
 		if class == "" && key.values[k] == nil {
 			class = ClassRequired

@@ -5,7 +5,7 @@ import "slices"
 // beginRecord starts the rows of a record.
 func (r *changeRows) beginRecord(i int) {
 	r.record, r.first, r.failuresBefore = i, r.next, len(r.failures)
-	r.rowFailed, r.schemaID = false, 0
+	r.row, r.rowFailures, r.rowFailed, r.schemaID = r.next, len(r.failures), false, 0
 }
 
 // beginRow starts a row of the record.
@@ -16,11 +16,9 @@ func (r *changeRows) beginRow() {
 
 // endRow completes a row that has been decoded in full.
 func (r *changeRows) endRow() {
+	r.completeKey()
 	if r.filled {
 		return
-	}
-	for _, column := range r.envelope.keys {
-		r.complete(column)
 	}
 	for _, column := range r.envelope.rest {
 		r.complete(column)
@@ -39,18 +37,23 @@ func (r *changeRows) complete(column int) {
 	r.columns[column].AppendNull()
 }
 
-// endKeyRow completes a row that deletes: each column of the key must have its value, and the others
-// are null whether or not they are required.
+// endKeyRow completes a row that deletes: what is not of the key is null, required or not.
 func (r *changeRows) endKeyRow() {
+	r.completeKey()
+	for _, k := range r.envelope.rest {
+		r.columns[k].AppendNull()
+	}
+}
+
+// completeKey fails the columns of the key that have no value in the row begun last.
+func (r *changeRows) completeKey() {
 	for _, k := range r.envelope.keys {
 		column := r.columns[k]
-		if column.rows > r.row && !column.isNull(r.row) {
+		if nulls := column.nulls; column.rows > r.row &&
+			(len(nulls) == 0 || int(nulls[len(nulls)-1]) != r.row) {
 			continue
 		}
 		r.failColumn(k, ClassRequired, r.plan.columns[k].path+": a column of the key is null or missing")
-	}
-	for _, k := range r.envelope.rest {
-		r.columns[k].AppendNull()
 	}
 }
 

@@ -38,7 +38,7 @@ func (p *Plan) compileJSON() error {
 	if p.object, err = newJSONObject(p); err != nil || p.envelope == nil {
 		return err
 	}
-	p.events, err = newJSONEnvelopes(p)
+	p.events, err = newJSONEventObjects(p)
 	return err
 }
 

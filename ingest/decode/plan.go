@@ -29,7 +29,7 @@ type Plan struct {
 	raw      int              // FormatRaw: the column that takes the value
 	writers  *writers         // FormatAvro, FormatProtobuf, FormatJSONSchema
 	envelope *envelopePlan    // nil: a record is a row
-	events   *jsonEnvelopes   // FormatJSON with an envelope
+	events   *eventObjects    // what events consist of, with an envelope
 }
 
 // skipColumn stands where no column takes a field.
@@ -169,9 +169,9 @@ type node struct {
 	// of 64 bits, and the index of a struct among the objects of the plan.
 	straight      straight
 	strictNumbers bool
-	written       writtenAs
 	unscaledMax   uint64
 	object        int
+	written       writtenAs
 }
 
 // kind is what a field holds.

@@ -208,3 +208,21 @@ func (n *node) mayHoldText() bool {
 		return false
 	}
 }
+
+// keysOnly is the plan with the columns of the key alone, by which images of deleted rows are read.
+func (p *Plan) keysOnly() *Plan {
+	key := *p
+	key.options.UnknownFields = UnknownIgnore
+	key.metadata = slices.Clone(p.metadata)
+	for i := range key.metadata {
+		if !p.envelope.isKey[i] {
+			key.metadata[i] = outerColumn
+		}
+	}
+	if p.writers != nil {
+		options := p.writers.options
+		options.Evolve = Evolve{}
+		key.writers = &writers{options: options}
+	}
+	return &key
+}

@@ -32,6 +32,7 @@ const (
 	scalarDate    // days since 1970-01-01
 	scalarTime
 	scalarTimestamp
+	scalarZoned // a timestamp as text
 )
 
 // put appends a writer's scalars to one column. How is decided when it is made.
@@ -62,6 +63,7 @@ const (
 	putBinary
 	putFixed
 	putUUIDText
+	putZoned
 )
 
 // fault is the first thing wrong with the value of a column. The column's place is kept by a null, so
@@ -98,6 +100,11 @@ func newPut(from scalar, n *node, column *Column) put {
 		p.pick(kindString, putText)
 		p.pick(kindBinary, putBinary)
 		p.pick(kindUUID, putUUIDText)
+	case scalarZoned:
+		p.pick(kindString, putText)
+		p.pick(kindBinary, putBinary)
+		p.pick(kindTimestamp, putZoned)
+		p.pick(kindTimestampNs, putZoned)
 	case scalarBytes:
 		p.pick(kindString, putText)
 		p.pick(kindBinary, putBinary)
@@ -342,6 +349,10 @@ func (p *put) bytes(f *fault, v []byte) {
 			return
 		}
 		copy(p.column.AppendFixed(), id[:])
+	case putZoned:
+		if class := appendISO(p.column, p.node, v); class != "" {
+			p.fail(f, class, "not a timestamp: "+shorten(v))
+		}
 	case putDecimal:
 		n, ok := decimalOf(v)
 		if !ok {

@@ -31,7 +31,8 @@ type writerDecoder struct {
 	lastID int32
 	last   program
 	cells  cells
-	json   valueDecoder // FormatJSONSchema: values are JSON whatever their schema
+	json   valueDecoder     // FormatJSONSchema: values are JSON whatever their schema
+	events *avroEventReader // with an envelope, of which the values are the events
 }
 
 func newWriterDecoder(plan *Plan, out *rows) *writerDecoder {
@@ -144,6 +145,9 @@ func (d *writerDecoder) compile(ctx context.Context, schema *registry.Schema) (p
 	compilation := compilation{decoder: d, resolver: r, root: root, schema: schema}
 	switch d.plan.options.Format {
 	case FormatAvro:
+		if d.events != nil {
+			return d.events.compile(compilation)
+		}
 		return compileAvro(compilation)
 	case FormatProtobuf:
 		return compileProtobuf(ctx, compilation)

@@ -82,6 +82,9 @@ func NewWriterPlan(ctx context.Context, schema *iceberg.Schema, options Options,
 	default:
 		err = fmt.Errorf("format %q has no writer schemas: write avro, protobuf or jsonschema", options.Format)
 	}
+	if err == nil && plan.envelope != nil {
+		err = plan.checkWriterEnvelope()
+	}
 	if err == nil && writer.Fixed != nil {
 		err = plan.checkFixed(ctx)
 	}
@@ -89,6 +92,23 @@ func NewWriterPlan(ctx context.Context, schema *iceberg.Schema, options Options,
 		return nil, err
 	}
 	return plan, nil
+}
+
+// checkWriterEnvelope refuses what change events with writer schemas do not have.
+func (p *Plan) checkWriterEnvelope() error {
+	envelope := &p.options.Envelope
+	switch {
+	case p.options.Format != FormatAvro:
+		return fmt.Errorf("format %s holds no change events: they are read in JSON and Avro", p.options.Format)
+	case envelope.BeforePartial:
+		return errors.New("partial images before are read in JSON only")
+	case envelope.RecordKey && p.writers.options.Fixed != nil:
+		return errors.New("a schema of its own does not tell how the record's key is written: " +
+			"use a schema registry")
+	}
+	var err error
+	p.events, err = newEventObjects(p)
+	return err
 }
 
 // checkFixed refuses a fixed schema that does not parse.

@@ -53,6 +53,11 @@ const (
 	AvroLocalTimestampMicros
 	AvroLocalTimestampNanos
 	AvroDuration
+	// Those that only Kafka Connect's converter writes.
+	AvroTimeNanos
+	AvroZonedTimestamp  // text
+	AvroVariableDecimal // a record of scale and unscaled value
+	AvroGeometry        // a record
 )
 
 // AvroType is a type of a writer schema. Named types are shared and may hold themselves.
@@ -221,6 +226,7 @@ func (p *avroParser) object(m map[string]any, namespace string) (*AvroType, erro
 	t, err := p.name(word, namespace)
 	if err == nil && t.Name == "" {
 		t.setLogical(m)
+		t.setConnect(m)
 	}
 	return t, err
 }
@@ -279,6 +285,7 @@ func (p *avroParser) record(m map[string]any, namespace string) (*AvroType, erro
 		doc, _ := f["doc"].(string) // another type of doc is no doc
 		t.Fields = append(t.Fields, AvroField{Name: name, Aliases: words(f["aliases"]), Doc: doc, Type: of})
 	}
+	t.setConnectRecord()
 	return t, nil
 }
 

@@ -124,6 +124,14 @@ func (e *avroExpander) logical(t *AvroType) iceberg.Type {
 			return iceberg.PrimitiveTypes.TimestampNs
 		}
 		return iceberg.PrimitiveTypes.Timestamp
+	case AvroTimeNanos:
+		return iceberg.PrimitiveTypes.Time
+	case AvroZonedTimestamp:
+		return iceberg.PrimitiveTypes.TimestampTz
+	case AvroVariableDecimal:
+		return e.refuseVariableDecimal()
+	case AvroGeometry:
+		return e.refuseGeometry(t.Name)
 	case AvroDuration:
 		e.refuse("a duration of months, days and milliseconds")
 	}

@@ -51,6 +51,9 @@ const (
 	ConnectGeometry
 )
 
+// variableDecimalName is the name of Debezium's decimals without a scale of their own.
+const variableDecimalName = "io.debezium.data.VariableScaleDecimal"
+
 // geometryPrefix begins the names of Debezium's geometric types.
 const geometryPrefix = "io.debezium.data.geometry."
 
@@ -65,21 +68,21 @@ type connectMeaning struct {
 func connectMeanings() map[string]connectMeaning {
 	const connect, debezium = "org.apache.kafka.connect.data.", "io.debezium.time."
 	return map[string]connectMeaning{
-		connect + "Decimal":                     {"bytes", ConnectDecimal},
-		connect + "Date":                        {"int32", ConnectDate},
-		connect + "Time":                        {"int32", ConnectTimeMillis},
-		connect + "Timestamp":                   {"int64", ConnectInstantMillis},
-		debezium + "Date":                       {"int32", ConnectDate},
-		debezium + "Time":                       {"int32", ConnectTimeMillis},
-		debezium + "MicroTime":                  {"int64", ConnectTimeMicros},
-		debezium + "NanoTime":                   {"int64", ConnectTimeNanos},
-		debezium + "Timestamp":                  {"int64", ConnectLocalMillis},
-		debezium + "MicroTimestamp":             {"int64", ConnectLocalMicros},
-		debezium + "NanoTimestamp":              {"int64", ConnectLocalNanos},
-		debezium + "ZonedTimestamp":             {"string", ConnectZonedTimestamp},
-		debezium + "ZonedTime":                  {"string", ConnectZonedTime},
-		"io.debezium.data.Uuid":                 {"string", ConnectUUID},
-		"io.debezium.data.VariableScaleDecimal": {"struct", ConnectVariableDecimal},
+		connect + "Decimal":         {"bytes", ConnectDecimal},
+		connect + "Date":            {"int32", ConnectDate},
+		connect + "Time":            {"int32", ConnectTimeMillis},
+		connect + "Timestamp":       {"int64", ConnectInstantMillis},
+		debezium + "Date":           {"int32", ConnectDate},
+		debezium + "Time":           {"int32", ConnectTimeMillis},
+		debezium + "MicroTime":      {"int64", ConnectTimeMicros},
+		debezium + "NanoTime":       {"int64", ConnectTimeNanos},
+		debezium + "Timestamp":      {"int64", ConnectLocalMillis},
+		debezium + "MicroTimestamp": {"int64", ConnectLocalMicros},
+		debezium + "NanoTimestamp":  {"int64", ConnectLocalNanos},
+		debezium + "ZonedTimestamp": {"string", ConnectZonedTimestamp},
+		debezium + "ZonedTime":      {"string", ConnectZonedTime},
+		"io.debezium.data.Uuid":     {"string", ConnectUUID},
+		variableDecimalName:         {"struct", ConnectVariableDecimal},
 	}
 }
 
@@ -208,9 +211,7 @@ func (e *expander) connectType(t *ConnectType) iceberg.Type {
 	case ConnectDecimal:
 		return e.connectDecimal(t)
 	case ConnectVariableDecimal:
-		e.refuse("a decimal without precision and scale: give its column a decimal type, or set " +
-			"decimal.handling.mode to string in the connector")
-		return nil
+		return e.refuseVariableDecimal()
 	case ConnectDate:
 		return prim.Date
 	case ConnectTimeMillis, ConnectTimeMicros, ConnectTimeNanos:
@@ -227,10 +228,20 @@ func (e *expander) connectType(t *ConnectType) iceberg.Type {
 	case ConnectUUID:
 		return prim.UUID
 	case ConnectGeometry:
-		e.refuse("%s has no column type: convert it to text in the connector", shorten(t.Name))
-		return nil
+		return e.refuseGeometry(t.Name)
 	}
 	return e.connectPlain(t)
+}
+
+func (e *expander) refuseVariableDecimal() iceberg.Type {
+	e.refuse("a decimal without precision and scale: give its column a decimal type, or set " +
+		"decimal.handling.mode to string in the connector")
+	return nil
+}
+
+func (e *expander) refuseGeometry(name string) iceberg.Type {
+	e.refuse("%s has no column type: convert it to text in the connector", shorten(name))
+	return nil
 }
 
 func (e *expander) connectPlain(t *ConnectType) iceberg.Type {

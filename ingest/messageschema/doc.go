@@ -30,6 +30,11 @@
 //	                                                                     additionalProperties are given
 //	                                            array                    list
 //
+// Types that Kafka Connect's converters name (ConnectType; connect.name in Avro) are what the name says:
+// Debezium's dates, times and timestamps of all units, local or zoned, Connect's decimals, uuid. A decimal
+// without scale of its own and geometry are refused. The columns of a topic of change events are those of
+// the row in them: At("after").
+//
 // Nanosecond timestamps become timestamp_ns and timestamptz_ns where Options.Nanoseconds allows it
 // (table format v3), else they are cut to microseconds. A branch of a union is named for its type:
 // "string", "long", the record's short name. Protobuf fields are optional columns except proto2's

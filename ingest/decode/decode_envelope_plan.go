@@ -21,21 +21,21 @@ const (
 	roleKeyPayload
 )
 
-// jsonEnvelopes are the objects that events consist of.
-type jsonEnvelopes struct {
-	root      *jsonEnvelope
-	recordKey *jsonEnvelope
-	objects   []*jsonEnvelope
-	// key is the plan with the columns of the key alone.
+// eventObjects are the objects that events consist of.
+type eventObjects struct {
+	root      *eventObject
+	recordKey *eventObject
+	objects   []*eventObject
+	// key is the plan with the columns of the key alone, for JSON.
 	key *Plan
 }
 
-// jsonEnvelope is one object of an event, outside of its rows.
-type jsonEnvelope struct {
+// eventObject is one object of an event, outside of its rows.
+type eventObject struct {
 	index   int
 	fields  fieldTable
 	targets []envelopeTarget
-	payload *jsonEnvelope // of the root, where events may be wrapped
+	payload *eventObject // of the root, where events may be wrapped
 }
 
 // envelopeTarget is one field of such an object in which there is something.
@@ -43,20 +43,29 @@ type envelopeTarget struct {
 	name  string // the path, dotted
 	role  envelopeRole
 	outer []int // of the envelope's columns, those that lie here
-	inner *jsonEnvelope
+	inner *eventObject
 }
 
 // The fields of an event that Kafka Connect's converter has wrapped.
 const connectSchema, connectPayload = "schema", "payload"
 
-// newJSONEnvelopes compiles the envelope of a plan for JSON.
-func newJSONEnvelopes(plan *Plan) (*jsonEnvelopes, error) {
-	events, options := &jsonEnvelopes{}, plan.options.Envelope
+// newJSONEventObjects compiles the envelope of a plan for JSON.
+func newJSONEventObjects(plan *Plan) (*eventObjects, error) {
+	events, err := newEventObjects(plan)
+	if err != nil {
+		return nil, err
+	}
+	return events, events.keyPlan(plan)
+}
+
+// newEventObjects compiles the paths of an envelope into the objects that events consist of.
+func newEventObjects(plan *Plan) (*eventObjects, error) {
+	events, options := &eventObjects{}, plan.options.Envelope
 	var err error
 	if events.root, err = events.event(plan); err != nil {
 		return nil, err
 	}
-	events.recordKey = &jsonEnvelope{}
+	events.recordKey = &eventObject{}
 	if options.Connect {
 		if events.root.find(connectSchema) != nil || events.root.find(connectPayload) != nil {
 			return nil, fmt.Errorf("envelope paths must not begin with %s or %s where events may be wrapped",
@@ -83,12 +92,12 @@ func newJSONEnvelopes(plan *Plan) (*jsonEnvelopes, error) {
 			return nil, err
 		}
 	}
-	return events, events.keyPlan(plan)
+	return events, nil
 }
 
 // event compiles the paths of one event.
-func (events *jsonEnvelopes) event(plan *Plan) (*jsonEnvelope, error) {
-	o, options := &jsonEnvelope{}, plan.options.Envelope
+func (events *eventObjects) event(plan *Plan) (*eventObject, error) {
+	o, options := &eventObject{}, plan.options.Envelope
 	for _, path := range []struct {
 		role  envelopeRole
 		names []string
@@ -110,7 +119,7 @@ func (events *jsonEnvelopes) event(plan *Plan) (*jsonEnvelope, error) {
 }
 
 // check refuses paths that lead into a row.
-func (o *jsonEnvelope) check() error {
+func (o *eventObject) check() error {
 	for i := range o.targets {
 		t := &o.targets[i]
 		if t.inner == nil {
@@ -126,7 +135,7 @@ func (o *jsonEnvelope) check() error {
 	return nil
 }
 
-func (o *jsonEnvelope) find(path string) *envelopeTarget {
+func (o *eventObject) find(path string) *envelopeTarget {
 	i := slices.IndexFunc(o.targets, func(t envelopeTarget) bool { return t.name == path })
 	if i < 0 {
 		return nil
@@ -135,7 +144,7 @@ func (o *jsonEnvelope) find(path string) *envelopeTarget {
 }
 
 // at returns the target at a path.
-func (o *jsonEnvelope) at(names []string) *envelopeTarget {
+func (o *eventObject) at(names []string) *envelopeTarget {
 	for depth := 1; ; depth++ {
 		path := strings.Join(names[:depth], "\x00")
 		t := o.find(path)
@@ -147,13 +156,13 @@ func (o *jsonEnvelope) at(names []string) *envelopeTarget {
 			return t
 		}
 		if t.inner == nil {
-			t.inner = &jsonEnvelope{}
+			t.inner = &eventObject{}
 		}
 		o = t.inner
 	}
 }
 
-func (events *jsonEnvelopes) number(o *jsonEnvelope) {
+func (events *eventObjects) number(o *eventObject) {
 	o.index = len(events.objects)
 	events.objects = append(events.objects, o)
 	for _, t := range o.targets {
@@ -164,17 +173,9 @@ func (events *jsonEnvelopes) number(o *jsonEnvelope) {
 }
 
 // keyPlan makes the plan that takes the columns of the key alone.
-func (events *jsonEnvelopes) keyPlan(plan *Plan) error {
-	key := *plan
-	key.options.UnknownFields = UnknownIgnore
-	key.metadata = slices.Clone(plan.metadata)
-	for i := range key.metadata {
-		if !plan.envelope.isKey[i] {
-			key.metadata[i] = outerColumn
-		}
-	}
+func (events *eventObjects) keyPlan(plan *Plan) error {
 	var err error
-	key.object, err = newJSONObject(&key)
-	events.key = &key
+	events.key = plan.keysOnly()
+	events.key.object, err = newJSONObject(events.key)
 	return err
 }
