@@ -26,7 +26,8 @@ type Builder struct {
 type part struct {
 	mu      sync.Mutex // guards all below
 	entries []Entry
-	file    *os.File // what memory has no room for
+	name    string // of the file of what memory has no room for
+	file    diskFile
 	written int64
 }
 
@@ -106,8 +107,9 @@ const spillBytes = 2048 * entryBytes
 
 func (p *part) spill(b *Builder, group int) (err error) {
 	if p.file == nil {
-		name := filepath.Join(b.x.opts.Dir, fmt.Sprintf("%02d.part.log", group))
-		if p.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+		p.name = filepath.Join(b.x.opts.Dir, fmt.Sprintf("%02d.part.log", group))
+		p.file, err = b.x.opts.disk.OpenFile(p.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+		if err != nil {
 			return err
 		}
 	}
@@ -135,14 +137,14 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 	salts := b.x.salts()
 	var all, kept atomic.Int64
 	err = b.x.eachGroup(ctx, func(w *worker, i int) (err error) {
-		if w.entries, err = b.parts[i].take(w.entries[:0]); err != nil {
+		if w.entries, err = b.parts[i].take(b.x.opts.disk, w.entries[:0]); err != nil {
 			return err
 		}
 		w.sorter.sort(w.entries, groupBits)
 		unique := newest(w.entries)
 		all.Add(int64(len(w.entries)))
 		kept.Add(int64(len(unique)))
-		return b.x.setGroup(i, unique, salts[i])
+		return b.x.setGroup(w, i, unique, salts[i])
 	})
 	if err == nil {
 		b.x.tag, b.x.saved, b.x.files.logged = tag, tag, b.x.files.last
@@ -175,7 +177,7 @@ func (p Place) before(o Place) bool {
 }
 
 // take appends all entries of the part to out and frees it.
-func (p *part) take(out []Entry) ([]Entry, error) {
+func (p *part) take(on disk, out []Entry) ([]Entry, error) {
 	out = slices.Grow(out, int(p.written)+len(p.entries))
 	if p.file != nil {
 		if _, err := p.file.Seek(0, io.SeekStart); err != nil {
@@ -194,15 +196,15 @@ func (p *part) take(out []Entry) ([]Entry, error) {
 		}
 	}
 	out = append(out, p.entries...)
-	return out, p.drop()
+	return out, p.drop(on)
 }
 
-func (p *part) drop() error {
+func (p *part) drop(on disk) error {
 	p.entries = nil
 	if p.file == nil {
 		return nil
 	}
-	err := errors.Join(p.file.Close(), os.Remove(p.file.Name()))
+	err := errors.Join(p.file.Close(), on.Remove(p.name))
 	p.file, p.written = nil, 0
 	return err
 }
@@ -210,13 +212,17 @@ func (p *part) drop() error {
 // drop removes what the parts have on disk.
 func (b *Builder) drop() {
 	for i := range b.parts {
-		_ = b.parts[i].drop()
+		_ = b.parts[i].drop(b.x.opts.disk)
 	}
 }
 
 // setGroup writes the cold file of a group from its entries, in order.
-func (x *Index) setGroup(i int, entries []Entry, salt uint64) error {
-	w, err := createCold(filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
+func (x *Index) setGroup(work *worker, i int, entries []Entry, salt uint64) error {
+	if len(entries) == 0 {
+		x.groups[i] = group{}
+		return nil
+	}
+	w, err := work.createCold(x.opts.disk, filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package keyindex
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -29,7 +28,8 @@ const (
 // coldFile is an open cold file.
 type coldFile struct {
 	name string
-	file *os.File
+	file diskFile
+	on   disk
 	salt uint64
 	// counts are the entries of each segment of the group.
 	counts [groupSegments]int64

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -16,14 +17,18 @@ type coldWriter struct {
 	used  int // entries in block
 }
 
-// createCold begins a cold file under name, which must not exist.
-func createCold(name string, salt uint64) (*coldWriter, error) {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// createCold begins a cold file under name, which must not exist, and writes it by a worker's buffer.
+func (w *worker) createCold(on disk, name string, salt uint64) (*coldWriter, error) {
+	file, err := on.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("begin cold file of key index: %w", err)
 	}
+	if w.out == nil {
+		w.out = bufio.NewWriterSize(nil, spanBlocks*blockBytes)
+	}
+	w.out.Reset(file)
 	return &coldWriter{
-		out: bufio.NewWriterSize(file, spanBlocks*blockBytes), file: &coldFile{name: name, file: file, salt: salt},
+		out: w.out, file: &coldFile{name: name, file: file, on: on, salt: salt},
 	}, nil
 }
 
@@ -86,35 +91,50 @@ func (w *coldWriter) abort() { w.file.drop() }
 // drop closes and removes a file. One that cannot be removed is found at the next opening.
 func (c *coldFile) drop() {
 	_ = c.file.Close()
-	_ = os.Remove(c.name)
+	_ = c.on.Remove(c.name)
 }
 
 // openCold opens a file that a manifest describes and reads its fence.
-func openCold(name string, salt uint64, entries [groupSegments]int64) (*coldFile, error) {
-	file, err := os.Open(name)
+func openCold(on disk, name string, salt uint64, entries [groupSegments]int64) (*coldFile, error) {
+	file, err := on.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open cold file of key index: %w: %w", ErrDamaged, err)
 	}
-	c := &coldFile{name: name, file: file, salt: salt, counts: entries}
+	c := &coldFile{name: name, file: file, on: on, salt: salt, counts: entries}
 	var blocks int64
 	for i, n := range entries {
 		c.starts[i] = blocks
 		blocks += blocksOf(n)
 	}
-	fence := make([]byte, 8*blocks+8)
-	if _, err := file.ReadAt(fence, blocks*blockBytes); err != nil {
+	if err := c.readFence(blocks); err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("read fence of %s: %w: %w", name, ErrDamaged, err)
+		return nil, fmt.Errorf("fence of %s: %w: %w", name, ErrDamaged, err)
 	}
-	if binary.LittleEndian.Uint64(fence[8*blocks:]) != seededSum(salt, fence[:8*blocks]) {
-		_ = file.Close()
-		return nil, fmt.Errorf("fence of %s: %w", name, ErrDamaged)
+	return c, nil
+}
+
+var errFence = errors.New("not what its blocks begin with")
+
+func (c *coldFile) readFence(blocks int64) error {
+	size, err := c.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if size != blocks*(blockBytes+8)+8 {
+		return io.ErrUnexpectedEOF
+	}
+	fence := make([]byte, 8*blocks+8)
+	if _, err := c.file.ReadAt(fence, blocks*blockBytes); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint64(fence[8*blocks:]) != seededSum(c.salt, fence[:8*blocks]) {
+		return errFence
 	}
 	c.fence = make([]uint64, blocks)
 	for i := range c.fence {
 		c.fence[i] = binary.LittleEndian.Uint64(fence[8*i:])
 	}
-	return c, nil
+	return nil
 }
 
 // segment is what the file has of the i-th segment of its group.

@@ -1,6 +1,7 @@
 package keyindex
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type Options struct {
 	Salt func() uint64
 	// Log is told what was found damaged; nil is nobody.
 	Log *slog.Logger
+	// disk is nil but in tests.
+	disk disk
 }
 
 const (
@@ -61,6 +64,8 @@ type Index struct {
 	files  fileNumbers
 	log    *changeLog
 	batch  batch
+	// replaced are cold files that the manifest on disk may still name.
+	replaced []*coldFile
 }
 
 // group are neighbouring segments that share a cold file.
@@ -144,6 +149,7 @@ type worker struct {
 	sorter  sorter
 	wants   []want
 	entries []Entry
+	out     *bufio.Writer
 }
 
 // lookup sets the places of keys that are asked for, in order: each has its place in the batch as a row.

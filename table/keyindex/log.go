@@ -24,7 +24,8 @@ import (
 // behind it follow, so the cold files may be ahead of the log's beginning.
 type changeLog struct {
 	name  string
-	file  *os.File
+	file  diskFile
+	on    disk
 	salt  uint64
 	bytes int64
 	// buffer is the record under construction.
@@ -35,13 +36,13 @@ const recordHead = 32
 
 func logName(salt uint64) string { return fmt.Sprintf("%016x.log", salt) }
 
-func createLog(dir string, salt uint64) (*changeLog, error) {
+func createLog(on disk, dir string, salt uint64) (*changeLog, error) {
 	name := filepath.Join(dir, logName(salt))
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := on.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("begin log of key index: %w", err)
 	}
-	return &changeLog{name: name, file: file, salt: salt}, nil
+	return &changeLog{name: name, file: file, on: on, salt: salt}, nil
 }
 
 // append writes one record. After an error the log is as before.
@@ -88,13 +89,13 @@ func appendText(b []byte, text string) []byte {
 
 // openLog opens a log and calls apply with each of its records, as far as they are whole. What follows
 // the last whole one is cut off.
-func openLog(dir string, salt uint64, apply func(payload record) error) (*changeLog, error) {
+func openLog(on disk, dir string, salt uint64, apply func(record) error) (*changeLog, error) {
 	name := filepath.Join(dir, logName(salt))
-	file, err := os.OpenFile(name, os.O_RDWR, 0o600)
+	file, err := on.OpenFile(name, os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("open log of key index: %w: %w", ErrDamaged, err)
 	}
-	l := &changeLog{name: name, file: file, salt: salt}
+	l := &changeLog{name: name, file: file, on: on, salt: salt}
 	if err := l.replay(apply); err != nil {
 		_ = file.Close()
 		return nil, err
@@ -111,7 +112,7 @@ func (l *changeLog) replay(apply func(record) error) error {
 	if err != nil {
 		return fmt.Errorf("read log of key index: %w", err)
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(l.file, 0, end), 1<<20)
+	in := bufio.NewReaderSize(io.NewSectionReader(l.file, 0, end), 64<<10)
 	for {
 		l.buffer = append(l.buffer[:0], make([]byte, recordHead)...)
 		if _, err := io.ReadFull(in, l.buffer); err != nil {
@@ -229,5 +230,5 @@ func (l *changeLog) close() error { return l.file.Close() }
 // drop closes and removes the log.
 func (l *changeLog) drop() {
 	_ = l.file.Close()
-	_ = os.Remove(l.name)
+	_ = l.on.Remove(l.name)
 }

@@ -3,7 +3,6 @@ package keyindex
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -76,6 +75,7 @@ func decodeManifest(b []byte) (manifest, error) {
 	for range p.count() {
 		n := uint32(p.uvarint())
 		m.files[n] = p.text()
+		p.broken = p.broken || n == 0 || n > m.last
 	}
 	for i := range m.groups {
 		m.groups[i].salt = p.word()
@@ -104,10 +104,10 @@ func (x *Index) writeManifest() error {
 		}
 	}
 	temporary := filepath.Join(x.opts.Dir, manifestName+".new")
-	if err := os.WriteFile(temporary, m.encode(), 0o600); err != nil {
+	if err := writeFile(x.opts.disk, temporary, m.encode()); err != nil {
 		return fmt.Errorf("write manifest of key index: %w", err)
 	}
-	if err := os.Rename(temporary, filepath.Join(x.opts.Dir, manifestName)); err != nil {
+	if err := x.opts.disk.Rename(temporary, filepath.Join(x.opts.Dir, manifestName)); err != nil {
 		return fmt.Errorf("replace manifest of key index: %w", err)
 	}
 	return nil

@@ -32,7 +32,7 @@ func (x *Index) Settle(ctx context.Context) error {
 	for freed := int64(0); n < groups && freed < over; n++ {
 		freed += x.groups[order[n]].bytes()
 	}
-	old, err := x.fold(ctx, order[:n])
+	err := x.fold(ctx, order[:n])
 	if err == nil {
 		err = x.writeManifest()
 	}
@@ -43,7 +43,7 @@ func (x *Index) Settle(ctx context.Context) error {
 		g := &x.groups[i]
 		g.hots, g.partial = [groupSegments]hot{}, g.cold != nil
 	}
-	drop(old)
+	x.dropReplaced()
 	return nil
 }
 
@@ -54,12 +54,12 @@ func (x *Index) Save(ctx context.Context) error {
 	for i := range all {
 		all[i] = i
 	}
-	old, err := x.fold(ctx, all)
+	err := x.fold(ctx, all)
 	if err != nil {
 		return fmt.Errorf("save key index: %w", err)
 	}
 	before, saved := x.log, x.saved
-	if x.log, err = createLog(x.opts.Dir, x.opts.Salt()); err == nil {
+	if x.log, err = createLog(x.opts.disk, x.opts.Dir, x.opts.Salt()); err == nil {
 		x.saved = x.tag
 		err = x.writeManifest()
 	}
@@ -70,29 +70,29 @@ func (x *Index) Save(ctx context.Context) error {
 		x.log, x.saved = before, saved
 		return fmt.Errorf("save key index: %w", err)
 	}
-	drop(old)
+	x.dropReplaced()
 	before.drop()
 	return nil
 }
 
-// fold writes new cold files of those of the groups that are dirty and returns those they replace. The
-// files that it replaces stay as long as the manifest names them.
-func (x *Index) fold(ctx context.Context, which []int) (replaced []*coldFile, err error) {
+// fold writes new cold files of those of the groups that are dirty. Those they replace are closed, and
+// stay until a manifest that does not name them is written.
+func (x *Index) fold(ctx context.Context, which []int) error {
 	written := make([]*coldFile, groups)
 	chosen := [groups]bool{}
 	for _, i := range which {
 		chosen[i] = x.groups[i].dirty
 	}
 	salts := x.salts()
-	err = x.eachGroup(ctx, func(w *worker, i int) (err error) {
+	err := x.eachGroup(ctx, func(w *worker, i int) (err error) {
 		if chosen[i] {
-			written[i], err = x.merge(&w.reader, &x.groups[i], coldName(i, salts[i]), salts[i])
+			written[i], err = x.merge(w, &x.groups[i], coldName(i, salts[i]), salts[i])
 		}
 		return err
 	})
 	if err != nil {
 		drop(written)
-		return nil, err
+		return err
 	}
 	for i := range x.groups {
 		g := &x.groups[i]
@@ -100,11 +100,19 @@ func (x *Index) fold(ctx context.Context, which []int) (replaced []*coldFile, er
 			continue
 		}
 		if g.cold != nil {
-			replaced = append(replaced, g.cold)
+			_ = g.cold.file.Close() // it was only read
+			g.cold.fence = nil
+			x.replaced = append(x.replaced, g.cold)
 		}
 		g.cold, g.dirty = written[i], false
 	}
-	return replaced, nil
+	return nil
+}
+
+// dropReplaced removes the cold files that the manifest does not name any more.
+func (x *Index) dropReplaced() {
+	drop(x.replaced)
+	x.replaced = nil
 }
 
 func drop(files []*coldFile) {
@@ -116,13 +124,13 @@ func drop(files []*coldFile) {
 }
 
 // merge writes the cold file of a group as it is now.
-func (x *Index) merge(r *reader, g *group, name string, salt uint64) (*coldFile, error) {
-	w, err := createCold(filepath.Join(x.opts.Dir, name), salt)
+func (x *Index) merge(work *worker, g *group, name string, salt uint64) (*coldFile, error) {
+	w, err := work.createCold(x.opts.disk, filepath.Join(x.opts.Dir, name), salt)
 	if err != nil {
 		return nil, err
 	}
 	for i := range g.hots {
-		if err = x.mergeSegment(r, g, i, w); err == nil {
+		if err = x.mergeSegment(&work.reader, g, i, w); err == nil {
 			err = w.end(i)
 		}
 		if err != nil {

@@ -13,10 +13,13 @@ import (
 // Open opens the index of a folder, or begins an empty one, whose Tag is zero: when there is none, when
 // it is of another table or other columns, or when it is damaged.
 func Open(ctx context.Context, opts Options) (*Index, error) {
+	if opts.disk == nil {
+		opts.disk = localDisk{}
+	}
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = memoryDefault
 	}
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+	if err := opts.disk.MakeFolder(opts.Dir); err != nil {
 		return nil, fmt.Errorf("make folder of key index: %w", err)
 	}
 	x, err := load(ctx, opts)
@@ -33,7 +36,7 @@ func Open(ctx context.Context, opts Options) (*Index, error) {
 func begin(opts Options, seed Seed) (*Index, error) {
 	x := &Index{opts: opts, seed: seed, files: newFileNumbers()}
 	var err error
-	if x.log, err = createLog(opts.Dir, opts.Salt()); err != nil {
+	if x.log, err = createLog(opts.disk, opts.Dir, opts.Salt()); err != nil {
 		return nil, err
 	}
 	if err := x.writeManifest(); err != nil {
@@ -47,7 +50,7 @@ func begin(opts Options, seed Seed) (*Index, error) {
 var errForeign = errors.New("key index of another table or of other columns")
 
 func load(ctx context.Context, opts Options) (*Index, error) {
-	text, err := os.ReadFile(filepath.Join(opts.Dir, manifestName))
+	text, err := readFile(opts.disk, filepath.Join(opts.Dir, manifestName))
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of key index: %w", err)
 	}
@@ -67,13 +70,19 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 		x.closeCold()
 		return nil, err
 	}
-	x.log, err = openLog(opts.Dir, m.log, func(r record) error {
+	x.log, err = openLog(opts.disk, opts.Dir, m.log, func(r record) error {
 		for i, n := range r.numbers {
+			if n == 0 || n > x.files.last+1 {
+				return fmt.Errorf("number %d of a data file in log of key index: %w", n, ErrDamaged)
+			}
 			x.files.set(n, r.paths[i])
 		}
 		x.files.logged = x.files.last
 		return x.take(ctx, r.changes)
 	})
+	if err == nil && x.tag == (Tag{}) && x.Keys() > 0 {
+		err = errors.Join(errLost, x.log.close())
+	}
 	if err != nil {
 		x.closeCold()
 		return nil, err
@@ -81,12 +90,16 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 	return x, nil
 }
 
+// errLost says that the log ends before the changes that cold files have, and begins with no snapshot: of
+// which one they are cannot be told.
+var errLost = fmt.Errorf("log of key index is cut off: %w", ErrDamaged)
+
 func (x *Index) openCold(m *manifest) error {
 	for i, e := range m.groups {
 		if e == (coldEntry{}) {
 			continue
 		}
-		c, err := openCold(filepath.Join(x.opts.Dir, coldName(i, e.salt)), e.salt, e.counts)
+		c, err := openCold(x.opts.disk, filepath.Join(x.opts.Dir, coldName(i, e.salt)), e.salt, e.counts)
 		if err != nil {
 			return err
 		}
@@ -131,7 +144,7 @@ func (x *Index) closeCold() {
 
 // tidy removes what a crash left behind.
 func (x *Index) tidy() error {
-	entries, err := os.ReadDir(x.opts.Dir)
+	entries, err := x.opts.disk.List(x.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("list folder of key index: %w", err)
 	}
@@ -145,7 +158,7 @@ func (x *Index) tidy() error {
 		name := e.Name()
 		ours := name == manifestName+".new" || strings.HasSuffix(name, ".cold") || strings.HasSuffix(name, ".log")
 		if ours && !keep[name] {
-			if err := os.Remove(filepath.Join(x.opts.Dir, name)); err != nil {
+			if err := x.opts.disk.Remove(filepath.Join(x.opts.Dir, name)); err != nil {
 				return fmt.Errorf("remove left-over of key index: %w", err)
 			}
 		}
