@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firthlake/firth/ingest/messageschema"
 	"github.com/firthlake/firth/ingest/source"
 )
 
@@ -197,4 +200,77 @@ func TestColumnsOfAConnectSchemaAreProposed(t *testing.T) {
 	require.ErrorAs(t, err, &ahead)
 	require.Equal(t, []Proposal{{Kind: AddColumn, Path: []string{"v"}, Type: iceberg.PrimitiveTypes.Timestamp,
 		Doc: "when"}}, ahead.Proposals)
+}
+
+// capturedEvents are events that Debezium 3.7 wrote of a Postgres 15 table, a line each: the key, a tab, the
+// value. The table got a row, an update that leaves a stored-apart text alone, a change of the key, a
+// delete, full images before and a column, a row, a change of the key and a delete. The event of the first
+// writing of the long text is left out, and of those with a schema the later ones.
+func capturedEvents(t *testing.T, name string) []source.Record {
+	text, err := os.ReadFile(filepath.Join("testdata", "debezium", name+".tsv"))
+	require.NoError(t, err)
+	var records []source.Record
+	for line := range strings.Lines(string(text)) {
+		key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		require.True(t, ok)
+		record := source.Record{Key: []byte(key)}
+		if value != "NULL" {
+			record.Value = []byte(value)
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+func TestCapturedEventsOfDebezium(t *testing.T) {
+	prim := iceberg.PrimitiveTypes
+	options := itemEnvelope(DebeziumEnvelope(), "source", "lsn")
+	options.Columns = map[string]ColumnOptions{"clock": {Time: TimeMicros}, "local": {Time: TimeMicros}}
+	plan := jsonPlan(t, options, append(itemFields(),
+		iceberg.NestedField{Name: "anything", Type: iceberg.DecimalTypeOf(20, 5)},
+		iceberg.NestedField{Name: "made", Type: prim.Date}, iceberg.NestedField{Name: "clock", Type: prim.Time},
+		iceberg.NestedField{Name: "local", Type: prim.Timestamp},
+		iceberg.NestedField{Name: "zoned", Type: prim.TimestampTz},
+		iceberg.NestedField{Name: "zclock", Type: prim.String}, iceberg.NestedField{Name: "span", Type: prim.Int64},
+		iceberg.NestedField{Name: "doc", Type: prim.String}, iceberg.NestedField{Name: "mark", Type: prim.UUID},
+		iceberg.NestedField{Name: "raw", Type: prim.Binary}, iceberg.NestedField{Name: "bits", Type: prim.Binary},
+		iceberg.NestedField{Name: "tags", Type: &iceberg.ListType{ElementID: 100, Element: prim.String}},
+		iceberg.NestedField{Name: "big", Type: prim.String}, iceberg.NestedField{Name: "added", Type: prim.Int32})...)
+	row := func(id, lsn int, name string) string {
+		return fmt.Sprintf(`{"anything":"5.678","bits":"AQE=","clock":"01:02:03.456789","doc":"{\"a\": 1}","id":%d,`+
+			`"local":"2024-10-04T01:02:03.456789","lsn":%d,"made":"2024-10-04","mark":"a6e4EJ2tEdGAtADAT9QwyA==",`+
+			`"name":%q,"price":"12.34","raw":"AQI=","span":31730400000000,"tags":["x","y"],"zclock":"23:02:03Z",`+
+			`"zoned":"2024-10-03T23:02:03.456789Z"}`, id, lsn, name)
+	}
+	got := decodeEvents(t, plan, capturedEvents(t, "plain")...)
+	const full = `"name":"ü \"quoted\"","price":"-0.5"}`
+	require.Equal(t, []string{
+		"0 snapshot " + row(1, 22255752, "a"), "1 update " + row(1, 22265096, "b"),
+		`2 delete {"id":1,"lsn":22265464}`, "4 insert " + row(2, 22265464, "b"), `5 delete {"id":2,"lsn":22265888}`,
+		`7 insert {"added":7,"id":3,"lsn":22267624,` + full, `8 delete {"id":3,"lsn":22267832}`,
+		`10 insert {"added":8,"id":4,"lsn":22267832,` + full, `11 delete {"id":4,"lsn":22268096}`,
+	}, got.rows)
+	require.Equal(t, []string{"1 17 unavailable", "4 17 unavailable"}, got.failures)
+	require.Equal(t, "snapshot update delete tombstone insert delete tombstone insert delete tombstone insert delete "+
+		"tombstone", strings.Join(got.records, " "))
+
+	got = decodeEvents(t, plan, capturedEvents(t, "schema")...)
+	require.Equal(t, "0 snapshot "+row(1, 22255152, "a"), got.rows[0])
+	require.Equal(t, []string{"1 17 unavailable", "4 17 unavailable"}, got.failures)
+	require.Equal(t, "snapshot update delete tombstone insert insert", strings.Join(got.records, " "))
+}
+
+// TestColumnsOfCapturedEvents makes a table out of the schema of events.
+func TestColumnsOfCapturedEvents(t *testing.T) {
+	var event struct{ Schema json.RawMessage }
+	require.NoError(t, json.Unmarshal(capturedEvents(t, "schema")[0].Value, &event))
+	schema, err := messageschema.ParseConnect(event.Schema)
+	require.NoError(t, err)
+	columns := schema.At("after").Columns(messageschema.Options{})
+	require.Equal(t, "id long true, name string true, price decimal(10, 2) false, made date false, clock time false, "+
+		"local timestamp false, zoned timestamptz false, zclock string false, span long false, doc string false, "+
+		"mark uuid false, raw binary false, bits binary false, tags list<string> false, big string false",
+		columnList(columns.Fields))
+	require.Len(t, columns.Refusals, 1)
+	require.Contains(t, columns.Refusals[0].String(), "anything: a decimal without precision and scale")
 }

@@ -340,7 +340,7 @@ func (c *referenceRecord) upsert() {
 			}
 		}
 		for i := range plan.columns {
-			if placeholder(plan, i, row.values[i]) && c.op == OpUpdate {
+			if placeholder(plan, i, row.values[i]) && c.op != OpSnapshot {
 				row.values[i] = nil
 				c.fail(i, ClassUnavailable)
 			}

@@ -87,12 +87,14 @@ func (r *changeRows) refuse(class Class, message string) {
 		SchemaID: r.schemaID})
 }
 
-// failUnavailable fails the values of updates that are a placeholder of what the source did not send.
+// failUnavailable fails the values that are a placeholder of what the source did not send. Only a
+// snapshot reads all values: Debezium makes a delete and an insert of a changed key, and the insert lacks
+// what an update would.
 func (r *changeRows) failUnavailable() {
 	before := len(r.failures)
 	for _, i := range r.envelope.texts {
 		r.columns[i].eachText(r.envelope.options.Unavailable, func(row int) {
-			if r.changes.Rows[row].Op != OpUpdate {
+			if op := r.changes.Rows[row].Op; op == OpSnapshot || op == OpDelete {
 				return
 			}
 			n := r.plan.columns[i]

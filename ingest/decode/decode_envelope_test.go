@@ -236,10 +236,12 @@ func TestUnavailableValuesAreNeverData(t *testing.T) {
 		`{"op":"u",`+fmt.Sprintf(row, 2)+`}`,
 		`{"op":"u","after":{"id":3,"text":"__debezium_unavailable_values",`+
 			`"list":["x","__debezium_unavailable_value"]}}`,
-		`{"op":"c",`+fmt.Sprintf(row, 4)+`}`)...)
-	require.Equal(t, []string{"1 2 unavailable", "1 3 unavailable", "1 4 unavailable", "1 5 unavailable"}, got.failures)
+		`{"op":"r",`+fmt.Sprintf(row, 4)+`}`,
+		`{"op":"c","after":{"id":5,"text":"__debezium_unavailable_value"}}`)...)
+	require.Equal(t, []string{"1 2 unavailable", "1 3 unavailable", "1 4 unavailable", "1 5 unavailable",
+		"4 2 unavailable"}, got.failures)
 	require.Equal(t, `1 update {"id":2}`, got.rows[1])
-	require.Contains(t, got.rows[3], `"text":"__debezium_unavailable_value"`, "an insert holds what it says")
+	require.Contains(t, got.rows[3], `"text":"__debezium_unavailable_value"`, "a snapshot holds what it says")
 }
 
 func TestEnvelopesThatCannotWorkAreRefused(t *testing.T) {

@@ -47,7 +47,8 @@
 // update that changes the key gives both, the delete behind the upserts of its record. The caller puts
 // them in the order of the table's sequence. Each record counts as one operation, whatever its rows; a
 // record that fails as a whole has none, and Failure.Row is always the record. What changes no row (a
-// heartbeat, a transaction's begin and end, DDL, truncate) is ClassOperation. A value of an update that
-// the source left out as unchanged is null with a Failure of ClassUnavailable, for the caller to fill
-// from the old row or to refuse: the placeholder never becomes data.
+// heartbeat, a transaction's begin and end, DDL, truncate) is ClassOperation. A value that the source
+// left out as unchanged is null with a Failure of ClassUnavailable, for the caller to fill from the old
+// row or to refuse: the placeholder never becomes data. Debezium itself makes a delete and an insert of a
+// changed key, and the insert may lack values that stand in the row under the old key.
 package decode
