@@ -327,18 +327,3 @@ func TestIndexOfAnotherTableIsNotTaken(t *testing.T) {
 		require.NoError(t, x.Close())
 	}
 }
-
-func FuzzManifest(f *testing.F) {
-	m := manifest{identifier: "1 long", last: 3, files: map[uint32]string{3: "a"}}
-	f.Add(m.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decodeManifest(b)
-		if err == nil {
-			again, err := decodeManifest(m.encode())
-			require.NoError(t, err)
-			require.Equal(t, m, again)
-		}
-		b = append(make([]byte, recordHead), b...)
-		_, _ = parseRecord(b)
-	})
-}
