@@ -9,10 +9,14 @@ import (
 	"github.com/apache/iceberg-go"
 )
 
-// hotEntriesMax is the size of the manifest for the delete files of the newest commits. Files that were just
-// written get deletes again soon, so their entries stay together and are written with every commit; those that
-// were left in peace sink into manifests that are seldom touched.
-const hotEntriesMax = 256
+// hotEntriesMax is the size of the manifest for the delete files of the newest commits, from which all but the
+// newest hotEntriesKeep leave at once. Files that were just written get deletes again soon, so their entries stay
+// together and are written with every commit; those that were left in peace sink, by their age, into manifests of
+// hotEntriesMax, of which the older are seldom touched and merged with others.
+const (
+	hotEntriesMax  = 512
+	hotEntriesKeep = 256
+)
 
 // carve writes the manifests that c names anew, without what it cuts, and with new delete files. An entry that
 // leaves is in them for the last time, as deleted; the files are returned.
@@ -82,20 +86,23 @@ type piece struct{ moved, kept []manifestLine }
 
 // split shares entries out to manifests: of delete files the newest together, then the others.
 func (p *piece) split(content iceberg.ManifestContent) (manifests [][]manifestLine) {
-	kept := p.kept
+	kept, size := p.kept, mergeEntriesMax
 	if content == iceberg.ManifestContentDeletes {
 		slices.SortStableFunc(kept, func(a, b manifestLine) int {
 			return cmp.Compare(b.entry.SequenceNum(), a.entry.SequenceNum())
 		})
-		hot := min(max(hotEntriesMax-len(p.moved), 0), len(kept))
+		hot := len(kept)
+		if len(p.moved)+hot > hotEntriesMax {
+			hot = min(max(hotEntriesKeep-len(p.moved), 0), hot)
+		}
 		if first := slices.Concat(p.moved, kept[:hot]); len(first) > 0 {
 			manifests = append(manifests, first)
 		}
-		kept = kept[hot:]
+		kept, size = kept[hot:], hotEntriesMax
 	} else {
 		kept = slices.Concat(p.moved, kept)
 	}
-	for lines := range slices.Chunk(kept, mergeEntriesMax) {
+	for lines := range slices.Chunk(kept, size) {
 		manifests = append(manifests, lines)
 	}
 	return manifests

@@ -96,6 +96,11 @@ func TestCodedValuesRoundTrip(t *testing.T) {
 	foreign, err := decodeForeign(encodeForeign(someForeign()))
 	require.NoError(t, err)
 	require.Equal(t, someForeign(), foreign)
+	rewritten := someForeign()
+	rewritten.Compacted = 1 << 33
+	foreign, err = decodeForeign(encodeForeign(rewritten))
+	require.NoError(t, err)
+	require.Equal(t, rewritten, foreign)
 	pending, err := decodePending(encodePending(somePending()))
 	require.NoError(t, err)
 	require.Equal(t, somePending(), pending)
