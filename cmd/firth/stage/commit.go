@@ -27,6 +27,9 @@ type CommitOptions struct {
 	// ranges of Partitions topic partitions.
 	Commits    int
 	Partitions int
+	// Vectors is how many data files lose rows in every commit, at most CommitVectorsMax; the table is of
+	// format version 3 when there are any.
+	Vectors int
 	// Dir is an empty folder for warehouse and catalog.
 	Dir string
 	// CPUProfile is a file for the profile, or empty.
@@ -49,6 +52,10 @@ type CommitResult struct {
 	HeapBytesFirst uint64  `json:"heap_bytes_first"`
 	HeapBytesLast  uint64  `json:"heap_bytes_last"`
 	Snapshots      int     `json:"snapshots"`
+	// MedianMsHundred is that of the second hundred of commits, 0 when there are fewer.
+	MedianMsHundred float64 `json:"median_ms_hundred,omitempty"`
+	// Vectors are the deletion vectors of the table at the end.
+	Vectors int64 `json:"vectors"`
 }
 
 // snapshotAgeMin is the age that snapshots are kept whatever their number: none, so that there are as many
@@ -82,12 +89,18 @@ func Commit(ctx context.Context, opts CommitOptions) (CommitResult, error) {
 	tenth := opts.tenth()
 	result.MedianMsFirst, result.P99MsFirst = quantiles(took[:tenth])
 	result.MedianMsLast, result.P99MsLast = quantiles(took[len(took)-tenth:])
+	if len(took) >= 200 {
+		result.MedianMsHundred, _ = quantiles(took[100:200])
+	}
 	meta := b.committer.Table().Metadata()
 	result.Snapshots = len(meta.Snapshots())
 	result.BytesWritten = b.objects.bytes.Load()
-	total := meta.CurrentSnapshot().Summary.Properties["total-data-files"]
-	if result.Files, err = strconv.ParseInt(total, 10, 64); err != nil {
+	totals := meta.CurrentSnapshot().Summary.Properties
+	if result.Files, err = strconv.ParseInt(totals["total-data-files"], 10, 64); err != nil {
 		return result, fmt.Errorf("count data files: %w", err)
+	}
+	if result.Vectors, err = strconv.ParseInt(totals["total-delete-files"], 10, 64); err != nil {
+		return result, fmt.Errorf("count vectors: %w", err)
 	}
 	result.Rate()
 	return result, nil
@@ -125,6 +138,7 @@ type committing struct {
 	objects   *counting
 	committer *commit.Committer
 	next      commit.Offset
+	files     []updated // in the order of their commits
 }
 
 // counting is a store that counts the bytes put into it.
@@ -164,6 +178,9 @@ func (b *committing) open(ctx context.Context, store catalog.Store) error {
 			Type: iceberg.PrimitiveTypes.Int64})
 	}
 	spec := catalog.TableSpec{Schema: iceberg.NewSchema(0, fields...)}
+	if b.opts.Vectors > 0 {
+		spec.Properties = iceberg.Properties{"format-version": "3"}
+	}
 	if _, err := cat.CreateTable(ctx, b.ident, spec); err != nil {
 		return err
 	}
@@ -177,11 +194,17 @@ func (b *committing) open(ctx context.Context, store catalog.Store) error {
 func (b *committing) change() (commit.Change, error) {
 	change := commit.Change{ID: uuid.New(), Ranges: map[commit.TopicPartition]commit.Range{}}
 	meta := b.committer.Table().Metadata()
+	gone, err := b.replace(&change, meta)
+	if err != nil {
+		return change, err
+	}
 	share := commit.Offset(commitRows / b.opts.Partitions)
 	for p := range b.opts.Partitions {
 		tp := commit.TopicPartition{Cluster: "bench", Topic: "commits", TopicID: uuid.Max, Partition: int32(p)}
+		here := min(gone, int64(share))
+		gone -= here
 		change.Ranges[tp] = commit.Range{From: b.next, Next: b.next + share, Checksum: rand.Uint64(),
-			Counts: commit.Counts{Inserted: int64(share)}}
+			Counts: commit.Counts{Inserted: int64(share) - here, Updated: here}}
 	}
 	b.next += share
 	counts, bounds := map[int]int64{}, map[int][]byte{}
@@ -196,6 +219,7 @@ func (b *committing) change() (commit.Change, error) {
 	}
 	change.Files = []iceberg.DataFile{file.ValueCounts(counts).NullValueCounts(counts).ColumnSizes(counts).
 		LowerBoundValues(bounds).UpperBoundValues(bounds).SplitOffsets([]int64{4}).Build()}
+	b.files = append(b.files, updated{file: change.Files[0]})
 	return change, nil
 }
 

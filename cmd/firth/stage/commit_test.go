@@ -31,3 +31,12 @@ func TestCommitCountsWhatItCommits(t *testing.T) {
 	require.Greater(t, result.BytesWritten, int64(10*1_000), "metadata")
 	require.Positive(t, result.CPUShare["commit"]+result.CPUShare["other"]+result.CPUShare["upload"])
 }
+
+func TestCommitReplacesVectors(t *testing.T) {
+	result, err := Commit(t.Context(), CommitOptions{Commits: 12, Partitions: 4, Vectors: 3, Dir: t.TempDir(),
+		Progress: func(int64) {}, Committer: committerOptions()})
+	require.NoError(t, err)
+	require.Equal(t, int64(12), result.Files)
+	require.GreaterOrEqual(t, result.Vectors, int64(3))
+	require.Less(t, result.Vectors, int64(12), "the newest file has none")
+}
