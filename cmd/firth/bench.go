@@ -27,7 +27,8 @@ func (p *program) benchCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(p.benchIngestCommand(), p.benchProcessCommand(), p.benchFetchCommand(),
-		p.benchDecodeCommand(), p.benchEncodeCommand(), p.benchUploadCommand(), p.benchCommitCommand())
+		p.benchDecodeCommand(), p.benchEncodeCommand(), p.benchUploadCommand(), p.benchCommitCommand(),
+		p.benchCompactionCommand())
 	return cmd
 }
 
