@@ -136,6 +136,9 @@ func (d *envelopeDecoder) Decode(ctx context.Context, chunk *source.Chunk) (Deco
 
 // perRow returns the chunk with a record for every row, whose metadata the row has.
 func (d *envelopeDecoder) perRow(chunk *source.Chunk) *source.Chunk {
+	if d.out.rowPerRecord(len(chunk.Records)) {
+		return chunk
+	}
 	d.single.TopicPartition = chunk.TopicPartition
 	d.single.Records = slices.Grow(d.single.Records[:0], len(d.out.changes.Rows))
 	for _, row := range d.out.changes.Rows {

@@ -169,3 +169,17 @@ func (c *Column) appendFrom(row int) {
 		c.commitBytes(len(out))
 	}
 }
+
+// rowPerRecord tells whether each of so many records has become one row.
+func (r *changeRows) rowPerRecord(records int) bool {
+	rows := r.changes.Rows
+	if len(rows) != records {
+		return false
+	}
+	for i := range rows {
+		if int(rows[i].Record) != i {
+			return false
+		}
+	}
+	return true
+}

@@ -70,7 +70,7 @@ func newJSONObject(plan *Plan) (*jsonObject, error) {
 func (n *node) prepareJSON(plan *Plan) {
 	n.straight, n.strictNumbers = straightOf(n), plan.options.StrictNumbers
 	if n.written.form != formPlain {
-		n.straight = straightNever
+		n.straight = straightFormed
 	}
 	n.unscaledMax = unscaledMax(n.precision)
 	if n.kind == kindStruct {

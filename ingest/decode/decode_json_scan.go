@@ -60,6 +60,12 @@ func (d *jsonDecoder) skip(depth int) bool {
 
 // skipContainer moves behind an object or an array.
 func (d *jsonDecoder) skipContainer(first byte, depth int) bool {
+	if first == '{' {
+		if end := flatObjectEnd(d.data, d.pos); end >= 0 {
+			d.pos = end
+			return true
+		}
+	}
 	r := objectReader{d: d}
 	for !r.open(first, first+2) { // ']' and '}' are two behind '[' and '{'
 		if first == '{' {

@@ -22,6 +22,7 @@ const (
 	straightTime
 	straightDecimal
 	straightUUID
+	straightFormed // never, and node.written says how the value is read
 )
 
 // straightOf chooses the way for a node.
@@ -81,7 +82,7 @@ func readStraight(c *Column, n *node, data []byte, pos int) int {
 		if first == '"' {
 			return readQuoted(c, n, data, pos)
 		}
-	case straightNever:
+	case straightNever, straightFormed:
 	}
 	return -1
 }

@@ -9,7 +9,7 @@ func (d *jsonDecoder) value(n *node, c *Column, depth int) status {
 	if first == 'n' {
 		return d.null(n, c)
 	}
-	if n.written.form != formPlain {
+	if n.straight == straightFormed {
 		return d.formed(n, c, depth)
 	}
 	switch n.kind {
