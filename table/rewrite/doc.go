@@ -10,6 +10,9 @@
 //	                    ▼                               ▼             ▼            ▼
 //	copy:     PAR1 [row group][row group][filters][row group] [column indexes][offset indexes][footer] PAR1
 //
+// Decode reads rows and writes them with table.Writer: for files with deletes, of several schemas, or of
+// a table whose rows have an order.
+//
 // A chunk has one dictionary at most, so row groups stay what they were. Where rows have lineage (v3)
 // and the files leave it to be inherited, each row group gets two more chunks that hold it.
 //
@@ -17,5 +20,6 @@
 //   - a copy has the rows of its sources, task after task, in the order of each file;
 //   - row ids and last updated sequence numbers of v3 stay with their rows;
 //   - a bound of the new file never excludes a value; one that a source lacks is lacking;
-//   - memory is bounded by the footers and page indexes of the sources and a few megabytes.
+//   - memory is bounded: of a copy by the footers and page indexes of the sources and a few megabytes,
+//     of decoding by a row group and the budget of the writer.
 package rewrite
