@@ -84,6 +84,9 @@ func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error 
 		if err := g.seek(ctx); err != nil {
 			return err
 		}
+		if !g.hasRoom(ctx) {
+			return nil
+		}
 		pollCtx, cancel := g.router.pollContext(ctx)
 		event, err := g.opts.Source.Poll(pollCtx)
 		cancel()
@@ -100,6 +103,17 @@ func (g *Ingester) pollAll(ctx context.Context, queue, work chan<- *unit) error 
 		}
 	}
 	return nil
+}
+
+// hasRoom waits while what was handed over takes more memory than there is for it, which one unit of a
+// huge record does: what is polled meanwhile would only wait beside it, and the source fetch the next. It
+// returns false when ctx has ended.
+func (g *Ingester) hasRoom(ctx context.Context) bool {
+	if g.underWay.Acquire(ctx, 1) != nil {
+		return false
+	}
+	g.underWay.Release(1)
+	return true
 }
 
 // hand gives the unit to the applying side as soon as what was handed over before leaves memory for it.

@@ -55,15 +55,24 @@ func TestAUnitIsHandedOverWhenThereIsMemory(t *testing.T) {
 	require.EqualValues(t, 3*(2<<20)+100+200, large.taken)
 	require.True(t, g.hand(t.Context(), &unit{event: &source.Event{}}, queue), "events take none")
 
+	roomy := make(chan bool)
+	go func() { roomy <- g.hasRoom(t.Context()) }()
 	handed := make(chan bool)
 	small := unitOf(10, 100)
 	go func() { handed <- g.hand(t.Context(), small, queue) }()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.False(t, g.hand(ended, unitOf(10, 100), queue))
+	require.False(t, g.hasRoom(ended))
 	require.EqualValues(t, large.taken, g.underWay.Used())
+	select {
+	case <-roomy:
+		t.Fatal("there is room beside a unit that takes more than all")
+	default:
+	}
 	g.discard(large)
 	require.True(t, <-handed)
+	require.True(t, <-roomy)
 	require.EqualValues(t, 10*(300+100+200), g.underWay.Used())
 	g.discard(small)
 	require.Zero(t, g.underWay.Used())

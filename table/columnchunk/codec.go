@@ -2,6 +2,7 @@ package columnchunk
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/firthlake/firth/table/zstdframe"
 )
@@ -76,13 +77,56 @@ func (c *codec) compress(work *scratch, body []byte, values valueList) []byte {
 		work.frame = work.matches.EncodeAll(body, work.frame[:0])
 		return work.frame
 	}
-	work.frame = zstdframe.Raw(work.frame[:0], body)
+	work.frame = zstdframe.Raw(work.room(len(body)), body)
 	return work.frame
+}
+
+// compressValue returns a frame of head and one huge value behind it, valid until the next. Only for the
+// search for matches they are copied into one piece.
+func (c *codec) compressValue(work *scratch, head, value []byte) []byte {
+	if c.any.left == 0 {
+		c.any = trial{choice: tryAny(work, value[len(value)-trialBytes:]), left: trialPages}
+	}
+	c.any.left--
+	if c.any.choice == choiceMatches {
+		work.body = append(head, value...)
+		work.frame = work.matches.EncodeAll(work.body, work.frame[:0])
+		return work.frame
+	}
+	ok := false
+	frame := work.room(len(head) + len(value))
+	if c.any.choice == choiceLiterals {
+		frame, ok = work.frames.LiteralsBehind(frame, head, value)
+	}
+	if !ok {
+		frame = zstdframe.RawBehind(frame, head, value)
+	}
+	work.frame = frame
+	return frame
+}
+
+// room is where the frame of a page of n bytes goes. That of a huge value gets its memory at once: in
+// growing it would leave several times as much behind.
+func (work *scratch) room(n int) []byte {
+	if n > storageBytesMax {
+		work.frame = slices.Grow(work.frame[:0], zstdframe.Bound(n))
+	}
+	return work.frame[:0]
+}
+
+// shrink gives up the memory of a huge value.
+func (work *scratch) shrink() {
+	if cap(work.body) > storageBytesMax {
+		work.body = nil
+	}
+	if cap(work.frame) > storageBytesMax {
+		work.frame = nil
+	}
 }
 
 // literals returns the frame of body without matches, valid until the next.
 func (work *scratch) literals(body []byte) []byte {
-	frame, ok := work.frames.Literals(work.frame[:0], body)
+	frame, ok := work.frames.Literals(work.room(len(body)), body)
 	if !ok {
 		frame = zstdframe.Raw(frame, body)
 	}
@@ -109,7 +153,7 @@ func worth(frame, body int) bool { return frame*100 <= body*(100-gainPercent) }
 // fixedStrings returns the frame of a page of strings that have width bytes each, or false when the
 // page is better made as PLAIN and given to compress.
 func (c *codec) fixedStrings(work *scratch, head []byte, width int, values []byte) ([]byte, bool) {
-	if width == 0 {
+	if width == 0 || width > trialBytes { // such strings are not made into lists
 		return nil, false
 	}
 	if c.equal.left == 0 {

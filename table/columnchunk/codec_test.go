@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -76,5 +78,61 @@ func TestTrialsOfAFileHoldForTheNext(t *testing.T) {
 		raw, _ := write(t, opts, batch)
 		require.Equal(t, alone, raw, "the same choice for the same rows")
 		require.Equal(t, (2*trialPages-1-file)%trialPages, opts.Trials.columns[0].any.left)
+	}
+}
+
+// TestHugeValuesReadBackEqual has values that are pages of their own, by each way to make frames.
+func TestHugeValuesReadBackEqual(t *testing.T) {
+	const n = storageBytesMax + 100
+	r := rand.New(rand.NewPCG(1, 1))
+	letters, noise := make([]byte, n), make([]byte, n)
+	for i := range n {
+		letters[i], noise[i] = "0123456789abcdef"[r.IntN(16)], byte(r.Uint32())
+	}
+	for name, value := range map[string][]byte{
+		"literals": letters, "stored": noise, "matches": bytes.Repeat([]byte("firth"), n/5),
+	} {
+		t.Run(name, func(t *testing.T) {
+			values := []string{string(value), string(value[1:]), "", "short", string(value[2:])}
+			batch := texts(len(values), func(row int) string { return values[row] })
+			defer batch.Release()
+			raw, _ := write(t, options(t, batch.Schema()), batch)
+			require.Less(t, len(raw), 3*len(value)+5000)
+			if name != "stored" {
+				require.Less(t, len(raw), len(value)*9/5)
+			}
+			require.True(t, slices.Equal(linesOf(batch), readRows(t, raw)))
+		})
+	}
+}
+
+// TestLongBoundsOfAChunkAreLeftOut has values in pages of their own that differ far behind what a chunk tells.
+func TestLongBoundsOfAChunkAreLeftOut(t *testing.T) {
+	long := strings.Repeat("m", 1<<20)
+	for name, each := range map[string]struct {
+		values     []string
+		least, top string
+		known      bool
+	}{
+		"all long":         {values: []string{long + "b", long, long + "c"}},
+		"short after long": {values: []string{long + "b", "a", "z", long}, least: "a", top: "z", known: true},
+		"long after short": {values: []string{"a", "z", long, long + "a"}, least: "a", top: "z", known: true},
+		"longer than a bound": {values: []string{long, long[:sizeChunkBound], "z"},
+			least: long[:sizeChunkBound], top: "z", known: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			batch := texts(len(each.values), func(row int) string { return each.values[row] })
+			defer batch.Release()
+			raw, _ := write(t, options(t, batch.Schema()), batch)
+			chunk, err := open(t, raw).MetaData().RowGroup(0).ColumnChunk(0)
+			require.NoError(t, err)
+			stats, err := chunk.Statistics()
+			require.NoError(t, err)
+			require.Equal(t, each.known, stats.HasMinMax())
+			if each.known {
+				require.True(t, each.least == string(stats.EncodeMin()))
+				require.True(t, each.top == string(stats.EncodeMax()))
+			}
+		})
 	}
 }

@@ -92,6 +92,9 @@ func (c *column) beginPage() {
 	c.open = openPage{shortest: math.MaxInt}
 	c.levels, c.repeatLevels = c.levels[:0], c.repeatLevels[:0]
 	c.values, c.lengths, c.indexes = c.values[:0], c.lengths[:0], c.indexes[:0]
+	if cap(c.values) > storageBytesMax {
+		c.values = nil
+	}
 }
 
 // append takes in entries [from, to) of s, which are whole rows.

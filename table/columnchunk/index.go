@@ -21,10 +21,10 @@ func (c *column) keepBounds(record *pageRecord, b *bounds) {
 	}
 	least, top := b.least, b.top
 	if !c.chunk.bounded || c.compare(least, c.least) < 0 {
-		c.least = append(c.least[:0], least...)
+		c.least = append(c.least[:0], c.told(least)...)
 	}
 	if !c.chunk.bounded || c.compare(top, c.top) > 0 {
-		c.top = append(c.top[:0], top...)
+		c.top = append(c.top[:0], c.told(top)...)
 	}
 	c.chunk.bounded = true
 
@@ -40,6 +40,15 @@ func (c *column) keepBounds(record *pageRecord, b *bounds) {
 	middle := len(c.bounds)
 	c.bounds = appendAbove(c.bounds, top, c.text)
 	record.least, record.top = extent{from, middle}, extent{middle, len(c.bounds)}
+}
+
+// told is as much of a value as must be known of a bound of the chunk. Two values that differ only behind
+// that are both too long to be told, so it does not matter which is the bound.
+func (c *column) told(value []byte) []byte {
+	if c.kind != kindBytes {
+		return value
+	}
+	return value[:min(len(value), sizeChunkBound+1)]
 }
 
 // cut is how much of value a bound keeps: whole characters of text.

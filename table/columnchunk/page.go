@@ -61,6 +61,7 @@ func (c *column) endPage(work *scratch) error {
 	c.chunk.uncompressed += int64(uncompressed + headed)
 	c.chunk.encodings[encoding]++
 	c.beginPage()
+	work.shrink()
 	return nil
 }
 
@@ -78,6 +79,10 @@ func (c *column) compress(encoding parquet.Encoding, work *scratch) (frame []byt
 			if frame, ok := c.codec.fixedStrings(work, body, c.open.most, c.values); ok {
 				return frame, size, nil
 			}
+		}
+		if c.open.values == 1 && len(c.values) > storageBytesMax {
+			work.body = binary.LittleEndian.AppendUint32(body, c.lengths[0])
+			return c.codec.compressValue(work, work.body, c.values), size, nil
 		}
 	}
 	var values valueList

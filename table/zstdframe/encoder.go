@@ -34,6 +34,20 @@ func (e *Encoder) Literals(dst, src []byte) ([]byte, bool) {
 	return dst, true
 }
 
+// LiteralsBehind is Literals of head and src one behind the other. Neither may be empty.
+func (e *Encoder) LiteralsBehind(dst, head, src []byte) ([]byte, bool) {
+	start, content := len(dst), len(head)+len(src)
+	dst = appendFrameHeader(dst, content)
+	e.literals.reset()
+	dst, _ = e.appendLiteralBlocks(dst, head)
+	dst, last := e.appendLiteralBlocks(dst, src)
+	dst[last] |= blockLast
+	if len(dst)-start >= content {
+		return dst[:start], false
+	}
+	return dst, true
+}
+
 // appendLiteralBlocks appends src as blocks without matches, at least one, and returns where the
 // header of the last one is.
 func (e *Encoder) appendLiteralBlocks(dst, src []byte) (out []byte, last int) {
@@ -73,16 +87,30 @@ func (e *Encoder) appendLiteralBlock(dst, src []byte) []byte {
 // Raw appends to dst one frame whose content is src, stored as it is. The result stays a valid
 // frame wherever a column chunk has named zstd as its codec and a page does not compress.
 func Raw(dst, src []byte) []byte {
-	dst = appendFrameHeader(dst, len(src))
+	dst, last := appendRawBlocks(appendFrameHeader(dst, len(src)), src)
+	dst[last] |= blockLast
+	return dst
+}
+
+// RawBehind is Raw of head and src one behind the other.
+func RawBehind(dst, head, src []byte) []byte {
+	dst, _ = appendRawBlocks(appendFrameHeader(dst, len(head)+len(src)), head)
+	dst, last := appendRawBlocks(dst, src)
+	dst[last] |= blockLast
+	return dst
+}
+
+// appendRawBlocks appends src as it is, at least one block, and returns where the header of the last
+// one is.
+func appendRawBlocks(dst, src []byte) (out []byte, last int) {
 	for {
 		block := src[:min(len(src), blockBytesMax)]
 		src = src[len(block):]
-		last := len(dst)
+		last = len(dst)
 		dst = appendBlockHeader(dst, blockRaw, len(block))
 		dst = append(dst, block...)
 		if len(src) == 0 {
-			dst[last] |= blockLast
-			return dst
+			return dst, last
 		}
 	}
 }

@@ -236,3 +236,23 @@ func TestCallsAllocateNothingOnceWarm(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(5, call), name)
 	}
 }
+
+func TestHeadAndValueMakeOneFrame(t *testing.T) {
+	decoder, e := newDecoder(t), NewEncoder()
+	for name, content := range contents() {
+		for _, at := range []int{1, 5, len(content) / 2} {
+			if at == 0 || at >= len(content) {
+				continue
+			}
+			head, src := content[:at], content[at:]
+			requireContent(t, decoder, RawBehind([]byte(prefix), head, src), content)
+			out, ok := e.LiteralsBehind([]byte(prefix), head, src)
+			if !ok {
+				require.Equal(t, prefix, string(out), name)
+				continue
+			}
+			requireContent(t, decoder, out, content)
+			require.Less(t, len(out)-len(prefix), len(content), name)
+		}
+	}
+}
