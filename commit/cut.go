@@ -28,7 +28,7 @@ func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error)
 	if t.holdings == nil {
 		t.holdings = newHoldings()
 	}
-	if err := t.holdings.sync(ctx, t.store, t.opts.Reads, h.manifests); err != nil {
+	if err := t.holdings.sync(ctx, t.store, t.opts.Reads, h); err != nil {
 		return nil, err
 	}
 	stale := &StaleError{Base: change.Base}

@@ -408,7 +408,30 @@ func TestDeletesGoOnBehindForeignCommits(t *testing.T) {
 		require.NoError(t, c.CheckHoldings(t.Context()))
 		report := w.check(t)
 		require.EqualValues(t, 3, report.Deleted)
+
+		// Others remove a file, and an append comes before the next change with deletes.
+		live := mustAlive(t, w, c)
+		whole := slices.IndexFunc(live, func(d committest.Deleted) bool { return d.Rows == 0 })
+		w.strangerRemoves(t, c, live[whole])
 	})
+}
+
+// strangerRemoves lets others remove a file without deletes, and finds that deletes of it are stale.
+func (w *world) strangerRemoves(t testing.TB, c *commit.Committer, gone committest.Deleted) {
+	t.Helper()
+	late, err := w.change(t.Context(), w.store, step{from: 54, rows: 1})
+	require.NoError(t, err)
+	late.Base = headOf(c.Table())
+	late.Ranges[partition(0)] = commit.Range{From: 54, Next: 55, Counts: commit.Counts{Updated: 1}}
+	late.Deletes, err = committest.Deletes(t.Context(), w.store, c.Table().Metadata(), late.ID,
+		[]committest.Deleted{{File: gone.File, Rows: 1}})
+	require.NoError(t, err)
+	w.stranger(t, 78, 5, map[string]bool{gone.File.FilePath(): true})
+	_, err = w.commit(t, c, step{from: 53, rows: 1})
+	require.NoError(t, err)
+	_, err = c.Commit(t.Context(), late)
+	require.ErrorIs(t, err, commit.ErrStale)
+	require.NoError(t, c.CheckHoldings(t.Context()))
 }
 
 // keyedIngest takes in the log as a keyed table does: every chunk replaces rows of two files, and as soon as

@@ -75,6 +75,8 @@ type holdings struct {
 	loose     []heldDelete             // about several data files, or none in particular
 	// entries are the live entries of each delete file.
 	entries map[fileKey]int
+	// at is the snapshot whose holdings they are. What others commit behind it moves nothing here until sync.
+	at int64
 }
 
 func newHoldings() *holdings {
@@ -82,8 +84,20 @@ func newHoldings() *holdings {
 		deletes: map[fileKey][]heldDelete{}, entries: map[fileKey]int{}}
 }
 
-// sync makes x that of manifests. After an error it may be called again.
-func (x *holdings) sync(ctx context.Context, store objstore.Store, reads int, manifests []iceberg.ManifestFile,
+// sync makes x that of the head. After an error it may be called again.
+func (x *holdings) sync(ctx context.Context, store objstore.Store, reads int, h *head) error {
+	if h.snapshot == nil || x.at == h.snapshot.SnapshotID {
+		return nil
+	}
+	if err := x.follow(ctx, store, reads, h.manifests); err != nil {
+		return err
+	}
+	x.at = h.snapshot.SnapshotID
+	return nil
+}
+
+// follow reads the manifests that are new and forgets what those that are gone held alone.
+func (x *holdings) follow(ctx context.Context, store objstore.Store, reads int, manifests []iceberg.ManifestFile,
 ) error {
 	listed := make(map[string]bool, len(manifests))
 	var fresh []iceberg.ManifestFile
@@ -181,11 +195,11 @@ func (x *holdings) forget(gone map[int32]bool) {
 	}
 }
 
-// move follows an own swap: written are the entries of the manifests it wrote, removed the files it took out.
-// It returns the locations of those that the head does not hold any more.
-func (x *holdings) move(manifests []iceberg.ManifestFile, written map[string][]heldEntry, removed []iceberg.DataFile,
-) (dropped []string) {
-	for _, f := range removed {
+// move follows an own swap, whose base must be what x is of. It returns the locations of the files that the
+// new head does not hold any more.
+func (x *holdings) move(s *swap) (dropped []string) {
+	x.at = s.snapshot.SnapshotID
+	for _, f := range s.removed {
 		e := heldOf(f, 0)
 		if e.content == iceberg.EntryContentData {
 			delete(x.data, e.place.file)
@@ -201,10 +215,10 @@ func (x *holdings) move(manifests []iceberg.ManifestFile, written map[string][]h
 			dropped = append(dropped, f.FilePath())
 		}
 	}
-	listed := make(map[string]bool, len(manifests))
-	for _, m := range manifests {
+	listed := make(map[string]bool, len(s.manifests))
+	for _, m := range s.manifests {
 		listed[m.FilePath()] = true
-		if entries, own := written[m.FilePath()]; own {
+		if entries, own := s.desk.held[m.FilePath()]; own {
 			x.add(m, entries)
 		}
 	}

@@ -14,11 +14,11 @@ func (c *Committer) CheckHoldings(ctx context.Context) error {
 	if t.holdings == nil {
 		return fmt.Errorf("there are none")
 	}
-	if err := t.holdings.sync(ctx, t.store, 1, t.head.manifests); err != nil {
+	if err := t.holdings.sync(ctx, t.store, 1, t.head); err != nil {
 		return err
 	}
 	fresh := newHoldings()
-	if err := fresh.sync(ctx, t.store, 1, t.head.manifests); err != nil {
+	if err := fresh.sync(ctx, t.store, 1, t.head); err != nil {
 		return err
 	}
 	where := func(x *holdings) map[fileKey]string {

@@ -26,7 +26,12 @@ func (w *world) stranger(t testing.TB, id int64, rows int64, remove map[string]b
 	var live []iceberg.ManifestEntry
 	manifests, err := iceberg.ReadManifestList(bytes.NewReader(w.object(t, parent.ManifestList)))
 	require.NoError(t, err)
+	var deletes []iceberg.ManifestFile // which the stranger leaves alone
 	for _, m := range manifests {
+		if m.ManifestContent() == iceberg.ManifestContentDeletes {
+			deletes = append(deletes, m)
+			continue
+		}
 		entries, err := iceberg.ReadManifest(m, bytes.NewReader(w.object(t, m.FilePath())), true)
 		require.NoError(t, err)
 		live = append(live, entries...)
@@ -57,7 +62,7 @@ func (w *world) stranger(t testing.TB, id int64, rows int64, remove map[string]b
 	buf.Reset()
 	seq := meta.LastSequenceNumber() + 1
 	require.NoError(t, iceberg.WriteManifestList(meta.Version(), &buf, id, &parent.SnapshotID, &seq, meta.NextRowID(),
-		[]iceberg.ManifestFile{m}))
+		append(deletes, m)))
 	list := fmt.Sprintf("%s/metadata/stranger-list-%d.avro", meta.Location(), id)
 	w.put(t, list, buf.Bytes())
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }

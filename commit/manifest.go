@@ -120,6 +120,7 @@ func (d *desk) hold(location string, lines []manifestLine) {
 	if d.held == nil {
 		return
 	}
+	d.held[location] = nil // also one without live entries is known
 	for _, l := range lines {
 		sequence := l.entry.SequenceNum()
 		if sequence < 0 { // it comes from the list

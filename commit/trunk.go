@@ -193,8 +193,8 @@ func (t *trunk) adopt(ctx context.Context, s *swap, tbl *table.Table) {
 	main := meta.SnapshotByName(icetable.MainBranch)
 	if s.snapshot != nil && main != nil && main.SnapshotID == s.snapshot.SnapshotID {
 		t.lineage.know(main.SnapshotID, s.manifests)
-		if t.holdings != nil && s.desk.held != nil {
-			t.lineage.drop(main.SnapshotID, t.holdings.move(s.manifests, s.desk.held, s.removed))
+		if t.holdings != nil && s.base.snapshot != nil && s.base.snapshot.SnapshotID == t.holdings.at {
+			t.lineage.drop(main.SnapshotID, t.holdings.move(s))
 		}
 		t.head = &head{table: tbl, meta: meta, snapshot: main, manifests: s.manifests, ledger: s.ledger}
 		return
