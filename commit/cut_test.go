@@ -504,7 +504,7 @@ func TestEveryOperationOfAKeyedTableMayFail(t *testing.T) {
 		clean := w.process(noCatalogFault, noStoreFault)
 		require.NoError(t, w.keyedIngest(t.Context(), clean.catalog, clean.store, committest.Options(1, "a")))
 		w.keyedSound(t)
-		stride := 31
+		stride := 89
 		if *fullSweep {
 			stride = 1
 		}
