@@ -51,6 +51,8 @@ type WriterOptions struct {
 	Parallel int
 	// Metrics count what is written; nil counts nothing.
 	Metrics *Metrics
+	// Placed is told where rows end up; nil is told nothing.
+	Placed Placed
 	// Allocator makes the writer's own arrow buffers; nil is Go's heap.
 	Allocator memory.Allocator
 }

@@ -94,6 +94,7 @@ type layout struct {
 	options   ParquetOptions
 	encodings []columnchunk.Encoding // by leaf; nil until they are chosen
 	buffers   *columnchunk.Buffers
+	placed    Placed // nil when batches have no tags
 }
 
 // leaf is one column of the Parquet file.
@@ -124,6 +125,10 @@ func newLayout(opts *WriterOptions) (*layout, error) {
 	}
 	l := &layout{
 		schema: arrowSchema, columns: columns, options: opts.Parquet, buffers: new(columnchunk.Buffers),
+		placed: opts.Placed,
+	}
+	if l.placed != nil {
+		l.schema = withTags(arrowSchema)
 	}
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)
@@ -161,7 +166,7 @@ func (l *layout) chooseEncodings(sample []arrow.RecordBatch) {
 		rows += take
 		slice := batch.NewSlice(0, int64(take))
 		at := 0
-		for _, column := range slice.Columns() {
+		for _, column := range l.stored(slice) {
 			visitLeaves(column, func(values arrow.Array) {
 				distinct[at].add(values)
 				at++

@@ -68,6 +68,9 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 	if err := f.parquet.Write(batch); err != nil {
 		return fmt.Errorf("write %s: %w", f.location, err)
 	}
+	if err := f.tell(batch); err != nil {
+		return err
+	}
 	f.rows += batch.NumRows()
 	if f.parquet.GroupBytes() >= f.layout.options.RowGroupBytes {
 		return f.endRowGroup()
