@@ -20,19 +20,19 @@ const manifestsAtOnce = 8
 // Plan finds the data files that scan has to read, in the order of the manifests, each with the
 // deletes that apply to it. Files that surely hold no row of the filter are left out.
 func Plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Task, error) {
-	tasks, err := plan(ctx, t, store, scan)
+	p := planner{meta: t.Metadata(), store: store}
+	tasks, err := p.plan(ctx, t, scan)
 	if err != nil {
 		return nil, fmt.Errorf("plan scan of %s: %w", t, err)
 	}
 	return tasks, nil
 }
 
-func plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Task, error) {
+func (p *planner) plan(ctx context.Context, t *Table, scan Scan) ([]Task, error) {
 	snapshot, schema, err := scan.Snapshot(t)
 	if err != nil {
 		return nil, err
 	}
-	p := planner{meta: t.Metadata(), store: store}
 	if scan.Filter != nil {
 		if p.prune, err = filter.Bind(scan.Filter, schema); err != nil {
 			return nil, err
@@ -45,7 +45,7 @@ func plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Tas
 	if snapshot == nil {
 		return nil, nil
 	}
-	manifests, err := readManifestList(ctx, store, snapshot)
+	manifests, err := readManifestList(ctx, p.store, snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,7 @@ func newTemplate(schema *iceberg.Schema, scan Scan, prune *filter.Bound) (Task, 
 type planner struct {
 	meta     icetable.Metadata
 	store    objstore.Store
+	cache    *PlanCache    // nil when nothing is kept
 	prune    *filter.Bound // nil without a filter
 	template Task
 }
@@ -103,7 +104,7 @@ func (p *planner) readManifests(
 			continue
 		}
 		group.Go(func() error {
-			entries, err := readManifest(ctx, p.store, manifest)
+			entries, err := p.readManifest(ctx, manifest, spec)
 			if err != nil {
 				return err
 			}
@@ -128,12 +129,22 @@ func (p *planner) readManifests(
 	return entries, nil
 }
 
+// readManifest reads the live entries of a manifest, or takes them from the cache.
+func (p *planner) readManifest(
+	ctx context.Context, manifest iceberg.ManifestFile, spec iceberg.PartitionSpec,
+) ([]iceberg.ManifestEntry, error) {
+	if p.cache == nil {
+		return readManifest(ctx, p.store, manifest)
+	}
+	return p.cache.read(ctx, p.store, manifest, spec)
+}
+
 // pair makes tasks of the data files and finds the deletes of each.
 func (p *planner) pair(entries []iceberg.ManifestEntry) ([]Task, error) {
 	deletes := newDeleteIndex()
 	for _, entry := range entries {
 		if entry.DataFile().ContentType() != iceberg.EntryContentData {
-			deletes.add(entry)
+			deletes.add(entry.DataFile(), entry.SequenceNum())
 		}
 	}
 	var tasks []Task

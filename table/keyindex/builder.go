@@ -20,7 +20,20 @@ type Builder struct {
 
 	limited int64     // bytes of entries that a part may hold
 	scratch sync.Pool // of *[addedMax]Entry
+
+	mu      sync.Mutex // guards doubles
+	doubles []Entry
 }
+
+// DoublesMax is how many doubles a Builder names: 24 MiB.
+const DoublesMax = 1 << 20
+
+// Doubles are the entries that Finish left out, since their keys have another that is newer: the first
+// DoublesMax of them, in any order.
+func (b *Builder) Doubles() []Entry { return b.doubles }
+
+// Abort gives up a rebuild instead of Finish; the index stays empty.
+func (b *Builder) Abort() { b.drop() }
 
 // part are the entries of one group that were added.
 type part struct {
@@ -141,7 +154,7 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 			return err
 		}
 		w.sorter.sort(w.entries, groupBits)
-		unique := newest(w.entries)
+		unique := newest(w.entries, b.leaveOut)
 		all.Add(int64(len(w.entries)))
 		kept.Add(int64(len(unique)))
 		return b.x.setGroup(w, i, unique, salts[i])
@@ -156,8 +169,17 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 	return all.Load() - kept.Load(), b.x.warm(ctx)
 }
 
-// newest keeps of entries in order the newest of each key.
-func newest(entries []Entry) []Entry {
+// leaveOut remembers a double.
+func (b *Builder) leaveOut(e Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.doubles) < DoublesMax {
+		b.doubles = append(b.doubles, e)
+	}
+}
+
+// newest keeps of entries in order the newest of each key and hands out the others.
+func newest(entries []Entry, other func(Entry)) []Entry {
 	n := 0
 	for _, e := range entries {
 		switch {
@@ -165,7 +187,10 @@ func newest(entries []Entry) []Entry {
 			entries[n] = e
 			n++
 		case entries[n-1].Place.before(e.Place):
+			other(entries[n-1])
 			entries[n-1] = e
+		default:
+			other(e)
 		}
 	}
 	return entries[:n]

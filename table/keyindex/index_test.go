@@ -266,6 +266,11 @@ func TestRebuildEqualsTheRows(t *testing.T) {
 		doubles, err := b.Finish(t.Context(), Tag{9, 9})
 		require.NoError(t, err)
 		require.EqualValues(t, 80_000-len(h.model), doubles)
+		require.Len(t, b.Doubles(), int(doubles))
+		for _, e := range b.Doubles() {
+			require.NotEqual(t, h.model[e.Key],
+				fmt.Sprint(x.Path(e.Place.File), " ", e.Place.Row))
+		}
 		require.NoError(t, h.check(x))
 		require.NoError(t, x.Close())
 		x, err = Open(t.Context(), opts)

@@ -1,0 +1,88 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// PlanCache plans scans of one table again and again: manifests of the scan before are not read anew. Of
+// data files it keeps what reading them takes, some 500 bytes, and no column statistics. The zero value is
+// an empty cache; it belongs to one goroutine.
+type PlanCache struct {
+	mu sync.Mutex // guards all below: Plan reads several manifests at a time
+	// manifests are the live entries of manifests by location: before those of the last scan, now those
+	// of this one.
+	before, now map[string][]iceberg.ManifestEntry
+}
+
+// Plan is the function Plan for scans without a filter. Files of its tasks have no column statistics.
+func (c *PlanCache) Plan(
+	ctx context.Context, t *Table, store objstore.Store, scan Scan,
+) ([]Task, error) {
+	if scan.Filter != nil {
+		return nil, errors.New("BUG: a PlanCache has no statistics to filter by")
+	}
+	c.now = map[string][]iceberg.ManifestEntry{}
+	p := planner{meta: t.Metadata(), store: store, cache: c}
+	tasks, err := p.plan(ctx, t, scan)
+	if err != nil {
+		return nil, fmt.Errorf("plan scan of %s: %w", t, err)
+	}
+	c.before = c.now
+	return tasks, nil
+}
+
+// read returns the live entries of a manifest. It is called from several goroutines.
+func (c *PlanCache) read(
+	ctx context.Context, store objstore.Store, manifest iceberg.ManifestFile,
+	spec iceberg.PartitionSpec,
+) ([]iceberg.ManifestEntry, error) {
+	c.mu.Lock()
+	entries, known := c.before[manifest.FilePath()]
+	c.mu.Unlock()
+	if !known {
+		read, err := readManifest(ctx, store, manifest)
+		if err != nil {
+			return nil, err
+		}
+		if entries, err = slimEntries(read, spec); err != nil {
+			return nil, fmt.Errorf("manifest %s: %w", manifest.FilePath(), err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now[manifest.FilePath()] = entries
+	return entries, nil
+}
+
+// slimEntries leaves out the column statistics of data files. Those of delete files tell what they are about.
+func slimEntries(
+	entries []iceberg.ManifestEntry, spec iceberg.PartitionSpec,
+) ([]iceberg.ManifestEntry, error) {
+	slim := make([]iceberg.ManifestEntry, len(entries))
+	for i, entry := range entries {
+		slim[i] = entry
+		file := entry.DataFile()
+		if file.ContentType() != iceberg.EntryContentData {
+			continue
+		}
+		b, err := iceberg.NewDataFileBuilder(spec, file.ContentType(), file.FilePath(),
+			file.FileFormat(), file.Partition(), nil, nil, file.Count(), file.FileSizeBytes())
+		if err != nil {
+			return nil, fmt.Errorf("data file %s: %w", file.FilePath(), err)
+		}
+		if id := file.FirstRowID(); id != nil {
+			b.FirstRowID(*id)
+		}
+		snapshot, sequence := entry.SnapshotID(), entry.SequenceNum()
+		slim[i] = iceberg.NewManifestEntry(entry.Status(), &snapshot, &sequence,
+			entry.FileSequenceNum(), b.Build())
+	}
+	return slim, nil
+}
