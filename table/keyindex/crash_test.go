@@ -178,7 +178,7 @@ func TestFilesCutAnywhereAreNoticed(t *testing.T) {
 			opts.disk.(*memoryDisk).files[name].text = f.text[:size]
 			found, err := h.catchUp(opts)
 			require.NoError(t, err, "%s cut to %d", name, size)
-			if strings.HasSuffix(name, ".log") {
+			if strings.HasSuffix(name, ".log") && int64(size) >= x.folded {
 				continue // as many commits as are whole
 			}
 			require.Zero(t, found, "%s cut to %d", name, size)

@@ -63,6 +63,7 @@ type Index struct {
 	groups [groups]group
 	files  fileNumbers
 	log    *changeLog
+	folded int64 // bytes of the log that cold files may have
 	batch  batch
 	// replaced are cold files that the manifest on disk may still name.
 	replaced []*coldFile

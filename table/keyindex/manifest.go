@@ -9,7 +9,7 @@ import (
 
 const (
 	manifestName  = "manifest"
-	manifestMagic = "firth-keyindex-2"
+	manifestMagic = "firth-keyindex-3"
 )
 
 // manifest is what the file of that name says: which cold files and which log make up the index.
@@ -19,9 +19,12 @@ type manifest struct {
 	seed       Seed
 	tag        Tag    // at the beginning of the log; cold files may be ahead of it
 	log        uint64 // salt
-	last       uint32 // number of a data file
-	files      map[uint32]string
-	groups     [groups]coldEntry
+	// folded is how much of the log cold files may have: a shorter one does not tell of which snapshot they
+	// are.
+	folded int64
+	last   uint32 // number of a data file
+	files  map[uint32]string
+	groups [groups]coldEntry
 }
 
 // coldEntry describes a cold file; the zero value is none.
@@ -38,6 +41,7 @@ func (m *manifest) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.tag.SnapshotID))
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.tag.SequenceNumber))
 	b = binary.LittleEndian.AppendUint64(b, m.log)
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.folded))
 	b = binary.AppendUvarint(b, uint64(m.last))
 	b = binary.AppendUvarint(b, uint64(len(m.files)))
 	numbers := make([]uint32, 0, len(m.files))
@@ -71,7 +75,7 @@ func decodeManifest(b []byte) (manifest, error) {
 	m.identifier = p.text()
 	m.seed = Seed{High: p.word(), Low: p.word()}
 	m.tag = Tag{SnapshotID: int64(p.word()), SequenceNumber: int64(p.word())}
-	m.log, m.last = p.word(), uint32(p.uvarint())
+	m.log, m.folded, m.last = p.word(), int64(p.word()), uint32(p.uvarint())
 	for range p.count() {
 		n := uint32(p.uvarint())
 		m.files[n] = p.text()
@@ -92,7 +96,7 @@ func decodeManifest(b []byte) (manifest, error) {
 // writeManifest makes the index on disk what it is in memory, but for changes that the log has.
 func (x *Index) writeManifest() error {
 	m := manifest{table: x.opts.Table, identifier: x.opts.Identifier, seed: x.seed, tag: x.saved, log: x.log.salt,
-		last: x.files.logged, files: make(map[uint32]string, len(x.files.paths))}
+		folded: x.folded, last: x.files.logged, files: make(map[uint32]string, len(x.files.paths))}
 	for n, path := range x.files.paths {
 		if n <= x.files.logged {
 			m.files[n] = path

@@ -34,6 +34,7 @@ func (x *Index) Settle(ctx context.Context) error {
 	}
 	err := x.fold(ctx, order[:n])
 	if err == nil {
+		x.folded = x.log.bytes
 		err = x.writeManifest()
 	}
 	if err != nil {
@@ -58,16 +59,16 @@ func (x *Index) Save(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("save key index: %w", err)
 	}
-	before, saved := x.log, x.saved
+	before, saved, folded := x.log, x.saved, x.log.bytes
 	if x.log, err = createLog(x.opts.disk, x.opts.Dir, x.opts.Salt()); err == nil {
-		x.saved = x.tag
+		x.saved, x.folded = x.tag, 0
 		err = x.writeManifest()
 	}
 	if err != nil {
 		if x.log != nil {
 			x.log.drop()
 		}
-		x.log, x.saved = before, saved
+		x.log, x.saved, x.folded = before, saved, folded
 		return fmt.Errorf("save key index: %w", err)
 	}
 	x.dropReplaced()

@@ -80,7 +80,8 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 		x.files.logged = x.files.last
 		return x.take(ctx, r.changes)
 	})
-	if err == nil && x.tag == (Tag{}) && x.Keys() > 0 {
+	x.folded = m.folded
+	if err == nil && (x.log.bytes < m.folded || x.tag == (Tag{}) && x.Keys() > 0) {
 		err = errors.Join(errLost, x.log.close())
 	}
 	if err != nil {
@@ -90,8 +91,8 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 	return x, nil
 }
 
-// errLost says that the log ends before the changes that cold files have, and begins with no snapshot: of
-// which one they are cannot be told.
+// errLost says that the log ends before the changes that cold files have, or with no snapshot: of which one
+// they are cannot be told.
 var errLost = fmt.Errorf("log of key index is cut off: %w", ErrDamaged)
 
 func (x *Index) openCold(m *manifest) error {
