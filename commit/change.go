@@ -155,8 +155,12 @@ type Change struct {
 	// Removed are data files that leave, with the delete files that are about them.
 	Removed []iceberg.DataFile
 	// Base is the snapshot from which Deletes and Removed were worked out. When deletes of one of their data
-	// files came behind it, or the data file has left, the change is refused with ErrStale.
+	// files came behind it, or the data file has left, the change is refused with ErrStale; see Rebase too.
 	Base int64
+	// BaseSequence is the sequence number of Base. With it and Rebase a rewrite lands after Base has expired.
+	BaseSequence int64
+	// Rebase moves a rewrite behind deletes that came after Base; nil has it refused instead.
+	Rebase Rebase
 	// DeadLetters are data files of the dead-letter table that belong to the same ranges.
 	DeadLetters []iceberg.DataFile
 	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic

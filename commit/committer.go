@@ -225,16 +225,17 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	}
 	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
-	w := work{id: in.change.ID, files: in.change.Files, deletes: in.change.Deletes, ranges: in.change.Ranges,
-		ledger: ledger, compacted: compacted(&in.change)}
-	if len(in.change.Deletes)+len(in.change.Removed) > 0 {
+	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger,
+		compacted: compacted(&in.change)}
+	if change := in.change; len(change.Deletes)+len(change.Removed) > 0 {
 		var err error
-		if w.cut, err = c.main.plan(ctx, h, &in.change); err != nil {
+		if w.cut, err = c.main.plan(ctx, h, &change); err != nil {
 			return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
 		}
+		w.deletes = change.Deletes
 	}
 	if len(in.change.Removed) > 0 {
-		w.rewriteOf = ancestor(h.meta, in.change.Base)
+		w.rewriteOf, _ = begunAt(h.meta, &in.change)
 	}
 	if in.declared {
 		w.summary = map[string]string{SummaryTransition: "true"}

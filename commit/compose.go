@@ -22,8 +22,8 @@ type work struct {
 	ready      []iceberg.ManifestFile
 	// cut is what leaves the head, or nil.
 	cut *cut
-	// rewriteOf is the snapshot whose data files a rewrite puts in another form, or nil.
-	rewriteOf *icetable.Snapshot
+	// rewriteOf is the sequence number of the snapshot whose data files a rewrite puts in another form, or 0.
+	rewriteOf int64
 	compacted int64
 	tally     tally
 	ranges    map[TopicPartition]Range
@@ -78,8 +78,8 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 func (t *trunk) manifests(ctx context.Context, d *desk, h *head, w *work,
 ) (manifests []iceberg.ManifestFile, removed []iceberg.DataFile, err error) {
 	var sequence *int64
-	if w.rewriteOf != nil {
-		sequence = &w.rewriteOf.SequenceNumber
+	if w.rewriteOf > 0 {
+		sequence = &w.rewriteOf
 	}
 	if manifests, err = d.added(ctx, w.files, sequence); err != nil {
 		return nil, nil, err
@@ -207,7 +207,7 @@ func (f *facts) snapshot(h *head) *icetable.Snapshot {
 // operation says what the snapshot did, in the words of the spec.
 func (f *facts) operation() icetable.Operation {
 	switch {
-	case f.rewriteOf != nil:
+	case f.rewriteOf > 0:
 		return icetable.OpReplace
 	case len(f.deletes) == 0:
 		return icetable.OpAppend

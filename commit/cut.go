@@ -23,7 +23,8 @@ type cut struct {
 	exact bool
 }
 
-// plan finds what the change takes out of h. It refuses a change whose base is not what the table is any more.
+// plan finds what the change takes out of h. It refuses a change whose base is not what the table is any more,
+// unless it can be rebased, which gives it other deletes.
 func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error) {
 	if t.holdings == nil {
 		t.holdings = newHoldings()
@@ -35,19 +36,39 @@ func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error)
 	if h.snapshot != nil {
 		stale.Head = h.snapshot.SnapshotID
 	}
-	base := ancestor(h.meta, change.Base)
-	if base == nil {
+	p := &cutting{holdings: t.holdings, stale: stale,
+		cut: &cut{data: map[fileKey]bool{}, deletes: map[place]bool{}, manifests: map[string]bool{}, exact: true}}
+	var expired bool
+	if p.base, expired = begunAt(h.meta, change); p.base == 0 {
 		return nil, stale
 	}
-	p := &cutting{holdings: t.holdings, base: base.SequenceNumber, stale: stale,
-		cut: &cut{data: map[fileKey]bool{}, deletes: map[place]bool{}, manifests: map[string]bool{}, exact: true}}
-	if err := p.change(change, h.meta.Version()); err != nil {
+	p.remove(change, h.meta.Version())
+	if p.moved = p.moved || expired; p.moved && len(stale.Files) == 0 {
+		if err := p.rebase(ctx, t, h, change); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.delete(change); err != nil {
 		return nil, err
 	}
 	if len(stale.Files) > 0 {
 		return nil, stale
 	}
 	return p.cut, p.cut.count(change)
+}
+
+// begunAt is the sequence number of the snapshot that the change was worked out from, 0 when it cannot
+// be said that the head came of it. A rewrite that can be rebased does without the snapshot: where the head
+// has other rows than the base had, because main was set back, its Rebase notices.
+func begunAt(meta icetable.Metadata, change *Change) (sequence int64, expired bool) {
+	if base := ancestor(meta, change.Base); base != nil {
+		return base.SequenceNumber, false
+	}
+	if change.Rebase == nil || meta.SnapshotByID(change.Base) != nil ||
+		change.BaseSequence > meta.LastSequenceNumber() {
+		return 0, false
+	}
+	return change.BaseSequence, true
 }
 
 // ancestor is the snapshot of main with the id, or nil.
@@ -66,24 +87,24 @@ type cutting struct {
 	base  int64
 	stale *StaleError
 	cut   *cut
+	// rebased says that the change is a rewrite that can be, moved that it has to be.
+	rebased, moved bool
 }
 
-func (p *cutting) change(change *Change, version int) error {
+// remove cuts the data files that the change removes, with the delete files that are about them.
+func (p *cutting) remove(change *Change, version int) {
+	p.rebased = change.Rebase != nil && len(change.Removed) > 0
 	for _, d := range p.loose {
 		// They are in no vector and no rewritten file when they came behind the base. Position delete files
 		// go on to hold beside those of version 2, and equality deletes by their sequence numbers.
 		if d.content == iceberg.EntryContentPosDeletes {
 			p.cut.exact = false
 			if d.sequence > p.base && (version >= 3 || len(change.Removed) > 0) {
-				p.stale.Files = append(p.stale.Files, "(position deletes of several data files)")
+				p.late("(position deletes of several data files)")
 			}
 		} else if len(change.Removed) > 0 {
 			p.cut.exact = false
 		}
-	}
-	own := map[string]int32{}
-	for _, f := range change.Files {
-		own[f.FilePath()] = f.SpecID()
 	}
 	for _, f := range change.Removed {
 		number, alive := p.data[keyOf(f.FilePath())]
@@ -94,6 +115,23 @@ func (p *cutting) change(change *Change, version int) error {
 		p.cut.data[keyOf(f.FilePath())] = true
 		p.cut.manifests[p.manifests[number].location] = true
 		p.replace(f.FilePath())
+	}
+}
+
+// late notes that deletes of a data file came behind the base.
+func (p *cutting) late(of string) {
+	if p.rebased {
+		p.moved = true
+	} else {
+		p.stale.Files = append(p.stale.Files, of)
+	}
+}
+
+// delete cuts the delete files that those of the change take the place of.
+func (p *cutting) delete(change *Change) error {
+	own := map[string]int32{}
+	for _, f := range change.Files {
+		own[f.FilePath()] = f.SpecID()
 	}
 	for _, d := range change.Deletes {
 		of := vector.DataFile(d)
@@ -123,8 +161,9 @@ func (p *cutting) change(change *Change, version int) error {
 func (p *cutting) replace(of string) (count int64) {
 	list := p.deletes[keyOf(of)]
 	if slices.ContainsFunc(list, func(d heldDelete) bool { return d.sequence > p.base }) {
-		p.stale.Files = append(p.stale.Files, of)
-		return 0
+		if p.late(of); !p.rebased {
+			return 0
+		}
 	}
 	for _, d := range list {
 		p.cut.deletes[d.place] = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,8 +61,11 @@ type Report struct {
 	// Groups landed, each by a snapshot of its own; Copied of them without decoding.
 	Groups int `json:"groups"`
 	Copied int `json:"copied"`
-	// Stale is how many rewrites came too late for the deletes or rewrites of others.
-	Stale        int   `json:"stale"`
+	// Stale is how many rewrites came to nothing, since others had rewritten one of their files.
+	Stale int `json:"stale"`
+	// Rebased landed behind deletes that came while they were made, of RowsMoved rows.
+	Rebased      int   `json:"rebased"`
+	RowsMoved    int64 `json:"rows_moved"`
 	FilesRemoved int   `json:"files_removed"`
 	FilesAdded   int   `json:"files_added"`
 	BytesRemoved int64 `json:"bytes_removed"`
@@ -208,19 +212,32 @@ func (r *run) round(
 // compact rewrites one group and publishes it.
 func (r *run) compact(ctx context.Context, base *table.Table, g *Group) error {
 	made, err := r.rewrite(ctx, base, g)
+	if errors.Is(err, objstore.ErrNotFound) { // others rewrote the file, and the snapshot has expired
+		err = fmt.Errorf("%w: %w", commit.ErrStale, err)
+	}
 	if err != nil {
 		return fmt.Errorf("compact %s: %w", base, err)
 	}
+	defer func() {
+		if err := made.rebase.places.Close(); err != nil {
+			r.opts.Log.Warn("a temporary file stays behind", "table", base.String(), "err", err)
+		}
+	}()
 	landed, err := r.committer.Commit(ctx, made.change)
 	if err != nil {
 		if !errors.Is(err, commit.ErrStateUnknown) {
-			err = errors.Join(err, discard(ctx, r.store, made.change))
+			files := slices.Concat(append(made.rebase.wrote, made.change.Files)...)
+			err = errors.Join(err, r.discard(ctx, files))
 		}
 		return fmt.Errorf("compact %s: %w", base, err)
 	}
 	r.opts.Log.Info("files rewritten", "table", base.String(), "snapshot_id", landed.SnapshotID,
-		"partition", g.Partition, "files", len(g.Tasks), "rows", g.Rows, "bytes", g.Bytes, "copied", made.copied)
+		"partition", g.Partition, "files", len(g.Tasks), "rows", g.Rows, "bytes", g.Bytes, "copied", made.copied,
+		"rows_deleted_meanwhile", made.rebase.moved)
 	r.count(g, made)
+	if err := r.discard(ctx, made.rebase.lost()); err != nil {
+		r.opts.Log.Warn("deletes of a lost commit stay behind", "table", base.String(), "err", err)
+	}
 	return nil
 }
 
@@ -230,6 +247,10 @@ func (r *run) count(g *Group, made rewritten) {
 	r.report.Groups++
 	if made.copied {
 		r.report.Copied++
+	}
+	if made.rebase.moved > 0 {
+		r.report.Rebased++
+		r.report.RowsMoved += made.rebase.moved
 	}
 	r.report.FilesRemoved += len(g.Tasks)
 	r.report.BytesRemoved += g.Bytes

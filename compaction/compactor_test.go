@@ -267,14 +267,37 @@ func (g *ground) remove(t testing.TB, files ...int) {
 	g.next += commit.Offset(n)
 }
 
-// TestCompactorPlansStaleGroupsAgain deletes rows while a rewrite of their files is on its way.
-func TestCompactorPlansStaleGroupsAgain(t *testing.T) {
+// TestCompactorCarriesDeletesOver deletes rows while a rewrite of their files is on its way.
+func TestCompactorCarriesDeletesOver(t *testing.T) {
+	for _, version := range []int{2, 3} {
+		g := newGround(t, version, false)
+		for range 3 {
+			g.feed(t, 500, "eu")
+		}
+		g.remove(t, 0)
+		before := len(g.lines(t, "id"))
+		late := &interrupted{Committer: g.open(t, 7), before: func() { g.remove(t, 1); g.feed(t, 100, "us") }}
+		c, err := New(late, g.store, options())
+		require.NoError(t, err)
+		report, err := c.Run(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, report.Stale)
+		require.Equal(t, 1, report.Groups)
+		require.Equal(t, 1, report.Rebased)
+		require.EqualValues(t, 2, report.RowsMoved)
+		require.Len(t, g.lines(t, "id"), before-2+100)
+		require.Len(t, g.tasks(t), 2)
+		g.prove(t)
+	}
+}
+
+// TestCompactorBeginsAgainWhenFilesHaveLeft rewrites the same files twice at once.
+func TestCompactorBeginsAgainWhenFilesHaveLeft(t *testing.T) {
 	g := newGround(t, 3, false)
 	for range 3 {
 		g.feed(t, 500, "eu")
 	}
-	before := len(g.lines(t, "id"))
-	late := &interrupted{Committer: g.open(t, 7), before: func() { g.remove(t, 1); g.feed(t, 100, "us") }}
+	late := &interrupted{Committer: g.open(t, 7), before: func() { g.compact(t, options()); g.feed(t, 100, "us") }}
 	c, err := New(late, g.store, options())
 	require.NoError(t, err)
 	files := len(g.objects(t))
@@ -282,9 +305,10 @@ func TestCompactorPlansStaleGroupsAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Stale)
 	require.Equal(t, 1, report.Groups)
-	require.Len(t, g.lines(t, "id"), before-2+100)
+	require.Len(t, g.lines(t, "id"), 1600)
 	require.Len(t, g.tasks(t), 1)
-	require.Equal(t, files+3, len(g.objects(t)), "vector, ingest, rewrite: what came too late is removed")
+	require.Equal(t, files+3, len(g.objects(t)), "two rewrites, ingest: what came too late is removed")
+	g.prove(t)
 }
 
 // TestCompactorRemovesWhatDidNotLand fails and leaves the outcome unknown.

@@ -3,7 +3,7 @@
 // A table enters, snapshots of operation "replace" leave:
 //
 //	Table ─► Plan (pure) ─► Groups ─► rewrite: Copy | Decode ─► commit.Change ─► Committer
-//	   ▲                                                             │
+//	   ▲                                     └── Places ──► rebase ◄─┤ deletes that came meanwhile
 //	   └── stale: the group's partition is planned again ────────────┘
 //
 // Plan maps the tasks of a table to Groups by a Policy: files of one partition and spec that are small,
@@ -15,7 +15,8 @@
 //
 // Invariants:
 //   - a plan depends on tasks and policy alone, not on their order;
-//   - a rewrite holds the rows of the files it removes, and no other: commit checks their number, and a
-//     file that got deletes or left since the plan makes its group stale;
+//   - a rewrite holds the rows of the files it removes, and no other: commit checks their number. Rows of them
+//     that were deleted since the plan are deleted in the new files by the same commit, and a file that left since
+//     makes its group stale;
 //   - files of a group that did not land are removed, unless the outcome is unknown.
 package compaction

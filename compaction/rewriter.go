@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/rewrite"
 )
 
@@ -18,34 +18,57 @@ import (
 type rewritten struct {
 	change commit.Change
 	copied bool
+	rebase *rebase
 }
 
 // rewrite writes the files of a group anew. base is the table that the group was planned on.
 func (c *Compactor) rewrite(ctx context.Context, base *table.Table, g *Group) (rewritten, error) {
 	meta := base.Metadata()
-	out := rewritten{change: commit.Change{ID: c.opts.NewID(), Base: meta.CurrentSnapshot().SnapshotID}}
+	head := meta.CurrentSnapshot()
+	out := rewritten{change: commit.Change{ID: c.opts.NewID(), Base: head.SnapshotID,
+		BaseSequence: head.SequenceNumber}}
 	for _, t := range g.Tasks {
 		out.change.Removed = append(out.change.Removed, t.File)
 	}
+	places := rewrite.NewPlaces(len(g.Tasks), c.opts.SpillDir)
+	out.rebase = &rebase{Compactor: c, tasks: g.Tasks, places: places, base: head.SnapshotID}
+	files, copied, err := c.write(ctx, base, g, writing{out.change.ID, places})
+	if err != nil {
+		return out, errors.Join(err, places.Close())
+	}
+	out.copied, out.change.Files = copied, files
+	out.rebase.files, out.change.Rebase = files, out.rebase.run
+	return out, nil
+}
+
+// writing is for what files are written.
+type writing struct {
+	change uuid.UUID
+	places *rewrite.Places
+}
+
+// write copies the files of a group, or else decodes them.
+func (c *Compactor) write(ctx context.Context, base *table.Table, g *Group, w writing,
+) (files []iceberg.DataFile, copied bool, err error) {
+	meta := base.Metadata()
 	if g.Copied {
 		file, err := rewrite.Copy(ctx, c.store, g.Tasks, rewrite.Options{Schema: meta.CurrentSchema(),
-			Location: meta.Location(), ChangeID: out.change.ID, Profile: c.opts.Parquet.Profile})
+			Location: meta.Location(), ChangeID: w.change, Profile: c.opts.Parquet.Profile, Places: w.places})
 		if err == nil {
-			out.copied, out.change.Files = true, []iceberg.DataFile{file}
-			return out, nil
+			return []iceberg.DataFile{file}, true, nil
 		}
 		if !errors.Is(err, rewrite.ErrNotCopyable) {
-			return out, err
+			return nil, false, err
 		}
 		c.opts.Log.Info("files are decoded", "table", base.String(), "files", len(g.Tasks), "reason", err)
 	}
-	var err error
-	out.change.Files, err = rewrite.Decode(ctx, c.store, g.Tasks, c.writing(base, out.change.ID), nil)
-	return out, err
+	files, err = rewrite.Decode(ctx, c.store, g.Tasks, c.decoded(base, w.change),
+		rewrite.Decoding{Places: w.places})
+	return files, false, err
 }
 
-// writing is how decoded rows become files again.
-func (c *Compactor) writing(base *table.Table, id uuid.UUID) table.WriterOptions {
+// decoded is how decoded rows become files again.
+func (c *Compactor) decoded(base *table.Table, id uuid.UUID) table.WriterOptions {
 	meta := base.Metadata()
 	parquet := c.opts.Parquet
 	if parquet.FileBytesTarget == 0 {
@@ -56,20 +79,21 @@ func (c *Compactor) writing(base *table.Table, id uuid.UUID) table.WriterOptions
 		Memory: c.opts.Memory, SpillDir: c.opts.SpillDir}
 }
 
-// discard removes the files of a change that is known not to have landed. What stays behind costs space,
-// never rows.
-func discard(ctx context.Context, store objstore.Store, change commit.Change) error {
-	if len(change.Files) == 0 {
+// discard removes files of a rewrite that no snapshot refers to. What stays behind costs space, never rows.
+func (c *Compactor) discard(ctx context.Context, files []iceberg.DataFile) error {
+	if len(files) == 0 {
 		return nil
 	}
-	locations := make([]string, len(change.Files))
-	for i, f := range change.Files {
+	locations := make([]string, len(files))
+	for i, f := range files {
 		locations[i] = f.FilePath()
 	}
+	slices.Sort(locations) // vectors share files
+	locations = slices.Compact(locations)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
-	if err := store.Remove(ctx, locations...); err != nil {
-		return fmt.Errorf("remove %d files of change %s: %w", len(locations), change.ID, err)
+	if err := c.store.Remove(ctx, locations...); err != nil {
+		return fmt.Errorf("remove %d files of a rewrite: %w", len(locations), err)
 	}
 	return nil
 }

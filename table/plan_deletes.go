@@ -31,9 +31,8 @@ func newDeleteIndex() *deleteIndex {
 	}
 }
 
-func (x *deleteIndex) add(entry iceberg.ManifestEntry) {
-	file := entry.DataFile()
-	found := deleteEntry{file: file, sequence: entry.SequenceNum()}
+func (x *deleteIndex) add(file iceberg.DataFile, sequence int64) {
+	found := deleteEntry{file: file, sequence: sequence}
 	target, into := partitionKey(file), x.byPartition
 	path := vector.DataFile(file)
 	switch {
@@ -48,6 +47,22 @@ func (x *deleteIndex) add(entry iceberg.ManifestEntry) {
 		target, into = path, x.byFile
 	}
 	into[target] = append(into[target], found)
+}
+
+// WithDeletes returns the tasks with other deletes: those of entries that apply to each.
+func WithDeletes(tasks []Task, entries []Entry) ([]Task, error) {
+	deletes := newDeleteIndex()
+	for _, e := range entries {
+		deletes.add(e.File, e.SequenceNumber)
+	}
+	out := slices.Clone(tasks)
+	for i := range out {
+		var err error
+		if out[i].Deletes, err = deletes.find(out[i].File, out[i].SequenceNumber); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // find returns the deletes of a data file with the data sequence number given.

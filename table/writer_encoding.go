@@ -128,7 +128,7 @@ func newLayout(opts *WriterOptions) (*layout, error) {
 		placed: opts.Placed,
 	}
 	if l.placed != nil {
-		l.schema = withTags(arrowSchema)
+		l.schema = WithTags(arrowSchema)
 	}
 	for i := range columns.NumColumns() {
 		column := columns.Column(i)

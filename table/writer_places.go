@@ -19,8 +19,8 @@ type Placed func(file string, first int64, tags []int64) error
 // columnTag names the column of tags in memory.
 const columnTag = "_tag"
 
-// withTags is the schema of batches with tags.
-func withTags(schema *arrow.Schema) *arrow.Schema {
+// WithTags is the schema of batches with tags, given that of batches without.
+func WithTags(schema *arrow.Schema) *arrow.Schema {
 	metadata := schema.Metadata()
 	return arrow.NewSchema(append(slices.Clone(schema.Fields()),
 		arrow.Field{Name: columnTag, Type: arrow.PrimitiveTypes.Int64}), &metadata)

@@ -23,7 +23,7 @@ func tagged(t testing.TB, batch arrow.RecordBatch, next int64) arrow.RecordBatch
 	tags := b.NewArray()
 	defer tags.Release()
 	columns := append(append([]arrow.Array{}, batch.Columns()...), tags)
-	return array.NewRecordBatch(withTags(batch.Schema()), columns, batch.NumRows())
+	return array.NewRecordBatch(WithTags(batch.Schema()), columns, batch.NumRows())
 }
 
 // TestWriterTellsWhereRowsAre holds each row of each file against the one that had its tag.

@@ -30,6 +30,8 @@ type Options struct {
 	Profile table.Profile
 	// Progress is told the bytes of sources that are done with; nil is told nothing.
 	Progress func(bytes int64)
+	// Places notes where rows go; nil notes nothing.
+	Places *Places
 }
 
 // Copy makes one file of the files of tasks, which are of one partition, without decoding them. It
@@ -76,7 +78,15 @@ func copyFiles(
 	if err := upload.Close(); err != nil {
 		return nil, fmt.Errorf("write %s: %w", location, err)
 	}
-	return described, nil
+	if opts.Places == nil {
+		return described, nil
+	}
+	for i, s := range sources {
+		if err := opts.Places.add(location, i, s.task.File.Count()); err != nil {
+			return nil, err
+		}
+	}
+	return described, opts.Places.finish()
 }
 
 // splice writes the file of the sources.

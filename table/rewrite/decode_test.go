@@ -64,7 +64,7 @@ func TestDecodeKeepsRowsThatAreNotDeleted(t *testing.T) {
 
 		done := int64(0)
 		opts.ChangeID, opts.Location = change(3), lake
-		got, err := Decode(t.Context(), store, tasks, opts, func(bytes int64) { done += bytes })
+		got, err := Decode(t.Context(), store, tasks, opts, Decoding{Progress: func(bytes int64) { done += bytes }})
 		require.NoError(t, err)
 		require.Len(t, got, 1)
 		require.Equal(t, files[0].FileSizeBytes()+files[1].FileSizeBytes(), done)
@@ -102,7 +102,7 @@ func TestDecodeSortsRows(t *testing.T) {
 	}
 	slices.SortStableFunc(want, func(a, b row) int { return int(a.k - b.k) })
 	got, err := Decode(t.Context(), store, tasksOf(schema, -1, files...), table.WriterOptions{Schema: schema,
-		Sort: order, Location: lake, ChangeID: change(9)}, nil)
+		Sort: order, Location: lake, ChangeID: change(9)}, Decoding{})
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	require.Equal(t, 1, *got[0].SortOrderID())
@@ -132,13 +132,13 @@ func TestDecodeLeavesNothingBehindAfterAnError(t *testing.T) {
 	require.NoError(t, err)
 	before := objects(t, store)
 	opts.ChangeID = change(3)
-	_, err = Decode(t.Context(), store, tasks, opts, nil)
+	_, err = Decode(t.Context(), store, tasks, opts, Decoding{})
 	require.ErrorContains(t, err, files[1].FilePath())
 	require.Equal(t, before, objects(t, store))
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	_, err = Decode(ctx, store, tasks[:1], opts, nil)
+	_, err = Decode(ctx, store, tasks[:1], opts, Decoding{})
 	require.Error(t, err, fmt.Sprint(before))
 	require.Equal(t, before, objects(t, store))
 }
@@ -149,7 +149,7 @@ func TestDecodeOfDeletedRowsAloneMakesNoFile(t *testing.T) {
 	files := written(t, store, table.WriterOptions{Schema: schema, ChangeID: change(1)}, d.batch(t, schema, 3))
 	task := deleting(t, store, tasksOf(schema, -1, files...)[0], 0, 1, 2)
 	got, err := Decode(t.Context(), store, []table.Task{task}, table.WriterOptions{Schema: schema,
-		Location: lake, ChangeID: change(2)}, nil)
+		Location: lake, ChangeID: change(2)}, Decoding{})
 	require.NoError(t, err)
 	require.Empty(t, got)
 }
@@ -164,7 +164,7 @@ func TestDecodeRefusesTasksOfAFilter(t *testing.T) {
 	require.NoError(t, err)
 	before := objects(t, store)
 	_, err = Decode(t.Context(), store, tasksOf(schema, -1, builder.Build()), table.WriterOptions{Schema: schema,
-		Location: lake, ChangeID: change(2)}, nil)
+		Location: lake, ChangeID: change(2)}, Decoding{})
 	require.ErrorContains(t, err, "30 of its 31 rows")
 	require.Equal(t, before, objects(t, store))
 }

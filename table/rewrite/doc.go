@@ -16,6 +16,8 @@
 // A chunk has one dictionary at most, so row groups stay what they were. Where rows have lineage (v3)
 // and the files leave it to be inherited, each row group gets two more chunks that hold it.
 //
+// Places is the map from rows of the sources to rows of the new files, for deletes that come meanwhile.
+//
 // Invariants:
 //   - a copy has the rows of its sources, task after task, in the order of each file;
 //   - row ids and last updated sequence numbers of v3 stay with their rows;
