@@ -139,6 +139,15 @@ func (r Range) Validate() error {
 	return nil
 }
 
+// Uncounted are rows that a change adds and takes out beyond what its ranges count, since a record that
+// changes several rows counts once, and since rows that others doubled go with the rows of no record.
+type Uncounted struct {
+	// Added are rows of Files beyond those inserted and updated.
+	Added int64
+	// Taken are rows that Deletes takes out beyond those updated and deleted.
+	Taken int64
+}
+
 // Change is what one checkpoint wants to publish: files, and the offsets they cover. A change
 // without files still moves the position, so that progress is fenced too. A rewrite is a change that removes
 // data files: it covers no offsets, and no row of the table comes or goes with it.
@@ -166,4 +175,9 @@ type Change struct {
 	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic
 	// partition that the table does not know yet may begin anywhere.
 	Ranges map[TopicPartition]Range
+	// Pinned refuses the change with ErrStale unless Base is the head: what it adds was worked out from all
+	// rows of the table, so that any change of others counts (a key that is new to Base may not be to the head).
+	Pinned bool
+	// Uncounted are rows beyond those that Ranges count.
+	Uncounted Uncounted
 }

@@ -223,6 +223,9 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	if err := fence(h.ledger.Position, in.change.Ranges, in.declared); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(h.fenced(err), unresolved))
 	}
+	if err := pinned(h, &in.change); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
+	}
 	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
 	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger,

@@ -187,12 +187,13 @@ func (c *cut) count(change *Change) error {
 		}
 		return nil
 	}
-	var want int64
+	want := change.Uncounted.Taken
 	for _, r := range change.Ranges {
 		want += r.Counts.Updated + r.Counts.Deleted
 	}
 	if deleted != want && c.exact {
-		return invalid("it deletes %d rows, its ranges count %d updated and deleted", deleted, want)
+		return invalid("it deletes %d rows, its ranges count %d updated and deleted, and %d are beyond", deleted,
+			want-change.Uncounted.Taken, change.Uncounted.Taken)
 	}
 	return nil
 }

@@ -242,11 +242,45 @@ func TestStaleChangesAreRefused(t *testing.T) {
 		require.Len(t, stale.Files, 1)
 		stale = refused(w.rewrite(t.Context(), w.store, middle, 1))
 		require.Len(t, stale.Files, 1)
+		// A change for one snapshot alone, whatever others did.
+		change, err = w.change(t.Context(), w.store, step{from: 33, rows: 2})
+		change.Base, change.Pinned = headOf(middle), true
+		stale = refused(change, err)
+		require.True(t, stale.Pinned)
+		require.Empty(t, stale.Files)
+		require.ErrorContains(t, stale, "was worked out for snapshot")
+		change.Base = headOf(c.Table())
+		_, err = c.Commit(t.Context(), change)
+		require.NoError(t, err)
 		// A base that is not there.
 		change, err = w.rewrite(t.Context(), w.store, c.Table(), 1)
 		change.Base = 4711
 		require.Empty(t, refused(change, err).Files)
 	}
+}
+
+func TestRowsBeyondTheCountsAreSaid(t *testing.T) {
+	w := newWorld(t, shape{version: 3})
+	c := w.open(t, committest.Options(1, "a"))
+	_, err := w.commit(t, c, step{from: 0, rows: 10})
+	require.NoError(t, err)
+	change, err := w.upsert(t.Context(), w.store, c.Table(), step{from: 10, rows: 3}, 1)
+	require.NoError(t, err)
+	tp := partition(0)
+	r := change.Ranges[tp]
+	r.Counts = commit.Counts{Inserted: 1, Superseded: 2} // one record that added two rows and replaced one
+	change.Ranges[tp] = r
+	_, err = c.Commit(t.Context(), change)
+	require.ErrorIs(t, err, commit.ErrInvalid)
+	change.Uncounted = commit.Uncounted{Added: 2, Taken: -1}
+	_, err = c.Commit(t.Context(), change)
+	require.ErrorContains(t, err, "negative")
+	change.Uncounted.Taken = 2
+	_, err = c.Commit(t.Context(), change)
+	require.ErrorContains(t, err, "it deletes 1 rows")
+	change.Uncounted.Taken = 1
+	_, err = c.Commit(t.Context(), change)
+	require.NoError(t, err)
 }
 
 func TestInvalidDeletesAreRefused(t *testing.T) {

@@ -59,12 +59,17 @@ func (e *FencedError) Is(target error) bool { return target == ErrFenced }
 type StaleError struct {
 	// Base is the snapshot that the change was worked out from, Head the one that it met.
 	Base, Head int64
+	// Pinned says that the change was for Base alone.
+	Pinned bool
 	// Files are the data files that have left or got other deletes since; none when Base is not in the
 	// history of main any more.
 	Files []string
 }
 
 func (e *StaleError) Error() string {
+	if e.Pinned {
+		return fmt.Sprintf("stale: the change was worked out for snapshot %d, the table is at %d", e.Base, e.Head)
+	}
 	if len(e.Files) == 0 {
 		return fmt.Sprintf("stale: snapshot %d, from which the change was worked out, is not in the history of %d",
 			e.Base, e.Head)

@@ -21,6 +21,18 @@ func fence(position Position, ranges map[TopicPartition]Range, declared bool) er
 	return identify(position, unknown)
 }
 
+// pinned refuses a change that is for one snapshot alone when the table has gone on.
+func pinned(h *head, change *Change) error {
+	var head int64
+	if h.snapshot != nil {
+		head = h.snapshot.SnapshotID
+	}
+	if !change.Pinned || change.Base == head {
+		return nil
+	}
+	return &StaleError{Base: change.Base, Head: head, Pinned: true}
+}
+
 // identify refuses topic partitions that the table knows under another topic id or cluster.
 func identify(position Position, unknown []TopicPartition) error {
 	type incarnation struct {

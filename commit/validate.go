@@ -36,11 +36,14 @@ func (c Change) Validate(meta icetable.Metadata) error {
 	}
 	if got, err := validateFiles(c.Files, meta); err != nil {
 		return err
-	} else if got != rows && len(c.Removed) == 0 {
-		return invalid("its files hold %d rows, its ranges count %d", got, rows)
+	} else if got != rows+c.Uncounted.Added && len(c.Removed) == 0 {
+		return invalid("its files hold %d rows, its ranges count %d, and %d are beyond", got, rows, c.Uncounted.Added)
 	}
 	if gone > 0 && len(c.Deletes) == 0 {
 		return invalid("its ranges count %d rows updated and deleted, and it has no deletes", gone)
+	}
+	if c.Uncounted.Added < 0 || c.Uncounted.Taken < 0 {
+		return invalid("rows beyond its ranges are negative: %+v", c.Uncounted)
 	}
 	// With policy "skip" and a dead-letter table switched off there are none; otherwise all are there.
 	if got := countRows(c.DeadLetters); got != deadLetters {
