@@ -18,10 +18,12 @@ type buffer struct {
 	change  uuid.UUID
 	names   *table.FileNumbers
 	opened  time.Time
-	rows    *table.Writer // nil before the first row
+	rows    *table.Writer // nil before the first row, in keyed tables until they are committed
 	letters *table.Writer // nil before the first dead letter
-	ranges  map[commit.TopicPartition]commit.Range
-	counts  commit.Counts
+	// versions are the rows of a keyed table, nil for others.
+	versions *versions
+	ranges   map[commit.TopicPartition]commit.Range
+	counts   commit.Counts
 	// records is the number of records read, newest the timestamp of the newest of them.
 	records int64
 	newest  int64
@@ -69,6 +71,9 @@ func (b *buffer) write(ctx context.Context, p *portion) error {
 }
 
 func (b *buffer) writeRows(ctx context.Context, p *portion) error {
+	if p.shape.keyed != nil {
+		return b.writeVersions(p)
+	}
 	if b.rows == nil {
 		t := p.shape.table
 		w, err := t.newWriter(b, t.opts.Committer.Table(), p.shape.schema)
@@ -102,14 +107,18 @@ func (b *buffer) writeLetters(ctx context.Context, p *portion) error {
 
 // newWriter opens a writer of b's change. schema is the one that the batches were made for.
 func (t *tableState) newWriter(b *buffer, of *table.Table, schema *iceberg.Schema) (*table.Writer, error) {
+	return table.NewWriter(t.ingester.opts.Store, t.writerOptions(b, of, schema))
+}
+
+func (t *tableState) writerOptions(b *buffer, of *table.Table, schema *iceberg.Schema) table.WriterOptions {
 	meta := of.Metadata()
 	opts := &t.ingester.opts
-	return table.NewWriter(opts.Store, table.WriterOptions{
+	return table.WriterOptions{
 		Schema: schema, Spec: meta.PartitionSpec(), Sort: meta.SortOrder(),
 		Location: meta.Location(), ChangeID: b.change, Names: b.names,
 		Parquet: t.opts.Parquet, Properties: meta.Properties(), Memory: opts.Budget, SpillDir: opts.SpillDir,
 		Parallel: t.ingester.parallel, Metrics: opts.WriterMetrics, Allocator: opts.Allocator,
-	})
+	}
 }
 
 // bytes is the memory that the buffer holds.
@@ -120,6 +129,9 @@ func (b *buffer) bytes() int64 {
 	}
 	if b.letters != nil {
 		n += b.letters.Bytes()
+	}
+	if b.versions != nil {
+		n += b.versions.held
 	}
 	return n
 }
@@ -161,17 +173,29 @@ func (b *buffer) close(ctx context.Context, encoders chan struct{}) error {
 			return fmt.Errorf("%w: close files: %w", errBuffer, err)
 		}
 	}
-	if b.letters != nil {
-		if b.deadLetters, err = b.letters.Close(ctx); err != nil {
-			return fmt.Errorf("%w: close dead-letter files: %w", errBuffer, err)
-		}
+	if err := b.closeLetters(ctx); err != nil {
+		return err
 	}
 	b.closed = true
 	return nil
 }
 
+// closeLetters completes the dead-letter files, once.
+func (b *buffer) closeLetters(ctx context.Context) (err error) {
+	if b.letters == nil || b.deadLetters != nil {
+		return nil
+	}
+	if b.deadLetters, err = b.letters.Close(ctx); err != nil {
+		return fmt.Errorf("%w: close dead-letter files: %w", errBuffer, err)
+	}
+	return nil
+}
+
 // commit publishes the buffer. It may be called again after an error that is not final.
 func (b *buffer) commit(ctx context.Context, t *tableState) (commit.Committed, error) {
+	if b.versions != nil {
+		return b.commitVersions(ctx, t)
+	}
 	if err := b.close(ctx, t.ingester.encoders); err != nil {
 		return commit.Committed{}, err
 	}

@@ -16,6 +16,8 @@
 //     and absent offsets;
 //   - at most one change per table is being committed and one being filled. What is being filled
 //     follows the other and is dropped when that one does not land;
+//   - the rows of a keyed table wait in memory until their checkpoint is committed, since only the last
+//     version of each key is written (package upsert decides); what becomes of a record is known then;
 //   - files are removed only when their change is known not to have landed.
 //
 // Goroutines: Run polls in one, decodes in several, and applies in one, which owns all state of

@@ -21,6 +21,8 @@ type group struct {
 	shapes []*shape
 	// rowBytes is what a row takes at the least when it is decoded.
 	rowBytes int
+	// keys says that the keys of records without a value are decoded in its place.
+	keys bool
 }
 
 // shape is how a batch of a group becomes rows of one table at one version of its schema.
@@ -35,6 +37,7 @@ type shape struct {
 	// column is of no concern to the table.
 	fields map[int]string
 	filter *filter.Bound // nil keeps all
+	keyed  *keyedShape   // nil for tables that only grow
 }
 
 // newGroups puts tables that can share a decode together. Tables of one format key share it when
@@ -102,8 +105,13 @@ func (t *tableState) decodeKey() string {
 	if d.UnknownFields != decode.UnknownIgnore || w.Schemas != nil || w.Fixed != nil {
 		alone = t.index
 	}
-	return fmt.Sprintf("%d %s %v %t %s %v %d %d", alone, d.Format, d.Columns, d.StrictNumbers,
-		d.DuplicateKeys, d.CSV, d.DepthMax, d.RecordBytesMax)
+	return fmt.Sprintf("%d %s %v %t %s %v %d %d %t %v", alone, d.Format, d.Columns, d.StrictNumbers,
+		d.DuplicateKeys, d.CSV, d.DepthMax, d.RecordBytesMax, t.readsKeys(), d.Envelope)
+}
+
+// readsKeys says whether records without a value are read by their keys, as if they were rows.
+func (t *tableState) readsKeys() bool {
+	return t.opts.Keyed != nil && t.opts.Keyed.Tombstones && len(t.opts.Decode.Envelope.After) == 0
 }
 
 // compile makes the table's plan for schema.
@@ -128,7 +136,7 @@ func (u *union) group(ctx context.Context) (*group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", first, err)
 	}
-	g := &group{key: u.key, plan: plan, rowBytes: plan.RowBytes()}
+	g := &group{key: u.key, plan: plan, rowBytes: plan.RowBytes(), keys: first.readsKeys()}
 	for i, t := range u.tables {
 		s, err := u.shape(t, u.schemas[i], schema)
 		if err != nil {
@@ -152,6 +160,12 @@ func (u *union) shape(t *tableState, schema, whole *iceberg.Schema) (*shape, err
 		place := u.places[f.Name]
 		s.columns = append(s.columns, place)
 		s.fields[whole.Field(place).ID] = f.Name
+	}
+	if t.opts.Keyed != nil {
+		idOf := func(i int) int { return whole.Field(s.columns[i]).ID }
+		if s.keyed, err = newKeyedShape(t.opts.Keyed, s, idOf); err != nil {
+			return nil, err
+		}
 	}
 	if t.opts.Filter != nil {
 		if s.filter, err = filter.Bind(t.opts.Filter, schema); err != nil {

@@ -66,7 +66,7 @@ func (m *Metrics) read(table string, c commit.Counts) {
 }
 
 func (m *Metrics) committed(table string, b *buffer) {
-	m.rows.WithLabelValues(table).Add(float64(b.counts.Inserted))
+	m.rows.WithLabelValues(table).Add(float64(b.counts.Inserted + b.counts.Updated))
 	m.files.WithLabelValues(table).Add(float64(len(b.files)))
 }
 

@@ -60,6 +60,8 @@ type TableOptions struct {
 	Writer decode.WriterOptions
 	// Filter keeps the rows for which it is true; nil keeps all.
 	Filter *filter.Expr
+	// Keyed says how versions of rows replace each other; nil is a table that only grows.
+	Keyed *KeyedOptions
 	// DeadLetters is the policy for bad records, DeadLetterTable where they go. Without a table,
 	// a policy of quarantine suspends.
 	DeadLetters     spec.DeadLetters
@@ -167,6 +169,10 @@ func (t *TableOptions) complete() error {
 		return fmt.Errorf("table %s: no committer", name)
 	case len(t.Topics)+len(t.Patterns) == 0:
 		return fmt.Errorf("table %s: no topics", name)
+	case t.Keyed != nil && t.Keyed.Keys == nil:
+		return fmt.Errorf("table %s: no key index", name)
+	case t.Keyed == nil && len(t.Decode.Envelope.After) > 0:
+		return fmt.Errorf("table %s: an envelope needs a keyed table", name)
 	}
 	if t.Freshness.Interval == 0 {
 		t.Freshness.Interval = spec.Duration(intervalDefault)

@@ -15,6 +15,7 @@ import (
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 )
@@ -25,6 +26,7 @@ type portion struct {
 	chunk *source.Chunk
 	part  commit.Range
 	rows  arrow.RecordBatch // nil when there are none
+	ops   []upsert.Op       // of rows, in keyed tables
 	// letters are the records for the dead-letter table.
 	letters []letter
 	// suspend is why the table must stop before this portion.
@@ -54,6 +56,7 @@ type worker struct {
 	values   filter.Selection // records of the unit that are no tombstones
 	keep     filter.Selection // records that become rows of one table
 	failed   []*decode.Failure
+	keyed    source.Chunk // the chunk at work, with keys for values
 }
 
 func newWorker(mem memory.Allocator) *worker {
@@ -89,7 +92,11 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 		part := commit.Range{From: want.from, Next: u.chunk.Next}
 		portions[i] = &portion{shape: want.shape, chunk: &u.chunk, part: part}
 	}
-	decoded, err := w.decoder(g).Decode(ctx, &u.chunk)
+	chunk := &u.chunk
+	if g.keys {
+		chunk = w.withKeys(chunk)
+	}
+	decoded, err := w.decoder(g).Decode(ctx, chunk)
 	if err != nil {
 		var evolution *decode.EvolutionError
 		errors.As(err, &evolution)
@@ -101,7 +108,11 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 	defer decoded.Batch.Release()
 	w.findValues(u.chunk.Records)
 	for _, p := range portions {
-		if err := w.fill(p, decoded); err != nil {
+		fill := w.fill
+		if p.shape.keyed != nil {
+			fill = w.fillKeyed
+		}
+		if err := fill(p, decoded); err != nil {
 			p.release()
 			p.err = fmt.Errorf("table %s: %s: %w", p.shape.table, u.chunk.TopicPartition, err)
 		}
@@ -177,7 +188,7 @@ func (w *worker) sort(p *portion, failures []decode.Failure, selected *filter.Se
 	for i := range first {
 		w.keep.Remove(i)
 	}
-	if failed := w.firstFailures(p, failures); failed != nil {
+	if failed := w.firstFailures(p, failures, nil); failed != nil {
 		w.sortEach(p, first, failed, selected)
 	} else {
 		w.sortAll(p, first, selected)
@@ -242,18 +253,19 @@ func (w *worker) findValues(records []source.Record) {
 }
 
 // firstFailures returns the first failure of each row that concerns the table, or nil when there is
-// none at all.
-func (w *worker) firstFailures(p *portion, failures []decode.Failure) []*decode.Failure {
+// none at all. Those that ignore tells are none; nil ignores none.
+func (w *worker) firstFailures(
+	p *portion, failures []decode.Failure, ignore func(*decode.Failure) bool,
+) []*decode.Failure {
 	any := false
 	for i := range failures {
 		f := &failures[i]
-		if f.FieldID != 0 && p.shape.fields[f.FieldID] == "" {
+		if f.FieldID != 0 && p.shape.fields[f.FieldID] == "" || ignore != nil && ignore(f) {
 			continue
 		}
 		if !any {
 			any = true
-			w.failed = resized(w.failed, len(p.chunk.Records))
-			clear(w.failed)
+			w.noFailures(p)
 		}
 		if w.failed[f.Row] == nil {
 			w.failed[f.Row] = f
@@ -262,6 +274,13 @@ func (w *worker) firstFailures(p *portion, failures []decode.Failure) []*decode.
 	if !any {
 		return nil
 	}
+	return w.failed
+}
+
+// noFailures has a place for the failure of each record, and none in it.
+func (w *worker) noFailures(p *portion) []*decode.Failure {
+	w.failed = resized(w.failed, len(p.chunk.Records))
+	clear(w.failed)
 	return w.failed
 }
 

@@ -181,6 +181,9 @@ func (t *tableState) dropFilling(ctx context.Context) {
 }
 
 func (t *tableState) abort(ctx context.Context, b *buffer) {
+	if b.versions != nil {
+		b.versions.drop(t.ingester.opts.Budget)
+	}
 	if err := b.abort(ctx); err != nil {
 		// What stays behind is an orphan that no snapshot names.
 		t.log.Warn("remove files of a dropped change", "err", err)
@@ -252,6 +255,11 @@ func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 	case errors.Is(o.err, errBuffer):
 		t.drop(ctx)
 		t.placeAt = t.retry("write files", o.err)
+	case errors.Is(o.err, commit.ErrStale) && b.unknown: // the table says whether it landed before others went on
+		t.drop(ctx)
+		t.placeAt = t.retry("commit", o.err)
+	case errors.Is(o.err, commit.ErrStale): // others change the table faster than this can be worked out
+		t.commitAt = t.retry("commit", o.err)
 	case errors.Is(o.err, table.ErrRefused): // a right that was taken away may come back
 		t.commitAt = t.retry("commit", o.err)
 	case commit.IsFinal(o.err), errors.Is(o.err, commit.ErrDamaged):
@@ -267,7 +275,7 @@ func (t *tableState) landed(b *buffer, o outcome) {
 	t.healthy()
 	t.tally.landed(b, t.ingester.opts.Now())
 	t.ingester.opts.Metrics.committed(t.name, b)
-	t.log.Info("committed", "snapshot_id", o.committed.SnapshotID, "rows", b.counts.Inserted,
+	t.log.Info("committed", "snapshot_id", o.committed.SnapshotID, "rows", b.counts.Inserted+b.counts.Updated,
 		"files", len(b.files), "dead_letters", b.counts.DeadLetters, "elapsed", o.elapsed)
 }
 

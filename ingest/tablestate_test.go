@@ -27,9 +27,12 @@ type chaos struct {
 	random  *rand.Rand
 	ident   table.Ident
 	members []*member
-	made    int
-	bad     int
-	healed  bool
+	// tableOptions are those of a new member.
+	tableOptions func() TableOptions
+
+	made   int
+	bad    int
+	healed bool
 }
 
 func (c *chaos) faults(rate int) bool { return !c.healed && c.random.IntN(100) < rate }
@@ -69,7 +72,7 @@ func (c *chaos) join(recordsMax int) {
 	if err != nil {
 		return // it could not start
 	}
-	opts := c.options(c.ident, "g")
+	opts := c.tableOptions()
 	opts.Committer = committer
 	m := &member{reader: c.log.Join("g", recordsMax, "events")}
 	m.ingester = c.ingester(m.reader, opts)
@@ -134,6 +137,7 @@ func TestRandomFaultsLoseAndDoubleNothing(t *testing.T) {
 			c := &chaos{world: w, random: rand.New(rand.NewPCG(seed, 1))}
 			w.log.Create("events", 3)
 			c.ident = w.create("db.events", eventFields()...)
+			c.tableOptions = func() TableOptions { return c.options(c.ident, "g") }
 			for range 150 {
 				c.step()
 			}

@@ -91,6 +91,9 @@ func checkRequired(path string, field arrow.Field, column arrow.Array) error {
 	return nil
 }
 
+// BatchBytes estimates the memory that the rows of batch take, whatever else its buffers hold.
+func BatchBytes(batch arrow.RecordBatch) int64 { return batchBytes(batch) }
+
 // batchBytes estimates the memory that the rows of batch take, whatever else its buffers hold.
 func batchBytes(batch arrow.RecordBatch) int64 {
 	var bytes int64

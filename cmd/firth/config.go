@@ -29,6 +29,8 @@ type config struct {
 	Listen    listenConfig             `yaml:"listen"`
 	Tokens    tokensConfig             `yaml:"tokens"`
 	Limits    limitsConfig             `yaml:"limits"`
+	// State is the folder of what can be made anew from the tables: indexes of keys.
+	State string `yaml:"state"`
 	// Tables is the folder of table specs.
 	Tables string `yaml:"tables"`
 	// Group is the consumer group that shares partitions out among processes.
@@ -125,6 +127,7 @@ func defaultConfig() config {
 		Warehouse: warehouseConfig{Location: "warehouse", S3: objstore.DefaultS3Config()},
 		Listen:    listenConfig{Catalog: "127.0.0.1:8181", Admin: "127.0.0.1:8180"},
 		Limits:    limitsConfig{Memory: memoryDefault},
+		State:     "state",
 		Tables:    "tables",
 		Group:     "firth",
 	}
@@ -172,7 +175,7 @@ func (p *program) reference(name string) (string, error) {
 
 // resolvePaths makes relative paths relative to the folder of the file.
 func (c *config) resolvePaths(folder string) {
-	paths := []*string{&c.Tables, &c.Catalog.Store, &c.Warehouse.Location, &c.Warehouse.S3.CAFile}
+	paths := []*string{&c.Tables, &c.State, &c.Catalog.Store, &c.Warehouse.Location, &c.Warehouse.S3.CAFile}
 	for name, cluster := range c.Clusters {
 		c.Clusters[name] = cluster.resolvePaths(folder)
 	}

@@ -36,6 +36,7 @@ type feeder struct {
 	budget   *table.Budget
 	spillDir string
 	place    *instance
+	keys     map[uuid.UUID]*ingest.Keys // by table
 
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
@@ -56,7 +57,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		program: p, lake: l, registry: client, log: log, spillDir: spill,
 		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
-		writerMetrics: table.NewMetrics(registerer),
+		writerMetrics: table.NewMetrics(registerer), keys: map[uuid.UUID]*ingest.Keys{},
 	}
 	if client != nil {
 		f.schemas = client
@@ -69,6 +70,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 }
 
 func (f *feeder) close() {
+	f.closeKeys()
 	f.place.close()
 	if f.registry != nil {
 		f.registry.Close()
@@ -83,6 +85,8 @@ type feed struct {
 	ingesters  []*ingest.Ingester
 	committers map[string]*commit.Committer
 	letters    map[string]*table.Table // nil where no policy uses it
+	// keyedTables is how many of the tables are keyed.
+	keyedTables int
 }
 
 // open connects to every cluster that the specs read and makes its ingester. It starts nothing. loaded
@@ -102,6 +106,9 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec, loaded map[string
 	}
 	for i, s := range specs {
 		out.committers[s.Name], out.letters[s.Name] = committers[i], letters[i]
+		if s.Keyed() {
+			out.keyedTables++
+		}
 	}
 	for _, cluster := range clustersOf(specs) {
 		log := f.log.With("cluster", cluster)
@@ -173,6 +180,9 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
 	committer := out.committers[s.Name]
 	t.DeadLetterTable, t.Committer, t.Freshness = out.letters[s.Name], committer, s.Freshness
+	if t.Keyed != nil {
+		t.Keyed.Keys = f.keysOf(committer.Table(), out.keyedTables)
+	}
 	t.Evolver = ingest.Follower{Committer: committer, Policy: s.Evolution.Policy()}
 	if src.Pattern != "" {
 		t.Patterns = []string{src.Pattern}
@@ -192,6 +202,10 @@ func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
 	}
 	t := ingest.TableOptions{Decode: options, Writer: writer, DeadLetters: s.DeadLetters}
 	t.Parquet.Profile = encodingsFor(s.ReaderProfile)
+	if s.Keyed() {
+		t.Keyed = &ingest.KeyedOptions{Sequence: s.Sequence, First: s.MergeEngine() == spec.MergeFirst,
+			DeleteColumn: s.Delete.Column, Tombstones: s.TombstonesDelete(src)}
+	}
 	if src.Filter != "" {
 		if t.Filter, err = filter.Parse(src.Filter); err != nil {
 			return t, fmt.Errorf("%s: filter: %w", s.File(), err)

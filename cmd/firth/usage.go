@@ -17,6 +17,9 @@ const (
 	// bufferShare is the part of the rest that buffered rows may take. What is left of it is for
 	// fetches, decoding, files that are open and the collector's slack.
 	bufferShare = 0.48
+	// indexShare of the limit is for the indexes of keyed tables together, indexBytesMin for each of them.
+	indexShare    = 8
+	indexBytesMin = 8 << 20
 	// garbagePercent lets the heap grow to five times what is alive before it is collected, within
 	// the memory limit: 4 % more rows per CPU-second than Go's 100, in the same memory.
 	garbagePercent = 400
@@ -36,6 +39,11 @@ func boundMemory(limit spec.Size) {
 // bufferBytes is what buffered rows may take of a memory limit.
 func bufferBytes(limit spec.Size) int64 {
 	return int64(float64(limit-fixedBytes) * bufferShare)
+}
+
+// indexBytes is what the index of one of so many keyed tables may take.
+func indexBytes(limit spec.Size, tables int) int64 {
+	return max(int64(limit)/indexShare/int64(max(tables, 1)), indexBytesMin)
 }
 
 // fetchBytes bounds one answer of a broker.

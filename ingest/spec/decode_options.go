@@ -29,7 +29,14 @@ func (s *Spec) DecodeOptions(src Source) (decode.Options, error) {
 			out.Columns[c.Name] = column
 		}
 	}
+	var err error
+	if out.Envelope, err = s.envelope(src); err != nil {
+		return out, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(src.Options)) {
+		if src.Envelope != envelopeNone && slices.Contains(envelopeOptions(src.Envelope), name) {
+			continue
+		}
 		if err := setOption(&out, name, src.Options[name]); err != nil {
 			return out, fmt.Errorf("option %s: %w", name, err)
 		}

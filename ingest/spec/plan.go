@@ -97,6 +97,7 @@ func Diff(s *Spec, current *table.Table) (Plan, error) {
 			return plan, err
 		}
 	}
+	d.identifier()
 	d.partition()
 	d.sort()
 	d.props()
@@ -111,6 +112,9 @@ func (p *Plan) create(s *Spec, schema *iceberg.Schema) error {
 	p.add(StepCreate, "table", fmt.Sprintf("format version %d", s.Version()), "")
 	for _, f := range schema.Fields() {
 		p.add(StepCreate, "column "+f.Name, formatRequired(f.Required)+FormatType(f.Type), "")
+	}
+	if s.Keyed() {
+		p.add(StepCreate, "identifier", strings.Join(s.Identifier, ", "), "")
 	}
 	if len(s.Partition) > 0 {
 		p.add(StepCreate, "partition spec", strings.Join(s.Partition, ", "), "")

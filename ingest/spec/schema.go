@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -45,7 +46,11 @@ func (m MetadataColumns) Names() []string {
 // validated like a file.
 func (s *Spec) WithColumns(columns []Column) (*Spec, error) {
 	out := *s
-	out.Schema = Schema{Columns: columns}
+	out.Schema = Schema{Columns: slices.Clone(columns)}
+	for i := range columns { // registries and samples seldom know what is never null
+		c := &out.Schema.Columns[i]
+		c.Required = c.Required || slices.Contains(s.Identifier, c.Name)
+	}
 	if err := out.Validate(); err != nil {
 		return nil, err
 	}
@@ -83,6 +88,7 @@ func (s *Spec) schemaOf(more []iceberg.NestedField) (*iceberg.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema of %s: %w", s.Name, err)
 	}
+	s.identify(schema)
 	return schema, nil
 }
 
@@ -144,13 +150,13 @@ func (s *Spec) SortOrder(schema *iceberg.Schema) (icetable.SortOrder, error) {
 	return order, nil
 }
 
-// Version is the Iceberg format version that the spec asks for: what it says, or for auto 2, and 3
-// when a column needs it.
+// Version is the Iceberg format version that the spec asks for: what it says, or for auto 3 where a column
+// needs it or rows are deleted by vectors, else 2.
 func (s *Spec) Version() int {
 	if s.Format != 0 {
 		return int(s.Format)
 	}
-	if len(s.versionThree()) > 0 {
+	if len(s.versionThree()) > 0 || s.Keyed() && s.ReaderProfile != "wide" {
 		return 3
 	}
 	return 2

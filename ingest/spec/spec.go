@@ -17,7 +17,16 @@ type Spec struct {
 	// Partition holds terms such as "day(ts)", "bucket(16, user_id)" or plain "country".
 	Partition []string `yaml:"partition,omitempty"`
 	// Sort holds terms such as "ts desc nulls last".
-	Sort        []string        `yaml:"sort,omitempty"`
+	Sort []string `yaml:"sort,omitempty"`
+	// Identifier names the columns that tell rows apart: the table then has at most one row for their
+	// values, and later versions of a row take its place.
+	Identifier []string `yaml:"identifier,omitempty"`
+	// Sequence names the columns that put versions of a row in order, the first one first; without any
+	// the order of arrival does.
+	Sequence []string `yaml:"sequence,omitempty"`
+	// Merge says which version stays; empty is last.
+	Merge       Merge           `yaml:"merge,omitempty"`
+	Delete      Delete          `yaml:"delete,omitempty"`
 	Sources     []Source        `yaml:"sources,omitempty"`
 	Freshness   Freshness       `yaml:"freshness,omitempty"`
 	Format      FormatVersion   `yaml:"format_version,omitempty"`
@@ -49,6 +58,8 @@ type Column struct {
 	Doc      string `yaml:"doc,omitempty"`
 	// Path leads to the value in the record ("payload.user.id"); empty means the name.
 	Path string `yaml:"path,omitempty"`
+	// Event leads to the value in a change event, outside of the row ("source.ts_ms").
+	Event string `yaml:"event,omitempty"`
 	// Format is how a number in a date or time column counts: s, ms, us, ns; iso is text only.
 	// Empty tells the unit by the magnitude.
 	Format string `yaml:"format,omitempty"`
@@ -82,7 +93,8 @@ type Freshness struct {
 	Bytes    Size     `yaml:"bytes,omitempty"`
 }
 
-// FormatVersion is the Iceberg format version; 0 is auto: 2, or 3 when a column needs it.
+// FormatVersion is the Iceberg format version; 0 is auto: 3 for keyed tables, unless their readers are
+// wide, and where a column needs it, else 2.
 type FormatVersion int
 
 // Action is what a policy of evolution does.

@@ -44,6 +44,7 @@ func (s *Spec) validate() []document.Fault {
 	c.columns()
 	c.sound = len(c.found) == 0
 	c.sources()
+	c.keyed()
 	c.freshness()
 	c.policies()
 	c.rest()
@@ -160,10 +161,6 @@ func (c *check) sources() {
 			c.fault(key+".format", "write one of "+strings.Join(recordFormats, ", "), "unknown format %q",
 				src.Format)
 		}
-		if src.Envelope != "none" {
-			c.fault(key+".envelope", "write none, and give columns a path: into the envelope",
-				"envelope %q is not read by this version", src.Envelope)
-		}
 		if _, err := c.spec.DecodeOptions(src); c.sound && err != nil {
 			c.fault(key+".options", "see docs/operations.md, formats", "%v", err)
 		}
@@ -259,7 +256,8 @@ func (c *check) policies() {
 func classes() []decode.Class {
 	return []decode.Class{decode.ClassSyntax, decode.ClassType, decode.ClassRange, decode.ClassRequired,
 		decode.ClassUTF8, decode.ClassTooDeep, decode.ClassTooLarge, decode.ClassDuplicateKey,
-		decode.ClassUnknownField, decode.ClassSchemaID, decode.ClassSchemaChanged}
+		decode.ClassUnknownField, decode.ClassSchemaID, decode.ClassSchemaChanged,
+		decode.ClassOperation, decode.ClassUnavailable}
 }
 
 func (c *check) rest() {
@@ -299,6 +297,7 @@ func (c *check) bindings() {
 	if schema == nil {
 		return
 	}
+	c.keyColumns(schema)
 	if _, err := c.spec.PartitionSpec(schema); err != nil {
 		c.fault("partition", "see docs/operations.md, partitions", "%v", err)
 	}

@@ -1,0 +1,171 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyed"
+	"github.com/firthlake/firth/table/keyindex"
+)
+
+// KeyedOptions say how a table that has one row a key takes in versions of rows. Its schema has identifier
+// fields.
+type KeyedOptions struct {
+	// Sequence names the columns that put versions in order; none is by arrival alone.
+	Sequence []string
+	// First keeps the version that came first, not the last one.
+	First bool
+	// DeleteColumn is a boolean column: a row in which it is true deletes. "" is none.
+	DeleteColumn string
+	// Tombstones says that a record without a value deletes the row that its key names. It counts for
+	// records without an envelope, whose keys are in the format of the values.
+	Tombstones bool
+	// Keys finds rows. All sources of the table in the process share it.
+	Keys *Keys
+}
+
+// KeyIndex tells where the rows of keys are; keyed.Keeper is one. It belongs to one goroutine at a time.
+type KeyIndex interface {
+	// Follow makes it mirror the newest snapshot of t.
+	Follow(ctx context.Context, t *table.Table) error
+	// Snapshot is the snapshot that it mirrors, 0 for a table without one.
+	Snapshot() int64
+	// Index makes keys and numbers files.
+	Index() *keyindex.Index
+	// Resolve looks up where the rows of keys are.
+	Resolve(ctx context.Context, keys []keyindex.Key, places []keyindex.Place) error
+	// Task is the live data file of a location, and false when there is none.
+	Task(location string) (table.Task, bool)
+	// Doubles is how many rows beside old Deletes takes out, since their keys have newer ones.
+	Doubles() int
+	// Deletes writes the delete files for rows that go.
+	Deletes(ctx context.Context, changeID uuid.UUID, old []keyindex.Place) ([]iceberg.DataFile, error)
+	// Landed takes in a commit.
+	Landed(ctx context.Context, t *table.Table, l keyed.Landing) error
+	Close() error
+}
+
+// Keys is the key index of one table, opened when it is needed first. Several goroutines may share it: who
+// works out and commits a change holds it that long.
+type Keys struct {
+	open  func(ctx context.Context, t *table.Table) (KeyIndex, error)
+	turn  chan struct{}
+	index KeyIndex // nil when it is not open
+}
+
+// NewKeys returns the index that open opens.
+func NewKeys(open func(ctx context.Context, t *table.Table) (KeyIndex, error)) *Keys {
+	return &Keys{open: open, turn: make(chan struct{}, 1)}
+}
+
+// use calls f with the index while nobody else has it. An index that cannot follow the table is opened
+// anew the next time.
+func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) error {
+	select {
+	case k.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the key index of %s: %w", t, context.Cause(ctx))
+	}
+	defer func() { <-k.turn }()
+	if k.index == nil {
+		index, err := k.open(ctx, t)
+		if err != nil {
+			return err
+		}
+		k.index = index
+	}
+	err := f(k.index)
+	if errors.Is(err, errNotFollowed) && ctx.Err() == nil {
+		err = errors.Join(err, k.index.Close())
+		k.index = nil
+	}
+	return err
+}
+
+// errNotFollowed says that the index could not be brought to the table's snapshot.
+var errNotFollowed = errors.New("key index is not usable now")
+
+// Close closes the index. Nobody uses it any more.
+func (k *Keys) Close() error {
+	if k.index == nil {
+		return nil
+	}
+	err := k.index.Close()
+	k.index = nil
+	return err
+}
+
+// keyedShape is what a shape knows of a keyed table.
+type keyedShape struct {
+	opts *KeyedOptions
+	// sequence and deleteColumn are places in the table's batches; deleteColumn is -1 for none.
+	sequence     []int
+	deleteColumn int
+	// needed are the fields, by their ids in the group's schema, without which a row cannot even delete;
+	// ordering those that say when.
+	needed, ordering map[int]bool
+	// sequenceIDs are the sequence columns by their ids in the group's schema.
+	sequenceIDs []int
+	// tagged is the arrow schema with a column for the numbers of rows.
+	tagged *arrow.Schema
+}
+
+// newKeyedShape finds the columns that the options name in s; idOf gives the field id of a table's column
+// in the group's schema.
+func newKeyedShape(opts *KeyedOptions, s *shape, idOf func(place int) int) (*keyedShape, error) {
+	k := &keyedShape{opts: opts, deleteColumn: -1, needed: map[int]bool{}, ordering: map[int]bool{}}
+	if len(s.schema.IdentifierFieldIDs) == 0 {
+		return nil, errors.New("it has no identifier fields: feed a new table from a spec with identifier columns")
+	}
+	for i, field := range s.schema.Fields() {
+		for _, id := range s.schema.IdentifierFieldIDs {
+			if holds(field, id) {
+				k.needed[idOf(i)] = true
+			}
+		}
+	}
+	place := func(name string) (int, error) {
+		for i, field := range s.schema.Fields() {
+			if field.Name == name {
+				return i, nil
+			}
+		}
+		return 0, fmt.Errorf("it has no column %s: `firth plan` says what to do", name)
+	}
+	for _, name := range opts.Sequence {
+		i, err := place(name)
+		if err != nil {
+			return nil, err
+		}
+		k.sequence, k.sequenceIDs = append(k.sequence, i), append(k.sequenceIDs, idOf(i))
+		k.ordering[idOf(i)] = true
+	}
+	if opts.DeleteColumn != "" {
+		i, err := place(opts.DeleteColumn)
+		if err != nil {
+			return nil, err
+		}
+		if _, is := s.schema.Field(i).Type.(iceberg.BooleanType); !is {
+			return nil, fmt.Errorf("column %s is no boolean and cannot say what is deleted", opts.DeleteColumn)
+		}
+		k.deleteColumn = i
+		k.needed[idOf(i)] = true
+	}
+	fields := append(s.arrow.Fields(), arrow.Field{Name: "row", Type: arrow.PrimitiveTypes.Int64})
+	k.tagged = arrow.NewSchema(fields, nil)
+	return k, nil
+}
+
+// holds says whether a field is the one with the id, or a struct above it.
+func holds(field iceberg.NestedField, id int) bool {
+	nested, ok := field.Type.(*iceberg.StructType)
+	return field.ID == id || ok && slices.ContainsFunc(nested.FieldList,
+		func(child iceberg.NestedField) bool { return holds(child, id) })
+}

@@ -1,0 +1,585 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyed"
+)
+
+// keyedTable says what a keyed table of these tests is like.
+type keyedTable struct {
+	version     int
+	partitioned bool // by region
+	sequence    bool
+	first       bool
+}
+
+// keyedRow is a row of such a table.
+type keyedRow struct {
+	id, seq      int64
+	name, region string
+}
+
+func (w *world) createKeyed(name string, k keyedTable) table.Ident {
+	ident, err := table.ParseIdent(name)
+	require.NoError(w.t, err)
+	schema := iceberg.NewSchemaWithIdentifiers(0, []int{1},
+		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+		iceberg.NestedField{ID: 2, Name: "seq", Type: iceberg.PrimitiveTypes.Int64},
+		iceberg.NestedField{ID: 3, Name: "name", Type: iceberg.PrimitiveTypes.String, Required: true},
+		iceberg.NestedField{ID: 4, Name: "region", Type: iceberg.PrimitiveTypes.String},
+		iceberg.NestedField{ID: 5, Name: "gone", Type: iceberg.PrimitiveTypes.Bool},
+		iceberg.NestedField{ID: 6, Name: decode.ColumnOffset, Type: iceberg.PrimitiveTypes.Int64})
+	spec := *iceberg.UnpartitionedSpec
+	if k.partitioned {
+		spec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{4}, FieldID: 1000, Name: "region",
+			Transform: iceberg.IdentityTransform{}})
+	}
+	location := "mem://lake/" + name
+	meta, err := icetable.NewMetadataWithUUID(schema, &spec, icetable.UnsortedSortOrder, location,
+		iceberg.Properties{"format-version": strconv.Itoa(k.version)}, uuid.NewSHA1(uuid.Nil, []byte(location)))
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.catalog.Create(ident, meta))
+	w.createOne(commit.DeadLettersIdent(ident), DeadLetterSchema())
+	return ident
+}
+
+// keyedOptions are those of a process of its own, with an index of its own.
+func (w *world) keyedOptions(ident table.Ident, k keyedTable) TableOptions {
+	opts := w.options(ident, "g")
+	opts.Keyed = &KeyedOptions{First: k.first, DeleteColumn: "gone", Tombstones: true, Keys: w.keys()}
+	if k.sequence {
+		opts.Keyed.Sequence = []string{"seq"}
+	}
+	return opts
+}
+
+func (w *world) keys() *Keys {
+	dir, random := w.t.TempDir(), rand.New(rand.NewPCG(w.seed, 2))
+	keys := NewKeys(func(ctx context.Context, t *table.Table) (KeyIndex, error) {
+		return keyed.Open(ctx, w.objects, t, keyed.Options{Dir: dir, Salt: random.Uint64})
+	})
+	w.t.Cleanup(func() { require.NoError(w.t, keys.Close()) })
+	return keys
+}
+
+// put appends a record with the key {"id": id}; value "" is a tombstone.
+func (w *world) put(partition int32, id int64, value string) {
+	r := source.Record{Value: []byte(value), Key: fmt.Appendf(nil, `{"id":%d}`, id), Timestamp: w.clock.UnixMilli()}
+	if value == "" {
+		r.Value = nil
+	}
+	w.log.Append("events", partition, r)
+}
+
+func (r keyedRow) json() string {
+	return fmt.Sprintf(`{"id":%d,"seq":%d,"name":%q,"region":%q}`, r.id, r.seq, r.name, r.region)
+}
+
+// content reads the live rows of a keyed table by key.
+func (w *world) content(ident table.Ident) map[int64]keyedRow {
+	w.t.Helper()
+	t, err := w.catalog.LoadTable(w.t.Context(), ident)
+	require.NoError(w.t, err)
+	tasks, err := table.Plan(w.t.Context(), t, w.objects, table.Scan{})
+	require.NoError(w.t, err)
+	out := map[int64]keyedRow{}
+	for _, task := range tasks {
+		for batch, err := range table.Read(w.t.Context(), w.objects, task) {
+			require.NoError(w.t, err)
+			for i := range int(batch.NumRows()) {
+				row := keyedRow{longAt(batch.Column(0), i), longAt(batch.Column(1), i), textAt(batch.Column(2), i),
+					textAt(batch.Column(3), i)}
+				_, twice := out[row.id]
+				require.False(w.t, twice, "key %d has two rows", row.id)
+				out[row.id] = row
+			}
+		}
+	}
+	return out
+}
+
+// requireRows holds the table against rows, by key.
+func (w *world) requireRows(ident table.Ident, rows ...keyedRow) {
+	w.t.Helper()
+	want := map[int64]keyedRow{}
+	for _, row := range rows {
+		want[row.id] = row
+	}
+	require.Equal(w.t, want, w.content(ident))
+}
+
+// counts are those of topic partition 0.
+func (w *world) counts(ident table.Ident) commit.Counts {
+	w.t.Helper()
+	return w.check(ident).Covered[w.log.TopicPartition("events", 0)].Counts
+}
+
+func forms(t *testing.T, run func(t *testing.T, w *world, version int)) {
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) { run(t, newWorld(t), version) })
+	}
+}
+
+func TestTheLastVersionOfAKeyStays(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version}
+		ident := w.createKeyed("db.users", k)
+		g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+		a1, a2 := keyedRow{1, 1, "a", "x"}, keyedRow{1, 2, "A", "y"}
+		b1, b2 := keyedRow{2, 1, "b", "x"}, keyedRow{2, 2, "B", "x"}
+		w.put(0, 1, a1.json())
+		w.put(0, 2, b1.json())
+		w.steps(g, 14)
+		w.requireRows(ident, a1, b1)
+		require.Equal(t, commit.Counts{Inserted: 2}, w.counts(ident))
+		w.put(0, 1, a2.json()) // replaces a committed row
+		w.put(0, 3, keyedRow{3, 1, "c", "x"}.json())
+		w.put(0, 3, "")
+		w.put(0, 2, b2.json())
+		w.put(0, 2, "")
+		w.put(0, 9, "")
+		w.steps(g, 14)
+		w.requireRows(ident, a2)
+		// Of the six: a replaced; c came and went, with a tombstone that hits no row of the table; b was
+		// replaced and deleted; 9 is unknown.
+		require.Equal(t, commit.Counts{Inserted: 2, Updated: 1, Superseded: 2, Deleted: 1, Tombstones: 2},
+			w.counts(ident))
+		w.put(0, 2, b2.json())
+		w.steps(g, 14)
+		w.requireRows(ident, a2, b2)
+		progress := g.Progress().Tables[0]
+		require.Equal(t, int64(3), progress.Committed.Inserted)
+		require.Empty(t, progress.Trouble)
+		g.Close(t.Context())
+	})
+}
+
+func TestSequenceDecidesAgainstTheCommittedRow(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version, sequence: true}
+		ident := w.createKeyed("db.users", k)
+		g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+		w.put(0, 1, keyedRow{1, 10, "a", "x"}.json())
+		w.put(0, 2, keyedRow{2, 10, "b", "x"}.json())
+		w.put(0, 3, keyedRow{3, 10, "c", "x"}.json())
+		w.put(0, 3, keyedRow{3, 9, "late in one checkpoint", "x"}.json())
+		w.put(0, 4, keyedRow{4, 10, "d", "x"}.json())
+		w.steps(g, 14)
+		w.put(0, 1, keyedRow{1, 9, "late", "x"}.json())
+		w.put(0, 2, keyedRow{2, 10, "tie", "x"}.json())
+		w.put(0, 3, keyedRow{3, 11, "newer", "x"}.json())
+		w.put(0, 4, `{"id":4,"seq":9,"gone":true}`) // a late delete
+		w.steps(g, 14)
+		w.requireRows(ident, keyedRow{1, 10, "a", "x"}, keyedRow{2, 10, "tie", "x"}, keyedRow{3, 11, "newer", "x"},
+			keyedRow{4, 10, "d", "x"})
+		require.Equal(t, commit.Counts{Inserted: 4, Superseded: 3, Updated: 2}, w.counts(ident))
+		// A tombstone has no sequence and counts by its arrival; what comes behind it in the checkpoint and is
+		// older than the row that it deleted stays out.
+		w.put(0, 1, "")
+		w.put(0, 1, keyedRow{1, 9, "older than what is deleted", "x"}.json())
+		w.put(0, 4, `{"id":4,"seq":12,"gone":true}`)
+		w.put(0, 4, keyedRow{4, 11, "older than the delete", "x"}.json())
+		w.steps(g, 14)
+		w.requireRows(ident, keyedRow{2, 10, "tie", "x"}, keyedRow{3, 11, "newer", "x"})
+		g.Close(t.Context())
+	})
+}
+
+func TestTheFirstVersionStaysWhereTheSpecSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3, first: true}
+	ident := w.createKeyed("db.users", k)
+	g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.put(0, 1, keyedRow{1, 2, "b", "x"}.json())
+	w.steps(g, 14)
+	w.put(0, 1, keyedRow{1, 3, "c", "x"}.json())
+	w.steps(g, 14)
+	w.requireRows(ident, keyedRow{1, 1, "a", "x"})
+	require.Equal(t, commit.Counts{Inserted: 1, Superseded: 2}, w.counts(ident))
+	w.put(0, 1, "")
+	w.put(0, 1, keyedRow{1, 4, "d", "x"}.json())
+	w.steps(g, 14)
+	w.requireRows(ident, keyedRow{1, 4, "d", "x"})
+	g.Close(t.Context())
+}
+
+func TestRowsMoveBetweenPartitions(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version, partitioned: true, sequence: true}
+		ident := w.createKeyed("db.users", k)
+		g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+		for round := range int64(4) {
+			var want []keyedRow
+			for id := range int64(10) {
+				row := keyedRow{id, round, "n", fmt.Sprint("region", (id+round)%3)}
+				w.put(0, id, row.json())
+				want = append(want, row)
+			}
+			w.steps(g, 14)
+			w.requireRows(ident, want...)
+		}
+		require.Equal(t, commit.Counts{Inserted: 10, Updated: 30}, w.counts(ident))
+		g.Close(t.Context())
+	})
+}
+
+func TestRecordsThatNameNoRowAreDeadLetters(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3, sequence: true}
+	ident := w.createKeyed("db.users", k)
+	g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.put(0, 1, `{"id":null,"seq":2,"name":"key is null"}`)
+	w.put(0, 1, `{"seq":2,"name":"no key"}`)
+	w.put(0, 1, `{"id":"NaN","seq":2,"name":"key is no number"}`)
+	w.put(0, 1, `{"id":1,"name":"no sequence"}`)
+	w.put(0, 1, `{"id":1,"seq":2}`)               // no name, which is required
+	w.put(0, 1, `{"id":1,"seq":"x","gone":true}`) // a delete at no time
+	w.put(0, 1, `{"seq":2,"gone":true}`)          // a delete of nothing
+	w.append(0, "")                               // a tombstone whose key "k" is not JSON
+	w.log.Append("events", 0, source.Record{})    // a tombstone without a key
+	w.log.Append("events", 0, source.Record{Key: []byte(`{"other":1}`)})
+	w.put(0, 7, `{"id":7,"gone":true}`) // a delete without sequence of a row that is not there
+	w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
+	w.steps(g, 14)
+	w.requireRows(ident, keyedRow{1, 1, "a", "x"}, keyedRow{2, 1, "b", "x"})
+	require.Equal(t, commit.Counts{Inserted: 2, DeadLetters: 9, Tombstones: 2}, w.counts(ident))
+	require.ElementsMatch(t, []string{"required", "required", "type", "required", "required", "type", "required",
+		"syntax", "required"}, rows(w, commit.DeadLettersIdent(ident), "error_class", textAt))
+	g.Close(t.Context())
+}
+
+func TestTombstonesAreCountedWhereTheyDeleteNothing(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	opts.Keyed.Tombstones = false
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.put(0, 1, "")
+	w.steps(g, 14)
+	w.requireRows(ident, keyedRow{1, 1, "a", "x"})
+	require.Equal(t, commit.Counts{Inserted: 1, Tombstones: 1}, w.counts(ident))
+	g.Close(t.Context())
+}
+
+// model is a map folded over the log.
+type model struct {
+	rows map[int64]keyedRow
+	// floor is the least sequence of the next version of a key: the table remembers no deleted rows, so
+	// none is older than a delete.
+	floor map[int64]int64
+	count int64
+}
+
+// keyedChaos is a random history of a keyed table with members that crash, sleep and lose answers.
+type keyedChaos struct {
+	*chaos
+	model model
+	k     keyedTable
+}
+
+// next makes a record and folds it into the model.
+func (c *keyedChaos) next() {
+	m := &c.model
+	m.count++
+	id := c.random.Int64N(25)
+	partition := int32(id % 3)
+	row := keyedRow{id, m.count, fmt.Sprint("n", m.count), fmt.Sprint("r", c.random.IntN(3))}
+	old, present := m.rows[id]
+	if present && c.random.IntN(4) == 0 { // as late as can be
+		row.seq = max(m.floor[id], old.seq-c.random.Int64N(3))
+	}
+	older := c.k.sequence && present && row.seq < old.seq
+	switch c.random.IntN(10) {
+	case 0:
+		c.put(partition, id, "")
+		c.bury(id, max(old.seq, row.seq))
+	case 1:
+		c.put(partition, id, fmt.Sprintf(`{"id":%d,"seq":%d,"gone":true}`, id, row.seq))
+		if !older {
+			c.bury(id, max(old.seq, row.seq))
+		}
+	case 2:
+		c.put(partition, id, `{"id":null}`)
+		c.bad++
+	default:
+		c.put(partition, id, row.json())
+		if !older && !(c.k.first && present) {
+			m.rows[id] = row
+		}
+	}
+}
+
+func (c *keyedChaos) bury(id, seq int64) {
+	delete(c.model.rows, id)
+	c.model.floor[id] = seq
+}
+
+func (c *keyedChaos) step() {
+	for range c.random.IntN(20) {
+		c.next()
+	}
+	if len(c.members) == 0 {
+		c.join(1 + c.random.IntN(30))
+		return
+	}
+	m := c.members[c.random.IntN(len(c.members))]
+	switch n := c.random.IntN(100); {
+	case n < 4:
+		c.crash(m)
+	case n < 6 && len(c.members) < 3:
+		c.join(1 + c.random.IntN(30))
+	case n < 9:
+		c.log.Expire(m.reader)
+	default:
+		require.NoError(c.t, m.ingester.Step(c.t.Context()))
+	}
+	c.clock = c.clock.Add(time.Duration(c.random.IntN(3000)) * time.Millisecond)
+}
+
+func (c *keyedChaos) run(steps int) {
+	for range steps {
+		c.step()
+	}
+	c.healed = true
+	for len(c.members) > 0 {
+		c.crash(c.members[0])
+	}
+	c.join(50)
+	last := c.members[0]
+	for range 60 {
+		require.NoError(c.t, last.ingester.Step(c.t.Context()))
+		c.clock = c.clock.Add(time.Second)
+	}
+	require.Equal(c.t, c.model.rows, c.content(c.ident))
+	var total, letters int64
+	for _, covered := range c.check(c.ident).Covered {
+		total += covered.Counts.Sum()
+		letters += covered.Counts.DeadLetters
+	}
+	require.Equal(c.t, c.model.count, total)
+	require.Equal(c.t, int64(c.bad), letters)
+	last.ingester.Close(c.t.Context())
+}
+
+func TestRandomHistoriesOfKeyedTablesFollowTheModel(t *testing.T) {
+	histories := uint64(16)
+	if testing.Short() {
+		histories = 8
+	}
+	for seed := range histories {
+		k := keyedTable{version: 2 + int(seed%2), partitioned: seed/2%2 == 1, sequence: seed/4%2 == 1,
+			first: seed%8 == 3}
+		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {
+			w := newWorld(t)
+			w.log.Create("events", 3)
+			c := &keyedChaos{k: k, model: model{rows: map[int64]keyedRow{}, floor: map[int64]int64{}},
+				chaos: &chaos{world: w, random: rand.New(rand.NewPCG(seed, 7))}}
+			c.ident = w.createKeyed("db.users", k)
+			c.tableOptions = func() TableOptions { return w.keyedOptions(c.ident, k) }
+			c.run(120)
+		})
+	}
+}
+
+// meddler is a Committer that lets others commit before its own first commits.
+type meddler struct {
+	Committer
+	meddle []func()
+}
+
+func (m *meddler) Commit(ctx context.Context, change commit.Change) (commit.Committed, error) {
+	if len(m.meddle) > 0 {
+		meddle := m.meddle[0]
+		m.meddle = m.meddle[1:]
+		meddle()
+	}
+	return m.Committer.Commit(ctx, change)
+}
+
+// foreign appends rows by a writer that knows no keys.
+func (w *world) foreign(ident table.Ident, rows ...keyedRow) {
+	w.t.Helper()
+	opts := w.options(ident, "others")
+	committer := opts.Committer
+	meta := committer.Table().Metadata()
+	schema, err := table.ArrowSchema(meta.CurrentSchema())
+	require.NoError(w.t, err)
+	b := array.NewRecordBuilder(w.mem, schema)
+	defer b.Release()
+	for _, row := range rows {
+		b.Field(0).(*array.Int64Builder).Append(row.id)
+		b.Field(1).(*array.Int64Builder).Append(row.seq)
+		b.Field(2).(*array.StringBuilder).Append(row.name)
+		b.Field(3).(*array.StringBuilder).Append(row.region)
+		b.Field(4).AppendNull()
+		b.Field(5).AppendNull()
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	id := uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "foreign", w.seed))
+	writer, err := table.NewWriter(w.objects, table.WriterOptions{Schema: meta.CurrentSchema(),
+		Spec: meta.PartitionSpec(), Location: meta.Location(), ChangeID: id})
+	require.NoError(w.t, err)
+	require.NoError(w.t, writer.Write(w.t.Context(), batch))
+	files, err := writer.Close(w.t.Context())
+	require.NoError(w.t, err)
+	n := commit.Offset(len(rows))
+	at := committer.Position()[w.log.TopicPartition("others", 0)]
+	_, err = committer.Commit(w.t.Context(), commit.Change{ID: id, Files: files,
+		Ranges: map[commit.TopicPartition]commit.Range{w.log.TopicPartition("others", 0): {From: at, Next: at + n,
+			Counts: commit.Counts{Inserted: int64(n)}}}})
+	require.NoError(w.t, err)
+}
+
+func TestRowsThatOthersAddMeanwhileAreReplaced(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		w.log.Create("others", 1)
+		k := keyedTable{version: version, sequence: true}
+		ident := w.createKeyed("db.users", k)
+		opts := w.keyedOptions(ident, k)
+		committer := &meddler{Committer: opts.Committer}
+		opts.Committer = committer
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		committer.meddle = []func(){
+			func() { w.foreign(ident, keyedRow{1, 1, "foreign", "x"}) },
+			func() { w.foreign(ident, keyedRow{2, 1, "foreign", "x"}, keyedRow{3, 1, "foreign", "x"}) },
+		}
+		w.put(0, 1, keyedRow{1, 5, "a", "x"}.json())
+		w.put(0, 2, keyedRow{2, 5, "b", "x"}.json())
+		w.steps(g, 14)
+		w.requireRows(ident, keyedRow{1, 5, "a", "x"}, keyedRow{2, 5, "b", "x"}, keyedRow{3, 1, "foreign", "x"})
+		require.Equal(t, commit.Counts{Updated: 2}, w.counts(ident))
+		// A row of others that is newer than one that was written to a file already: all is read again.
+		committer.meddle = []func(){func() { w.foreign(ident, keyedRow{4, 9, "newer", "x"}) }}
+		w.put(0, 4, keyedRow{4, 5, "d", "x"}.json())
+		w.put(0, 5, keyedRow{5, 5, "e", "x"}.json())
+		w.steps(g, 40)
+		w.requireRows(ident, keyedRow{1, 5, "a", "x"}, keyedRow{2, 5, "b", "x"}, keyedRow{3, 1, "foreign", "x"},
+			keyedRow{4, 9, "newer", "x"}, keyedRow{5, 5, "e", "x"})
+		require.Equal(t, commit.Counts{Updated: 2, Superseded: 1, Inserted: 1}, w.counts(ident))
+		g.Close(t.Context())
+	})
+}
+
+// debezium makes options of the table for change events; the sequence lies in the source's block.
+func (w *world) debezium(ident table.Ident, k keyedTable) TableOptions {
+	opts := w.keyedOptions(ident, k)
+	opts.Decode.Envelope = decode.DebeziumEnvelope()
+	opts.Decode.Envelope.Key, opts.Decode.Envelope.RecordKey = []string{"id"}, true
+	opts.Decode.Envelope.Columns = map[string][]string{"seq": {"source", "lsn"}}
+	opts.Keyed.DeleteColumn = ""
+	return opts
+}
+
+func TestChangeEventsOfDebeziumBecomeRows(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version, sequence: true}
+		ident := w.createKeyed("db.users", k)
+		g := w.ingester(w.log.Join("g", 100, "events"), w.debezium(ident, k))
+		row := func(id int, name string) string { return fmt.Sprintf(`{"id":%d,"name":%q,"region":"x"}`, id, name) }
+		event := func(op, before, after string, lsn int) string {
+			return fmt.Sprintf(`{"before":%s,"after":%s,"op":%q,"source":{"lsn":%d}}`, before, after, op, lsn)
+		}
+		w.put(0, 1, event("r", "null", row(1, "snapshot"), 1))
+		w.put(0, 2, event("r", "null", row(2, "snapshot"), 1))
+		w.put(0, 3, event("d", row(3, "never seen"), "null", 2)) // a delete before its insert
+		w.put(0, 4, event("u", "null", row(4, "update of a row never seen"), 3))
+		w.put(0, 5, event("c", "null", row(5, "both"), 3))
+		w.steps(g, 14)
+		require.Equal(t, commit.Counts{Inserted: 4, Tombstones: 1}, w.counts(ident))
+		u := event("u", row(1, "snapshot"), row(1, "updated"), 5)
+		w.put(0, 1, u)
+		w.put(0, 1, u) // the same event twice
+		w.put(0, 2, event("u", row(2, "snapshot"), row(20, "key changed"), 6))
+		w.put(0, 4, event("d", row(4, "x"), "null", 7))
+		w.put(0, 4, "") // the tombstone behind a delete
+		w.put(0, 5, event("x", "null", row(5, "unknown operation"), 8))
+		w.put(0, 5, event("t", "null", "null", 8))
+		w.put(0, 6, event("c", "null", `{"id":null,"name":"no key"}`, 9))
+		w.put(0, 6, `{"before":null,"after":`+row(6, "no sequence")+`,"op":"c","source":{}}`)
+		w.steps(g, 14)
+		content := map[int64]keyedRow{1: {1, 5, "updated", "x"}, 20: {20, 6, "key changed", "x"},
+			5: {5, 3, "both", "x"}}
+		require.Equal(t, content, w.content(ident))
+		require.Equal(t, commit.Counts{Inserted: 4, Updated: 2, Superseded: 1, Deleted: 1, Tombstones: 2,
+			DeadLetters: 4}, w.counts(ident))
+		// The snapshot again, over a filled table: older than what is there, or the same.
+		w.put(0, 1, event("r", "null", row(1, "snapshot"), 4))
+		w.put(0, 20, event("r", "null", row(20, "key changed"), 6))
+		w.put(0, 5, event("r", "null", row(5, "both"), 3))
+		w.steps(g, 14)
+		require.Equal(t, content, w.content(ident))
+		g.Close(t.Context())
+	})
+}
+
+func TestAChangedKeyTakesThePlaceOfAnotherRow(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3, sequence: true}
+	ident := w.createKeyed("db.users", k)
+	g := w.ingester(w.log.Join("g", 100, "events"), w.debezium(ident, k))
+	event := func(before, after int64, lsn int) string {
+		return fmt.Sprintf(`{"before":{"id":%d,"name":"n"},"after":{"id":%d,"name":"n","region":"x"},"op":"u",`+
+			`"source":{"lsn":%d}}`, before, after, lsn)
+	}
+	for id := range int64(3) {
+		w.put(0, id, event(id, id, 1))
+	}
+	w.steps(g, 14)
+	w.put(0, 0, event(0, 1, 2)) // takes two rows out and writes one
+	w.steps(g, 14)
+	require.Equal(t, map[int64]keyedRow{1: {1, 2, "n", "x"}, 2: {2, 1, "n", "x"}}, w.content(ident))
+	progress := g.Progress().Tables[0]
+	require.Equal(t, commit.Counts{Inserted: 3, Deleted: 1}, progress.Committed)
+	g.Close(t.Context())
+}
+
+func TestAnIndexThatIsLostIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	var want []keyedRow
+	for round := range int64(5) {
+		reader := w.log.Join("g", 100, "events")
+		g := w.ingester(reader, w.keyedOptions(ident, k)) // with an index in an empty folder
+		want = want[:0]
+		for id := range 5 + round {
+			want = append(want, keyedRow{id, round, "n", "x"})
+			w.put(0, id, want[id].json())
+		}
+		w.steps(g, 14)
+		w.requireRows(ident, want...)
+		w.log.Crash(reader)
+		g.Close(t.Context())
+	}
+}

@@ -1,0 +1,181 @@
+package upsert
+
+import (
+	"slices"
+
+	"github.com/firthlake/firth/commit"
+)
+
+// Old is what the table holds for a key.
+type Old struct {
+	// Present says that it has a row.
+	Present bool
+	// Sequence is that of the row. Nil is below every other: it is null in the row, or known to be lower
+	// than all versions of the checkpoint, or there is no sequence.
+	Sequence []int64
+}
+
+// Act is what becomes of a key.
+type Act int32
+
+// The acts that write no row; others are the number of the row to write.
+const (
+	Keep   Act = -1 // the table stays as it is
+	Remove Act = -2 // the old row goes
+)
+
+// Result is what a checkpoint does.
+type Result struct {
+	// Acts are by key, in the order of Order. A row that is written takes the place of the old one, if
+	// there is one.
+	Acts []Act
+	// Counts are by topic partition what its records count as.
+	Counts map[commit.TopicPartition]commit.Counts
+	// Taken is how many rows of the table go, replaced ones included.
+	Taken int64
+}
+
+// Writes are the rows to write, in the order of their coming.
+func (r *Result) Writes() []uint32 {
+	var rows []uint32
+	for _, act := range r.Acts {
+		if act >= 0 {
+			rows = append(rows, uint32(act))
+		}
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+// outcome is what a single row comes to.
+type outcome uint8
+
+const (
+	superseded outcome = iota
+	inserted
+	updated
+	deleted
+	missed // it deletes a row that is not there
+)
+
+// Fold decides, given what the table holds for each key. It may be called again when that has changed.
+func (s *Set) Fold(old func(key int) Old) Result {
+	result := Result{Acts: make([]Act, len(s.groups)-1)}
+	outcomes := make([]outcome, len(s.ops))
+	for i := range result.Acts {
+		was := old(i)
+		act := s.foldKey(s.versionsOf(i), was, outcomes)
+		result.Acts[i] = act.act
+		if act.last < 0 {
+			continue
+		}
+		if was.Present {
+			result.Taken++
+		}
+		outcomes[act.last] = act.outcome(was.Present)
+	}
+	result.Counts = s.count(outcomes)
+	return result
+}
+
+// folded is where the versions of a key lead.
+type folded struct {
+	act Act
+	// last is the row that was taken last, or -1 when all are superseded.
+	last int
+}
+
+func (f folded) outcome(present bool) outcome {
+	switch {
+	case f.act >= 0 && present:
+		return updated
+	case f.act >= 0:
+		return inserted
+	case f.act == Remove:
+		return deleted
+	}
+	return missed
+}
+
+// foldKey takes the versions of a key one after the other. It notes the outcomes of deletes that find no row.
+func (s *Set) foldKey(versions []version, was Old, outcomes []outcome) folded {
+	live, sequence, last := was.Present, was.Sequence, -1
+	stride := len(s.opts.Sequence)
+	for _, v := range versions {
+		row := int(v.row)
+		op := s.ops[row]
+		if ordered := stride > 0 && op&unordered == 0; ordered {
+			own := s.sequences[row*stride : (row+1)*stride]
+			if sequence != nil && slices.Compare(own, sequence) < 0 {
+				continue
+			}
+			if op&Delete != 0 || !s.opts.First || !live {
+				sequence = own
+			}
+		}
+		switch deletes := op&Delete != 0; {
+		case deletes && !live:
+			outcomes[row] = missed
+			continue
+		case !deletes && s.opts.First && live:
+			continue
+		}
+		live, last = op&Delete == 0, row
+	}
+	switch {
+	case last < 0:
+		return folded{Keep, last}
+	case live:
+		return folded{Act(last), last}
+	case was.Present:
+		return folded{Remove, last}
+	}
+	return folded{Keep, last}
+}
+
+// count says what the records of each topic partition count as.
+func (s *Set) count(outcomes []outcome) map[commit.TopicPartition]commit.Counts {
+	all := map[commit.TopicPartition]commit.Counts{}
+	for i := range s.parts {
+		p := &s.parts[i]
+		counts := all[p.TopicPartition]
+		for row := p.First; row < p.First+p.rows; {
+			end := row + 1
+			for end < p.First+p.rows && s.ops[end]&Continues != 0 {
+				end++
+			}
+			countRecord(&counts, outcomes[row:end])
+			row = end
+		}
+		all[p.TopicPartition] = counts
+	}
+	return all
+}
+
+// countRecord adds one record, which has the outcomes.
+func countRecord(counts *commit.Counts, outcomes []outcome) {
+	more, applied, lost := 0, false, false
+	for _, o := range outcomes {
+		switch o {
+		case superseded:
+			lost = true
+		case inserted:
+			more++
+		case deleted:
+			more--
+		}
+		applied = applied || o == inserted || o == updated || o == deleted
+	}
+	switch {
+	case more > 0:
+		counts.Inserted++
+	case more < 0:
+		counts.Deleted++
+	case applied:
+		counts.Updated++
+	case lost:
+		counts.Superseded++
+	default:
+		counts.Tombstones++
+	}
+}

@@ -1,0 +1,217 @@
+package upsert
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/table/keyindex"
+)
+
+// Op is what a row does, in bits.
+type Op uint8
+
+// The bits of an Op. The zero value is an upsert by a record of its own.
+const (
+	// Delete removes the row of the key.
+	Delete Op = 1 << iota
+	// Continues says that the row belongs to the same record as the row before it.
+	Continues
+	// unordered says that the row has no sequence.
+	unordered
+)
+
+// Options say how versions of a row stand to each other.
+type Options struct {
+	// Sequence are the columns of batches that put versions in order, the first one first; none is by
+	// arrival alone. They are integers in memory (spec.Orders).
+	Sequence []int
+	// First keeps the version that came first.
+	First bool
+}
+
+// RowsMax is how many rows a Set can hold.
+const RowsMax = 1 << 31
+
+// Set are the versions of one checkpoint. It belongs to one goroutine.
+type Set struct {
+	opts  Options
+	parts []Part
+	ops   []Op
+	// sequences of the rows, one number for each column of the sequence.
+	sequences []int64
+	// versions are rows in order of their keys, once Order was called; groups are where each key begins,
+	// and the end of the last.
+	versions []version
+	groups   []int32
+}
+
+// Part is rows of one topic partition that were added at once.
+type Part struct {
+	TopicPartition commit.TopicPartition
+	// Batch is released and nil once the caller has taken it.
+	Batch arrow.RecordBatch
+	// First is the number of its first row in the set.
+	First int
+	rows  int
+}
+
+// Rows is how many rows the part has.
+func (p *Part) Rows() int { return p.rows }
+
+// version is a row and its key.
+type version struct {
+	key keyindex.Key
+	// rank is the place of its topic partition among those of the set.
+	rank uint32
+	row  uint32
+}
+
+// New returns an empty set.
+func New(opts Options) *Set { return &Set{opts: opts} }
+
+// Rows is how many rows were added.
+func (s *Set) Rows() int { return len(s.ops) }
+
+// Parts are what was added, in its order.
+func (s *Set) Parts() []Part { return s.parts }
+
+// Add takes in the next rows of a topic partition, one op a row. It retains batch until the caller releases it.
+func (s *Set) Add(from commit.TopicPartition, batch arrow.RecordBatch, ops []Op) error {
+	rows := int(batch.NumRows())
+	if rows != len(ops) {
+		panic(fmt.Sprintf("BUG: %d rows with %d operations", rows, len(ops)))
+	}
+	first := len(s.ops)
+	if first+rows >= RowsMax {
+		return fmt.Errorf("more than %d rows in one checkpoint: let freshness.rows be smaller", RowsMax)
+	}
+	s.ops = append(s.ops, ops...)
+	if err := s.addSequences(batch, s.ops[first:]); err != nil {
+		s.ops = s.ops[:first]
+		return err
+	}
+	batch.Retain()
+	s.parts = append(s.parts, Part{TopicPartition: from, Batch: batch, First: first, rows: rows})
+	return nil
+}
+
+// addSequences appends the sequences of batch's rows and marks those without one.
+func (s *Set) addSequences(batch arrow.RecordBatch, ops []Op) error {
+	stride := len(s.opts.Sequence)
+	if stride == 0 {
+		return nil
+	}
+	at := len(s.sequences)
+	s.sequences = slices.Grow(s.sequences, stride*len(ops))[:at+stride*len(ops)]
+	for i, place := range s.opts.Sequence {
+		column := batch.Column(place)
+		if err := Integers(s.sequences[at+i:], stride, column); err != nil {
+			s.sequences = s.sequences[:at]
+			return fmt.Errorf("sequence column %s: %w", batch.ColumnName(place), err)
+		}
+		if column.NullN() == 0 {
+			continue
+		}
+		for row := range ops {
+			if column.IsNull(row) {
+				ops[row] |= unordered
+			}
+		}
+	}
+	return nil
+}
+
+// Integers sets every stride-th element of dst to the values of a column of integers, dates, times or
+// timestamps; what stands for nulls is of no meaning.
+func Integers(dst []int64, stride int, column arrow.Array) error {
+	switch c := column.(type) {
+	case *array.Int64:
+		spread(dst, stride, c.Int64Values())
+	case *array.Int32:
+		spread(dst, stride, c.Int32Values())
+	case *array.Date32:
+		spread(dst, stride, c.Date32Values())
+	case *array.Time64:
+		spread(dst, stride, c.Time64Values())
+	case *array.Timestamp:
+		spread(dst, stride, c.TimestampValues())
+	default:
+		return fmt.Errorf("of type %s, which is no integer", column.DataType())
+	}
+	return nil
+}
+
+func spread[T ~int32 | ~int64](dst []int64, stride int, values []T) {
+	for i, v := range values {
+		dst[i*stride] = int64(v)
+	}
+}
+
+// Order puts the rows in order of keys, of which there is one a row, and returns each key once.
+func (s *Set) Order(keys []keyindex.Key) []keyindex.Key {
+	ranks := s.ranks()
+	s.versions = slices.Grow(s.versions[:0], len(keys))
+	for i := range s.parts {
+		p := &s.parts[i]
+		for row := p.First; row < p.First+p.rows; row++ {
+			s.versions = append(s.versions, version{keys[row], ranks[i], uint32(row)})
+		}
+	}
+	slices.SortFunc(s.versions, func(a, b version) int {
+		if c := a.key.Compare(b.key); c != 0 {
+			return c
+		}
+		return int(int64(a.rank)<<32|int64(a.row)) - int(int64(b.rank)<<32|int64(b.row))
+	})
+	distinct := keys[:0]
+	s.groups = s.groups[:0]
+	for i := range s.versions {
+		if i == 0 || s.versions[i].key != s.versions[i-1].key {
+			s.groups = append(s.groups, int32(i))
+			distinct = append(distinct, s.versions[i].key)
+		}
+	}
+	s.groups = append(s.groups, int32(len(s.versions)))
+	return distinct
+}
+
+// ranks are, by part, the places of the topic partitions in their order.
+func (s *Set) ranks() []uint32 {
+	var ids []commit.TopicPartition
+	for i := range s.parts {
+		ids = append(ids, s.parts[i].TopicPartition)
+	}
+	slices.SortFunc(ids, commit.TopicPartition.Compare)
+	ids = slices.Compact(ids)
+	ranks := make([]uint32, len(s.parts))
+	for i := range s.parts {
+		rank, _ := slices.BinarySearchFunc(ids, s.parts[i].TopicPartition, commit.TopicPartition.Compare)
+		ranks[i] = uint32(rank)
+	}
+	return ranks
+}
+
+// versionsOf are those of the i-th key.
+func (s *Set) versionsOf(i int) []version { return s.versions[s.groups[i]:s.groups[i+1]] }
+
+// Least is the least value that the first sequence column has among the versions of the i-th key, and false
+// when none of them has a sequence.
+func (s *Set) Least(i int) (least int64, found bool) {
+	stride := len(s.opts.Sequence)
+	if stride == 0 {
+		return 0, false
+	}
+	for _, v := range s.versionsOf(i) {
+		if s.ops[v.row]&unordered != 0 {
+			continue
+		}
+		if value := s.sequences[int(v.row)*stride]; !found || value < least {
+			least, found = value, true
+		}
+	}
+	return least, found
+}
