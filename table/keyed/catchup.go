@@ -62,7 +62,7 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 		return err
 	}
 	k.files = after
-	k.opts.Log.Debug("key index caught up", "snapshot_id", tag.SnapshotID, "rows", rows)
+	k.log.Debug("key index caught up", "snapshot_id", tag.SnapshotID, "rows", rows)
 	k.tellDoubles(int64(len(k.doubles) - found))
 	return nil
 }

@@ -18,7 +18,7 @@ func (k *Keeper) tellDoubles(found int64) {
 	for _, e := range k.doubles[:min(doublesTold, len(k.doubles))] {
 		places = append(places, k.placeText(e.Place))
 	}
-	k.opts.Log.Warn("keys have more than one row, left by a writer that knows no keys: the newest stays, "+
+	k.log.Warn("keys have more than one row, left by a writer that knows no keys: the newest stays, "+
 		"the next checkpoint deletes the others", "rows", found, "places", places)
 }
 

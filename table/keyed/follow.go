@@ -39,7 +39,7 @@ func (k *Keeper) follow(ctx context.Context, t *table.Table) error {
 	}
 	err := k.catchUp(ctx, t)
 	if errors.Is(err, errTooMuch) || errors.Is(err, errUnknown) || errors.Is(err, keyindex.ErrDamaged) {
-		k.opts.Log.Info("key index is built anew", "snapshot_id", tag.SnapshotID, "err", err)
+		k.log.Info("key index is built anew", "snapshot_id", tag.SnapshotID, "err", err)
 		return k.rebuild(ctx, t)
 	}
 	return err
@@ -133,7 +133,7 @@ func (k *Keeper) rebuild(ctx context.Context, t *table.Table) error {
 		return err
 	}
 	k.ready, k.files = true, files
-	k.opts.Log.Info("key index built anew", "snapshot_id", tag.SnapshotID, "keys", k.index.Keys(),
+	k.log.Info("key index built anew", "snapshot_id", tag.SnapshotID, "keys", k.index.Keys(),
 		"files", len(files))
 	k.tellDoubles(count)
 	return nil
@@ -168,7 +168,7 @@ func (k *Keeper) apply(ctx context.Context, c keyindex.Changes, tag keyindex.Tag
 // settle brings the index under its limits. When the disk is full it is only larger than it should be.
 func (k *Keeper) settle(ctx context.Context) {
 	if err := k.index.Settle(ctx); err != nil {
-		k.opts.Log.Warn("key index stays above its limits", "err", err)
+		k.log.Warn("key index stays above its limits", "err", err)
 	}
 }
 

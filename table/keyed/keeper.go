@@ -12,6 +12,7 @@ import (
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/keyindex"
+	"github.com/firthlake/firth/table/keyindex/disk"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -33,6 +34,8 @@ type Options struct {
 	Allocator memory.Allocator
 	// Log is told what was found damaged, doubled or built anew; nil is nobody.
 	Log *slog.Logger
+	// Disk is where Dir lies; nil is the machine's file system.
+	Disk disk.Disk
 }
 
 // Keeper keeps the key index of one table. It belongs to one goroutine.
@@ -42,6 +45,7 @@ type Keeper struct {
 	table      *table.Table // as it was followed last
 	uuid       uuid.UUID
 	identifier string
+	log        *slog.Logger
 	index      *keyindex.Index
 	plans      table.PlanCache
 	// ready says that the index mirrors snapshot at, but for doubles. While there are some, the tag of
@@ -66,15 +70,16 @@ func Open(
 	if opts.Allocator == nil {
 		opts.Allocator = memory.DefaultAllocator
 	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	opts.Log = opts.Log.With("table", t.String())
 	identifier, err := keyindex.Identifier(t.Metadata().CurrentSchema())
 	if err != nil {
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}
-	k := &Keeper{store: store, opts: opts, table: t, uuid: t.Metadata().TableUUID(), identifier: identifier}
+	k := &Keeper{store: store, opts: opts, table: t, uuid: t.Metadata().TableUUID(), identifier: identifier,
+		log: log.With("table", t.String())}
 	if err := k.open(ctx); err != nil {
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}
@@ -84,7 +89,7 @@ func Open(
 func (k *Keeper) open(ctx context.Context) (err error) {
 	k.index, err = keyindex.Open(ctx, keyindex.Options{
 		Dir: k.opts.Dir, Table: k.uuid, Identifier: k.identifier, MemoryBytes: k.opts.MemoryBytes,
-		Parallel: k.opts.Parallel, Salt: k.opts.Salt, Log: k.opts.Log,
+		Parallel: k.opts.Parallel, Salt: k.opts.Salt, Log: k.log, Disk: k.opts.Disk,
 	})
 	if err != nil {
 		return err
@@ -120,7 +125,7 @@ func (k *Keeper) Resolve(ctx context.Context, keys []keyindex.Key, places []keyi
 	}
 	err := k.index.Lookup(ctx, keys, places)
 	if errors.Is(err, keyindex.ErrDamaged) {
-		k.opts.Log.Warn("key index is damaged and is built anew", "err", err)
+		k.log.Warn("key index is damaged and is built anew", "err", err)
 		if err = k.rebuild(ctx, k.table); err == nil {
 			err = k.index.Lookup(ctx, keys, places)
 		}

@@ -115,7 +115,7 @@ func (r *keyReader) read(ctx context.Context, p portion) error {
 		}
 	}
 	if keyless > 0 {
-		r.keeper.opts.Log.Warn("rows have no key, since their identifier is null: no record will ever "+
+		r.keeper.log.Warn("rows have no key, since their identifier is null: no record will ever "+
 			"update them", "file", path, "rows", keyless)
 	}
 	return nil

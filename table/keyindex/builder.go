@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // Builder fills an index anew, from the keys of a whole table. Add may be called from many goroutines;
@@ -40,7 +42,7 @@ type part struct {
 	mu      sync.Mutex // guards all below
 	entries []Entry
 	name    string // of the file of what memory has no room for
-	file    diskFile
+	file    disk.File
 	written int64
 }
 
@@ -121,7 +123,7 @@ const spillBytes = 2048 * entryBytes
 func (p *part) spill(b *Builder, group int) (err error) {
 	if p.file == nil {
 		p.name = filepath.Join(b.x.opts.Dir, fmt.Sprintf("%02d.part.log", group))
-		p.file, err = b.x.opts.disk.OpenFile(p.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+		p.file, err = b.x.opts.Disk.OpenFile(p.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 		if err != nil {
 			return err
 		}
@@ -150,7 +152,7 @@ func (b *Builder) Finish(ctx context.Context, tag Tag) (doubles int64, err error
 	salts := b.x.salts()
 	var all, kept atomic.Int64
 	err = b.x.eachGroup(ctx, func(w *worker, i int) (err error) {
-		if w.entries, err = b.parts[i].take(b.x.opts.disk, w.entries[:0]); err != nil {
+		if w.entries, err = b.parts[i].take(b.x.opts.Disk, w.entries[:0]); err != nil {
 			return err
 		}
 		w.sorter.sort(w.entries, groupBits)
@@ -202,7 +204,7 @@ func (p Place) before(o Place) bool {
 }
 
 // take appends all entries of the part to out and frees it.
-func (p *part) take(on disk, out []Entry) ([]Entry, error) {
+func (p *part) take(on disk.Disk, out []Entry) ([]Entry, error) {
 	out = slices.Grow(out, int(p.written)+len(p.entries))
 	if p.file != nil {
 		if _, err := p.file.Seek(0, io.SeekStart); err != nil {
@@ -224,7 +226,7 @@ func (p *part) take(on disk, out []Entry) ([]Entry, error) {
 	return out, p.drop(on)
 }
 
-func (p *part) drop(on disk) error {
+func (p *part) drop(on disk.Disk) error {
 	p.entries = nil
 	if p.file == nil {
 		return nil
@@ -237,7 +239,7 @@ func (p *part) drop(on disk) error {
 // drop removes what the parts have on disk.
 func (b *Builder) drop() {
 	for i := range b.parts {
-		_ = b.parts[i].drop(b.x.opts.disk)
+		_ = b.parts[i].drop(b.x.opts.Disk)
 	}
 }
 
@@ -247,7 +249,7 @@ func (x *Index) setGroup(work *worker, i int, entries []Entry, salt uint64) erro
 		x.groups[i] = group{}
 		return nil
 	}
-	w, err := work.createCold(x.opts.disk, filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
+	w, err := work.createCold(x.opts.Disk, filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
 	if err != nil {
 		return err
 	}

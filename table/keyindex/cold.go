@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // A cold file holds the segments of one group, each as blocks of entries in order:
@@ -28,8 +30,8 @@ const (
 // coldFile is an open cold file.
 type coldFile struct {
 	name string
-	file diskFile
-	on   disk
+	file disk.File
+	on   disk.Disk
 	salt uint64
 	// counts are the entries of each segment of the group.
 	counts [groupSegments]int64

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // coldWriter writes a cold file: the segments of a group, one after the other.
@@ -18,7 +20,7 @@ type coldWriter struct {
 }
 
 // createCold begins a cold file under name, which must not exist, and writes it by a worker's buffer.
-func (w *worker) createCold(on disk, name string, salt uint64) (*coldWriter, error) {
+func (w *worker) createCold(on disk.Disk, name string, salt uint64) (*coldWriter, error) {
 	file, err := on.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("begin cold file of key index: %w", err)
@@ -95,7 +97,7 @@ func (c *coldFile) drop() {
 }
 
 // openCold opens a file that a manifest describes and reads its fence.
-func openCold(on disk, name string, salt uint64, entries [groupSegments]int64) (*coldFile, error) {
+func openCold(on disk.Disk, name string, salt uint64, entries [groupSegments]int64) (*coldFile, error) {
 	file, err := on.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open cold file of key index: %w: %w", ErrDamaged, err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/table/keyindex/disktest"
 )
 
 // live is the life of an index: commits, folds, saves, a restart and a rebuild. Errors of the disk
@@ -55,7 +57,7 @@ func (h *history) live(opts Options, applied func(n int)) error {
 // again does something a second time when the disk was in trouble.
 func again[T any](do func() (T, error)) (T, error) {
 	v, err := do()
-	if errors.Is(err, errFault) {
+	if errors.Is(err, disktest.ErrFault) {
 		v, err = do()
 	}
 	return v, err
@@ -89,7 +91,7 @@ func (h *history) rebuild(x *Index) error {
 // the disk, opens what is there, and wants it to be that of the last commit that was applied.
 func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 	type image struct {
-		disk    *memoryDisk
+		disk    *disktest.Memory
 		applied int
 	}
 	for seed := range uint64(2) {
@@ -98,19 +100,19 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 		opts.Parallel = 1
 		applied := 0
 		var images []image
-		d := newMemoryDisk()
-		d.before = func(torn func(share int) *memoryDisk) fault {
+		d := disktest.NewMemory()
+		d.Before = func(torn func(share int) *disktest.Memory) disktest.Fault {
 			for share := range 4 {
 				images = append(images, image{torn(share), applied})
 			}
-			return faultNone
+			return disktest.NoFault
 		}
-		opts.disk = d
+		opts.Disk = d
 		require.NoError(t, h.live(opts, func(n int) { applied = n }))
 		require.Greater(t, len(images), 400)
 		images = append(images, image{d, applied})
 		for i, im := range images {
-			opts.disk = im.disk
+			opts.Disk = im.disk
 			found, err := h.catchUp(opts)
 			require.NoError(t, err, "seed %d, image %d", seed, i)
 			// A commit that is being applied may be there; a rebuild has no tag until its end.
@@ -126,21 +128,21 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 // an effect, in the middle of a write, and with all of its effect. The index goes on, and is right
 // after a restart too.
 func TestIndexIsRightWhateverChangeFails(t *testing.T) {
-	for _, kind := range []fault{faultRefused, faultTorn, faultUnsaid} {
+	for _, kind := range []disktest.Fault{disktest.Refused, disktest.Torn, disktest.Unsaid} {
 		for at, done := 0, false; !done; at++ {
 			h := newHistory(t, 1, 12)
 			opts := testOptions(t, 1, []int64{1 << 10, 1 << 20}[at%2])
 			opts.Parallel = 1
-			d := newMemoryDisk()
+			d := disktest.NewMemory()
 			steps := 0
-			d.before = func(func(int) *memoryDisk) fault {
+			d.Before = func(func(int) *disktest.Memory) disktest.Fault {
 				steps++
 				if steps == at+1 {
 					return kind
 				}
-				return faultNone
+				return disktest.NoFault
 			}
-			opts.disk = d
+			opts.Disk = d
 			err := h.live(opts, func(int) {})
 			require.NoError(t, err, "fault %d at change %d", kind, at)
 			done = steps <= at
@@ -154,8 +156,8 @@ func TestIndexIsRightWhateverChangeFails(t *testing.T) {
 func TestFilesCutAnywhereAreNoticed(t *testing.T) {
 	h := newHistory(t, 1, 30)
 	opts := testOptions(t, 1, 1<<10)
-	d := newMemoryDisk()
-	opts.disk = d
+	d := disktest.NewMemory()
+	opts.Disk = d
 	x, err := Open(t.Context(), opts)
 	require.NoError(t, err)
 	for n := range 4 {
@@ -165,7 +167,8 @@ func TestFilesCutAnywhereAreNoticed(t *testing.T) {
 		}
 	}
 	colds := 0
-	for name, f := range d.files {
+	for _, name := range d.Names() {
+		text := d.Text(name)
 		step := 1
 		if strings.HasSuffix(name, ".cold") {
 			if colds++; colds > 3 {
@@ -173,9 +176,9 @@ func TestFilesCutAnywhereAreNoticed(t *testing.T) {
 			}
 			step = 61
 		}
-		for size := 0; size < len(f.text); size += step {
-			opts.disk = d.clone()
-			opts.disk.(*memoryDisk).files[name].text = f.text[:size]
+		for size := 0; size < len(text); size += step {
+			opts.Disk = d.Clone()
+			opts.Disk.(*disktest.Memory).SetText(name, text[:size])
 			found, err := h.catchUp(opts)
 			require.NoError(t, err, "%s cut to %d", name, size)
 			if strings.HasSuffix(name, ".log") && int64(size) >= x.folded {

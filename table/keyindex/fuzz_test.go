@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/table/keyindex/disktest"
 )
 
 // FuzzManifestFile decodes manifests, as they are and with a checksum that is right.
@@ -31,8 +33,8 @@ func FuzzManifestFile(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, m, again)
 		// Whatever counts it has, cold files that do not have them are refused.
-		d := newMemoryDisk()
-		d.files["cold"] = &memoryFile{text: make([]byte, 100)}
+		d := disktest.NewMemory()
+		d.SetText("cold", make([]byte, 100))
 		for _, g := range m.groups {
 			if g.counts != [groupSegments]int64{} {
 				_, err := openCold(d, "cold", g.salt, g.counts)
@@ -53,9 +55,9 @@ func FuzzLogFile(f *testing.F) {
 	f.Add(append(slices.Clone(one), one...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, text := range [][]byte{b, withSums(slices.Clone(b), 5)} {
-			d := newMemoryDisk()
+			d := disktest.NewMemory()
 			name := logName(5)
-			d.files[name] = &memoryFile{text: slices.Clone(text)}
+			d.SetText(name, slices.Clone(text))
 			var tags, again []Tag
 			l, err := openLog(d, "", 5, func(r record) error {
 				tags = append(tags, r.changes.Tag)
@@ -65,8 +67,8 @@ func FuzzLogFile(f *testing.F) {
 				require.ErrorIs(t, err, ErrDamaged)
 				continue
 			}
-			require.EqualValues(t, l.bytes, len(d.files[name].text))
-			require.True(t, slices.Equal(text[:l.bytes], d.files[name].text))
+			require.EqualValues(t, l.bytes, len(d.Text(name)))
+			require.True(t, slices.Equal(text[:l.bytes], d.Text(name)))
 			_, err = openLog(d, "", 5, func(r record) error {
 				again = append(again, r.changes.Tag)
 				return nil
@@ -95,7 +97,7 @@ func withSums(log []byte, salt uint64) []byte {
 // FuzzColdFile opens cold files, as they are and with checksums that are right, looks every possible key
 // up and reads all.
 func FuzzColdFile(f *testing.F) {
-	d := newMemoryDisk()
+	d := disktest.NewMemory()
 	var work worker
 	w, err := work.createCold(d, "cold", 5)
 	require.NoError(f, err)
@@ -105,12 +107,12 @@ func FuzzColdFile(f *testing.F) {
 	require.NoError(f, w.end(0))
 	_, err = w.finish()
 	require.NoError(f, err)
-	f.Add(d.files["cold"].text, uint16(2*blockEntries+3), uint64(7)<<40)
+	f.Add(d.Text("cold"), uint16(2*blockEntries+3), uint64(7)<<40)
 	f.Add([]byte{}, uint16(0), uint64(0))
 	f.Fuzz(func(t *testing.T, b []byte, entries uint16, high uint64) {
 		for _, text := range [][]byte{b, withBlockSums(slices.Clone(b), int64(entries))} {
-			d := newMemoryDisk()
-			d.files["cold"] = &memoryFile{text: text}
+			d := disktest.NewMemory()
+			d.SetText("cold", text)
 			c, err := openCold(d, "cold", 5, [groupSegments]int64{int64(entries)})
 			if err != nil {
 				require.ErrorIs(t, err, ErrDamaged)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // ErrDamaged says that what lies on disk is not what was written there. An index that meets it is
@@ -40,8 +42,8 @@ type Options struct {
 	Salt func() uint64
 	// Log is told what was found damaged; nil is nobody.
 	Log *slog.Logger
-	// disk is nil but in tests.
-	disk disk
+	// Disk is where Dir lies; nil is the machine's file system.
+	Disk disk.Disk
 }
 
 const (

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // changeLog holds what was applied since the cold files that the manifest names, as records:
@@ -24,8 +26,8 @@ import (
 // behind it follow, so the cold files may be ahead of the log's beginning.
 type changeLog struct {
 	name  string
-	file  diskFile
-	on    disk
+	file  disk.File
+	on    disk.Disk
 	salt  uint64
 	bytes int64
 	// buffer is the record under construction.
@@ -36,7 +38,7 @@ const recordHead = 32
 
 func logName(salt uint64) string { return fmt.Sprintf("%016x.log", salt) }
 
-func createLog(on disk, dir string, salt uint64) (*changeLog, error) {
+func createLog(on disk.Disk, dir string, salt uint64) (*changeLog, error) {
 	name := filepath.Join(dir, logName(salt))
 	file, err := on.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -89,7 +91,7 @@ func appendText(b []byte, text string) []byte {
 
 // openLog opens a log and calls apply with each of its records, as far as they are whole. What follows
 // the last whole one is cut off.
-func openLog(on disk, dir string, salt uint64, apply func(record) error) (*changeLog, error) {
+func openLog(on disk.Disk, dir string, salt uint64, apply func(record) error) (*changeLog, error) {
 	name := filepath.Join(dir, logName(salt))
 	file, err := on.OpenFile(name, os.O_RDWR)
 	if err != nil {

@@ -108,10 +108,10 @@ func (x *Index) writeManifest() error {
 		}
 	}
 	temporary := filepath.Join(x.opts.Dir, manifestName+".new")
-	if err := writeFile(x.opts.disk, temporary, m.encode()); err != nil {
+	if err := writeFile(x.opts.Disk, temporary, m.encode()); err != nil {
 		return fmt.Errorf("write manifest of key index: %w", err)
 	}
-	if err := x.opts.disk.Rename(temporary, filepath.Join(x.opts.Dir, manifestName)); err != nil {
+	if err := x.opts.Disk.Rename(temporary, filepath.Join(x.opts.Dir, manifestName)); err != nil {
 		return fmt.Errorf("replace manifest of key index: %w", err)
 	}
 	return nil

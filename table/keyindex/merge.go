@@ -60,7 +60,7 @@ func (x *Index) Save(ctx context.Context) error {
 		return fmt.Errorf("save key index: %w", err)
 	}
 	before, saved, folded := x.log, x.saved, x.log.bytes
-	if x.log, err = createLog(x.opts.disk, x.opts.Dir, x.opts.Salt()); err == nil {
+	if x.log, err = createLog(x.opts.Disk, x.opts.Dir, x.opts.Salt()); err == nil {
 		x.saved, x.folded = x.tag, 0
 		err = x.writeManifest()
 	}
@@ -126,7 +126,7 @@ func drop(files []*coldFile) {
 
 // merge writes the cold file of a group as it is now.
 func (x *Index) merge(work *worker, g *group, name string, salt uint64) (*coldFile, error) {
-	w, err := work.createCold(x.opts.disk, filepath.Join(x.opts.Dir, name), salt)
+	w, err := work.createCold(x.opts.Disk, filepath.Join(x.opts.Dir, name), salt)
 	if err != nil {
 		return nil, err
 	}

@@ -8,18 +8,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
 // Open opens the index of a folder, or begins an empty one, whose Tag is zero: when there is none, when
 // it is of another table or other columns, or when it is damaged.
 func Open(ctx context.Context, opts Options) (*Index, error) {
-	if opts.disk == nil {
-		opts.disk = localDisk{}
+	if opts.Disk == nil {
+		opts.Disk = disk.Local{}
 	}
 	if opts.MemoryBytes == 0 {
 		opts.MemoryBytes = memoryDefault
 	}
-	if err := opts.disk.MakeFolder(opts.Dir); err != nil {
+	if err := opts.Disk.MakeFolder(opts.Dir); err != nil {
 		return nil, fmt.Errorf("make folder of key index: %w", err)
 	}
 	x, err := load(ctx, opts)
@@ -36,7 +38,7 @@ func Open(ctx context.Context, opts Options) (*Index, error) {
 func begin(opts Options, seed Seed) (*Index, error) {
 	x := &Index{opts: opts, seed: seed, files: newFileNumbers()}
 	var err error
-	if x.log, err = createLog(opts.disk, opts.Dir, opts.Salt()); err != nil {
+	if x.log, err = createLog(opts.Disk, opts.Dir, opts.Salt()); err != nil {
 		return nil, err
 	}
 	if err := x.writeManifest(); err != nil {
@@ -50,7 +52,7 @@ func begin(opts Options, seed Seed) (*Index, error) {
 var errForeign = errors.New("key index of another table or of other columns")
 
 func load(ctx context.Context, opts Options) (*Index, error) {
-	text, err := readFile(opts.disk, filepath.Join(opts.Dir, manifestName))
+	text, err := readFile(opts.Disk, filepath.Join(opts.Dir, manifestName))
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of key index: %w", err)
 	}
@@ -70,7 +72,7 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 		x.closeCold()
 		return nil, err
 	}
-	x.log, err = openLog(opts.disk, opts.Dir, m.log, func(r record) error {
+	x.log, err = openLog(opts.Disk, opts.Dir, m.log, func(r record) error {
 		for i, n := range r.numbers {
 			if n == 0 || n > x.files.last+1 {
 				return fmt.Errorf("number %d of a data file in log of key index: %w", n, ErrDamaged)
@@ -100,7 +102,7 @@ func (x *Index) openCold(m *manifest) error {
 		if e == (coldEntry{}) {
 			continue
 		}
-		c, err := openCold(x.opts.disk, filepath.Join(x.opts.Dir, coldName(i, e.salt)), e.salt, e.counts)
+		c, err := openCold(x.opts.Disk, filepath.Join(x.opts.Dir, coldName(i, e.salt)), e.salt, e.counts)
 		if err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func (x *Index) closeCold() {
 
 // tidy removes what a crash left behind.
 func (x *Index) tidy() error {
-	entries, err := x.opts.disk.List(x.opts.Dir)
+	entries, err := x.opts.Disk.List(x.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("list folder of key index: %w", err)
 	}
@@ -159,7 +161,7 @@ func (x *Index) tidy() error {
 		name := e.Name()
 		ours := name == manifestName+".new" || strings.HasSuffix(name, ".cold") || strings.HasSuffix(name, ".log")
 		if ours && !keep[name] {
-			if err := x.opts.disk.Remove(filepath.Join(x.opts.Dir, name)); err != nil {
+			if err := x.opts.Disk.Remove(filepath.Join(x.opts.Dir, name)); err != nil {
 				return fmt.Errorf("remove left-over of key index: %w", err)
 			}
 		}

@@ -1,46 +1,65 @@
-package keyindex
+package disktest
 
 import (
 	"bytes"
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing/fstest"
+
+	"github.com/firthlake/firth/table/keyindex/disk"
 )
 
-// memoryDisk is a disk in memory that calls before ahead of every change of what lies on it.
-type memoryDisk struct {
-	mu     sync.Mutex // guards all below
-	files  map[string]*memoryFile
-	before func(torn func(share int) *memoryDisk) fault
+// Memory is a disk in memory that calls Before ahead of every change of what lies on it. It is a disk.Disk.
+type Memory struct {
+	// Before says what becomes of a change. torn makes a copy of the disk with so many quarters of the
+	// change done, 0 to 4: what a process leaves that is killed then.
+	Before func(torn func(share int) *Memory) Fault
+
+	mu    sync.Mutex // guards all below
+	files map[string]*memoryFile
 }
 
 // memoryFile is a file, and lasts as long as it is open, as on a real disk.
 type memoryFile struct{ text []byte }
 
-// fault is what happens to a change.
-type fault int
+// Fault is what happens to a change.
+type Fault int
 
+// The faults: nothing, not done, done by half (a write), done and said not to be.
 const (
-	faultNone fault = iota
-	faultRefused
-	faultTorn // a write, in the middle
-	faultUnsaid
+	NoFault Fault = iota
+	Refused
+	Torn
+	Unsaid
 )
 
-var errFault = errors.New("disk in trouble")
+// ErrFault is the error of all faults.
+var ErrFault = errors.New("disk in trouble")
 
-func newMemoryDisk() *memoryDisk {
-	return &memoryDisk{files: map[string]*memoryFile{},
-		before: func(func(int) *memoryDisk) fault { return faultNone }}
+// NewMemory is an empty disk without faults.
+func NewMemory() *Memory {
+	return &Memory{files: map[string]*memoryFile{},
+		Before: func(func(int) *Memory) Fault { return NoFault }}
 }
 
-func (d *memoryDisk) clone() *memoryDisk {
-	c := newMemoryDisk()
+// Names are the files that there are.
+func (d *Memory) Names() []string { return slices.Sorted(maps.Keys(d.files)) }
+
+// Text is what a file holds.
+func (d *Memory) Text(name string) []byte { return d.files[name].text }
+
+// SetText makes a file hold text.
+func (d *Memory) SetText(name string, text []byte) { d.files[name] = &memoryFile{text} }
+
+// Clone is a copy without faults.
+func (d *Memory) Clone() *Memory {
+	c := NewMemory()
 	for name, f := range d.files {
 		c.files[name] = &memoryFile{slices.Clone(f.text)}
 	}
@@ -48,26 +67,27 @@ func (d *memoryDisk) clone() *memoryDisk {
 }
 
 // change does what do says in quarters, 4 being all of it.
-func (d *memoryDisk) change(do func(on *memoryDisk, share int)) error {
-	switch d.before(func(share int) *memoryDisk {
-		c := d.clone()
+func (d *Memory) change(do func(on *Memory, share int)) error {
+	switch d.Before(func(share int) *Memory {
+		c := d.Clone()
 		do(c, share)
 		return c
 	}) {
-	case faultRefused:
-		return errFault
-	case faultTorn:
+	case Refused:
+		return ErrFault
+	case Torn:
 		do(d, 2)
-		return errFault
-	case faultUnsaid:
+		return ErrFault
+	case Unsaid:
 		do(d, 4)
-		return errFault
+		return ErrFault
 	}
 	do(d, 4)
 	return nil
 }
 
-func (d *memoryDisk) OpenFile(name string, flag int) (diskFile, error) {
+// OpenFile implements disk.Disk.
+func (d *Memory) OpenFile(name string, flag int) (disk.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, there := d.files[name]
@@ -77,7 +97,7 @@ func (d *memoryDisk) OpenFile(name string, flag int) (diskFile, error) {
 	case !there && flag&os.O_CREATE == 0:
 		return nil, fs.ErrNotExist
 	case !there || flag&os.O_TRUNC != 0:
-		err := d.change(func(on *memoryDisk, share int) {
+		err := d.change(func(on *Memory, share int) {
 			if share == 4 {
 				on.files[name] = &memoryFile{}
 			}
@@ -89,13 +109,14 @@ func (d *memoryDisk) OpenFile(name string, flag int) (diskFile, error) {
 	return &openFile{d: d, f: d.files[name], name: name}, nil
 }
 
-func (d *memoryDisk) Rename(from, to string) error {
+// Rename implements disk.Disk.
+func (d *Memory) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.files[from] == nil {
 		return fs.ErrNotExist
 	}
-	return d.change(func(on *memoryDisk, share int) {
+	return d.change(func(on *Memory, share int) {
 		if share == 4 {
 			on.files[to] = on.files[from]
 			delete(on.files, from)
@@ -103,22 +124,25 @@ func (d *memoryDisk) Rename(from, to string) error {
 	})
 }
 
-func (d *memoryDisk) Remove(name string) error {
+// Remove implements disk.Disk.
+func (d *Memory) Remove(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.files[name] == nil {
 		return fs.ErrNotExist
 	}
-	return d.change(func(on *memoryDisk, share int) {
+	return d.change(func(on *Memory, share int) {
 		if share == 4 {
 			delete(on.files, name)
 		}
 	})
 }
 
-func (d *memoryDisk) MakeFolder(string) error { return nil }
+// MakeFolder implements disk.Disk.
+func (d *Memory) MakeFolder(string) error { return nil }
 
-func (d *memoryDisk) List(folder string) ([]fs.DirEntry, error) {
+// List implements disk.Disk.
+func (d *Memory) List(folder string) ([]fs.DirEntry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := fstest.MapFS{}
@@ -131,7 +155,7 @@ func (d *memoryDisk) List(folder string) ([]fs.DirEntry, error) {
 }
 
 type openFile struct {
-	d    *memoryDisk
+	d    *Memory
 	f    *memoryFile
 	name string
 	at   int64
@@ -174,9 +198,9 @@ func (o *openFile) WriteAt(b []byte, at int64) (int, error) {
 }
 
 // here does a change to this file, in whatever copy of the disk, and nothing to one that was removed.
-func (o *openFile) here(do func(f *memoryFile, share int)) func(on *memoryDisk, share int) {
+func (o *openFile) here(do func(f *memoryFile, share int)) func(on *Memory, share int) {
 	named := o.d.files[o.name] == o.f
-	return func(on *memoryDisk, share int) {
+	return func(on *Memory, share int) {
 		switch {
 		case on == o.d:
 			do(o.f, share)
