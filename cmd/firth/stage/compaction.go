@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
+	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/catalog"
@@ -24,6 +26,8 @@ type CompactionOptions struct {
 	Files int
 	// Runs is how many tables are compacted in each form.
 	Runs int
+	// UnderLoad has a writer update the table all the while, in tables of format version 2 and 3 in turn.
+	UnderLoad bool
 	// Dir is an empty folder for warehouse and catalog.
 	Dir string
 	// Committer is what commits need from outside: clock, ids, randomness, sleep, name.
@@ -51,6 +55,8 @@ type CompactionForm struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	RowsPerCPU float64 `json:"rows_per_cpu_s"`
 	MBPerCPU   float64 `json:"mb_per_cpu_s"`
+	// Load is what the writer did; without one it is nil. CPU time is that of both then.
+	Load *CompactionLoad `json:"load,omitempty"`
 }
 
 func (f *CompactionForm) add(o CompactionForm) {
@@ -63,6 +69,12 @@ func (f *CompactionForm) add(o CompactionForm) {
 	f.CPUSeconds += o.CPUSeconds
 	f.RowsPerCPU = float64(f.Rows) / f.CPUSeconds
 	f.MBPerCPU = float64(f.Bytes) / 1e6 / f.CPUSeconds
+	if o.Load != nil {
+		if f.Load == nil {
+			f.Load = &CompactionLoad{}
+		}
+		f.Load.add(*o.Load)
+	}
 }
 
 // deletedEvery is the distance of deleted rows in files that have to be decoded.
@@ -80,8 +92,8 @@ func Compaction(ctx context.Context, o CompactionOptions) (CompactionResult, err
 	done := int64(0)
 	for n := range o.Runs {
 		for form, into := range []*CompactionForm{&result.Clean, &result.Decoded} {
-			b := &compacting{opts: o, pool: pool, deletes: form == 1,
-				dir: filepath.Join(o.Dir, fmt.Sprintf("run-%d-%d", n, form))}
+			b := &compacting{opts: o, pool: pool, deletes: form == 1, seed: uint64(2*n + form),
+				version: 2 + n%2, dir: filepath.Join(o.Dir, fmt.Sprintf("run-%d-%d", n, form))}
 			measured, err := b.run(ctx)
 			if err = errors.Join(err, os.RemoveAll(b.dir)); err != nil {
 				return result, err
@@ -100,6 +112,8 @@ type compacting struct {
 	opts      CompactionOptions
 	pool      *batchPool
 	deletes   bool
+	seed      uint64
+	version   int // of the table's format
 	dir       string
 	store     objstore.Store
 	committer *commit.Committer
@@ -122,15 +136,19 @@ func (b *compacting) run(ctx context.Context) (CompactionForm, error) {
 	measured := CompactionForm{Runs: 1}
 	how := compaction.Options{Policy: compaction.DefaultPolicy(nil), NewID: uuid.New}
 	how.Policy.TargetBytes = 1 << 40 // one file
-	compactor, err := compaction.New(b.committer, b.store, how)
-	if err != nil {
-		return measured, err
+	compact := b.compact
+	var beside *load
+	if b.opts.UnderLoad {
+		if beside, err = newLoad(ctx, b); err != nil {
+			return measured, err
+		}
+		compact = beside.compact
 	}
 	meter, err := StartMeter(b.opts.Now)
 	if err != nil {
 		return measured, err
 	}
-	report, err := compactor.Run(ctx)
+	report, err := compact(ctx, how)
 	if err != nil {
 		return measured, err
 	}
@@ -144,8 +162,22 @@ func (b *compacting) run(ctx context.Context) (CompactionForm, error) {
 		return measured, fmt.Errorf("compaction did something else: %+v", report)
 	}
 	measured.Completed = 1
-	measured.Mismatches, err = b.compare(ctx)
+	if beside == nil {
+		measured.Mismatches, err = b.compare(ctx)
+		return measured, err
+	}
+	measured.Load = &beside.CompactionLoad
+	measured.Mismatches, err = beside.compare(ctx)
 	return measured, err
+}
+
+// compact runs compaction alone.
+func (b *compacting) compact(ctx context.Context, how compaction.Options) (compaction.Report, error) {
+	compactor, err := compaction.New(b.committer, b.store, how)
+	if err != nil {
+		return compaction.Report{}, err
+	}
+	return compactor.Run(ctx)
 }
 
 func (b *compacting) open(ctx context.Context, store catalog.Store) error {
@@ -161,7 +193,11 @@ func (b *compacting) open(ctx context.Context, store catalog.Store) error {
 	if err := cat.CreateNamespace(ctx, catalog.Namespace{ident[0]}, nil); err != nil {
 		return err
 	}
-	if _, err := cat.CreateTable(ctx, ident, catalog.TableSpec{Schema: b.pool.schema}); err != nil {
+	spec := catalog.TableSpec{Schema: b.pool.schema}
+	if b.opts.UnderLoad {
+		spec.Properties = iceberg.Properties{"format-version": strconv.Itoa(b.version)}
+	}
+	if _, err := cat.CreateTable(ctx, ident, spec); err != nil {
 		return err
 	}
 	b.committer, err = commit.Open(ctx, cat, local, ident, b.opts.Committer)
@@ -223,11 +259,13 @@ func (b *compacting) commit(
 	for _, sum := range rows {
 		r.Checksum += sum
 	}
-	b.next = r.Next
 	change.Ranges = map[commit.TopicPartition]commit.Range{
 		{Cluster: "bench", Topic: topic, TopicID: uuid.Max}: r}
-	_, err := b.committer.Commit(ctx, change)
-	return err
+	if _, err := b.committer.Commit(ctx, change); err != nil {
+		return err
+	}
+	b.next = r.Next
+	return nil
 }
 
 // deleteRows deletes one row in deletedEvery of each file, as an upsert would.

@@ -12,11 +12,16 @@ import (
 	"github.com/firthlake/firth/commit"
 )
 
-func TestCompactionMeasuresBothForms(t *testing.T) {
+func compactionOptions(t *testing.T) CompactionOptions {
 	o := CompactionOptions{Files: 4, Runs: 1, Dir: t.TempDir(), Committer: commit.Options{Now: time.Now,
 		NewID: uuid.New, Random: rand.Uint64, Writer: "test",
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}}
 	o.Feed, o.Rows, o.Now, o.Progress = Feed{Workload: "events10", Format: "json"}, 120_000, time.Now, func(int64) {}
+	return o
+}
+
+func TestCompactionMeasuresBothForms(t *testing.T) {
+	o := compactionOptions(t)
 	result, err := Compaction(t.Context(), o)
 	require.NoError(t, err)
 	for name, form := range map[string]CompactionForm{"clean": result.Clean, "decoded": result.Decoded} {
