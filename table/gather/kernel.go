@@ -105,13 +105,19 @@ func runText(out []byte, sources []values, runs []Run) {
 // copyText copies text[first:end] to out[at:]. A short text is copied as three words, together with
 // what lies behind it, which the next one overwrites.
 func copyText(out []byte, at int, text []byte, first, end int) {
-	const word = 16
-	if end-first > 3*word || first+3*word > len(text) || at+3*word > len(out) {
+	if end-first > 3*wordLen || first+3*wordLen > len(text) || at+3*wordLen > len(out) {
 		copy(out[at:], text[first:end])
 		return
 	}
-	*(*[3 * word]byte)(out[at:]) = [3 * word]byte(text[first:])
+	from, to := text[first:first+3*wordLen], out[at:at+3*wordLen]
+	// Each is one load and one store; all three as one array would be a call of memmove.
+	*(*[wordLen]byte)(to) = [wordLen]byte(from)
+	*(*[wordLen]byte)(to[wordLen:]) = [wordLen]byte(from[wordLen:])
+	*(*[wordLen]byte)(to[2*wordLen:]) = [wordLen]byte(from[2*wordLen:])
 }
+
+// wordLen is the bytes that the processor moves at a time.
+const wordLen = 16
 
 // pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are
 // set when src is nil.
