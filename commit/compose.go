@@ -159,16 +159,7 @@ func (f *facts) describe(h *head) *swap {
 		updates = append(updates, icetable.NewSetStatisticsUpdate(*f.blob))
 	}
 	updates = append(updates, icetable.NewSetPropertiesUpdate(properties))
-	if len(f.expired) > 0 {
-		ids := make([]int64, len(f.expired))
-		for i, s := range f.expired {
-			ids[i] = s.SnapshotID
-			if len(s.statistics) > 0 {
-				updates = append(updates, icetable.NewRemoveStatisticsUpdate(s.SnapshotID))
-			}
-		}
-		updates = append(updates, icetable.NewRemoveSnapshotsUpdate(ids, false))
-	}
+	updates = append(updates, expiryUpdates(f.expired)...)
 	return &swap{
 		requirements: []icetable.Requirement{
 			icetable.AssertTableUUID(h.meta.TableUUID()),

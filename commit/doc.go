@@ -11,7 +11,7 @@
 //
 // Committer puts changes one behind the other. A trunk is main of one table (the table itself, its
 // dead-letter table) and lands an intent by as many swaps as it takes; compose does the I/O, and
-// facts.describe, planMerges, planExpiry and fence are functions of values.
+// facts.describe, planMerges, planExpiry, Expiry.plan and fence are functions of values.
 //
 // Callers: ingest and compaction. Nothing else writes snapshots.
 //

@@ -181,8 +181,15 @@ func newestFirth(meta icetable.Metadata) *icetable.Snapshot {
 // for no more of them than are taken.
 func Ancestry(meta icetable.Metadata) func(yield func(*icetable.Snapshot) bool) {
 	return func(yield func(*icetable.Snapshot) bool) {
+		lineOf(meta, meta.SnapshotByName(icetable.MainBranch))(yield)
+	}
+}
+
+// lineOf yields a snapshot and its ancestors as far as they are still there.
+func lineOf(meta icetable.Metadata, s *icetable.Snapshot) func(yield func(*icetable.Snapshot) bool) {
+	return func(yield func(*icetable.Snapshot) bool) {
 		passed := map[int64]bool{} // so that a circle ends
-		for s := meta.SnapshotByName(icetable.MainBranch); s != nil && !passed[s.SnapshotID]; {
+		for s := s; s != nil && !passed[s.SnapshotID]; {
 			if !yield(s) || s.ParentSnapshotID == nil {
 				return
 			}

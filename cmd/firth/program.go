@@ -74,7 +74,7 @@ func (p *program) root() *cobra.Command {
 		p.demoCommand(), p.runCommand(),
 		p.topicsCommand(), p.inferCommand(), p.planCommand(), p.applyCommand(),
 		p.tablesCommand(), p.describeCommand(), p.readCommand(),
-		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(),
+		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(), p.expireCommand(),
 		p.genCommand(), p.benchCommand(),
 		p.versionCommand(), p.completionCommand(),
 	)
