@@ -148,37 +148,47 @@ func (r *recount) want(from commit.Offset) want {
 	return want{group: r.group, shape: r.table.shape, from: from}
 }
 
-// count says what becomes of a chunk. Writers' schemas that ask for more than the table has were refused
-// at the time, for a table that follows them holds what they ask for.
+// count says what becomes of a chunk.
 func (r *recount) count(ctx context.Context, chunk source.Chunk) (commit.Range, error) {
+	sum := commit.Range{From: chunk.From, Next: chunk.From}
+	err := r.each(ctx, chunk, func(p *portion) error {
+		part, err := rangeOf(p)
+		if err == nil {
+			sum = sum.Join(part)
+		}
+		return err
+	})
+	return sum, err
+}
+
+// each decodes a chunk and hands out its portions, which take releases. Writers' schemas that ask for more than
+// the table has were refused at the time, for a table that follows them holds what they ask for.
+func (r *recount) each(ctx context.Context, chunk source.Chunk, take func(*portion) error) error {
 	for range evolutionsMax {
 		u := &unit{chunk: chunk, wants: []want{r.want(chunk.From)}}
 		r.worker.work(ctx, u)
 		p := u.portions[0]
 		if p.evolution == nil {
-			return rangeOf(p)
+			return take(p)
 		}
 		key := evolutionKey(p.evolution)
 		if r.table.refused[key] {
-			sum := commit.Range{From: chunk.From, Next: chunk.From}
 			for one := range r.worker.oneByOne(ctx, p, r.want, r.table.refused) {
-				part, err := rangeOf(one)
-				if err != nil {
-					return sum, err
+				if err := take(one); err != nil {
+					return err
 				}
-				sum = sum.Join(part)
 			}
-			return sum, nil
+			return nil
 		}
 		r.table.refused[key] = true
 		if id := p.evolution.SchemaID; id != 0 {
 			r.table.refusedIDs[id] = refusedReason(key)
 			if err := r.compile(ctx); err != nil {
-				return commit.Range{}, err
+				return err
 			}
 		}
 	}
-	return commit.Range{}, errors.New("writers' schemas ask for ever more")
+	return errors.New("writers' schemas ask for ever more")
 }
 
 // rangeOf takes the range out of a portion.

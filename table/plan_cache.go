@@ -12,8 +12,8 @@ import (
 )
 
 // PlanCache plans scans of one table again and again: manifests of the scan before are not read anew. Of
-// data files it keeps what reading them takes, some 500 bytes, and no column statistics. The zero value is
-// an empty cache; it belongs to one goroutine.
+// data files it keeps what reading them takes and the bounds of numbers and times, some 2 KB, but no other
+// column statistics. The zero value is an empty cache; it belongs to one goroutine.
 type PlanCache struct {
 	mu sync.Mutex // guards all below: Plan reads several manifests at a time
 	// manifests are the live entries of manifests by location: before those of the last scan, now those
@@ -21,7 +21,7 @@ type PlanCache struct {
 	before, now map[string][]iceberg.ManifestEntry
 }
 
-// Plan is the function Plan for scans without a filter. Files of its tasks have no column statistics.
+// Plan is the function Plan for scans without a filter. Files of its tasks have few column statistics.
 func (c *PlanCache) Plan(
 	ctx context.Context, t *Table, store objstore.Store, scan Scan,
 ) ([]Task, error) {
@@ -61,7 +61,10 @@ func (c *PlanCache) read(
 	return entries, nil
 }
 
-// slimEntries leaves out the column statistics of data files. Those of delete files tell what they are about.
+// boundBytes is how long a bound may be that is kept.
+const boundBytes = 8
+
+// slimEntries leaves out most column statistics of data files. Those of delete files tell what they are about.
 func slimEntries(
 	entries []iceberg.ManifestEntry, spec iceberg.PartitionSpec,
 ) ([]iceberg.ManifestEntry, error) {
@@ -80,9 +83,21 @@ func slimEntries(
 		if id := file.FirstRowID(); id != nil {
 			b.FirstRowID(*id)
 		}
+		b.LowerBoundValues(shortBounds(file.LowerBoundValues()))
+		b.UpperBoundValues(shortBounds(file.UpperBoundValues()))
 		snapshot, sequence := entry.SnapshotID(), entry.SequenceNum()
 		slim[i] = iceberg.NewManifestEntry(entry.Status(), &snapshot, &sequence,
 			entry.FileSequenceNum(), b.Build())
 	}
 	return slim, nil
+}
+
+func shortBounds(bounds map[int][]byte) map[int][]byte {
+	short := make(map[int][]byte, len(bounds))
+	for id, bound := range bounds {
+		if len(bound) <= boundBytes {
+			short[id] = bound
+		}
+	}
+	return short
 }

@@ -42,7 +42,8 @@ func TestPlanCacheReadsEachManifestOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, cached, len(plain))
 		for i, task := range cached {
-			require.Empty(t, task.File.LowerBoundValues())
+			require.Equal(t, plain[i].File.UpperBoundValues()[1], task.File.UpperBoundValues()[1])
+			require.Empty(t, task.File.ValueCounts())
 			require.Equal(t, plain[i].File.FilePath(), task.File.FilePath())
 			require.Equal(t, plain[i].SequenceNumber, task.SequenceNumber)
 			require.Equal(t, plain[i].FileSequenceNumber, task.FileSequenceNumber)

@@ -9,8 +9,8 @@ import (
 func (c *check) compareTotal(found *tallied) {
 	c.note("the table has no columns _kafka_topic, _kafka_partition and _kafka_offset: " +
 		"rows are compared as one sum")
-	if c.report.Foreign.RemovedRecords > 0 || c.report.Foreign.Unseen > 0 || found.deleted > 0 {
-		c.note("others removed or rewrote rows: the sum of the rest cannot be compared")
+	if c.report.Foreign.RemovedRecords > 0 || c.report.Foreign.Unseen > 0 || found.deleted+c.replaced() > 0 {
+		c.note("rows were removed, rewritten or replaced: the sum of the rest cannot be compared")
 		return
 	}
 	var want uint64

@@ -63,6 +63,9 @@ func (c *check) deep(ctx context.Context) error {
 	if err := c.compareLog(ctx, spans); err != nil {
 		return err
 	}
+	if err := c.compareKeys(ctx); err != nil {
+		return err
+	}
 	return c.deepLetters(ctx)
 }
 

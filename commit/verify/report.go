@@ -29,6 +29,8 @@ type Report struct {
 	DeadLetters DeadLetters    `json:"dead_letters"`
 	// RemovedByOthers are rows that the ledger counts and others removed, as far as a deep check found.
 	RemovedByOthers int64 `json:"removed_by_others,omitempty"`
+	// Keys are those whose rows were compared with their last versions in the topics (keyed tables).
+	Keys int64 `json:"keys,omitempty"`
 	// Notes say what limits the proof, such as offsets that were accepted as lost.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -87,6 +89,8 @@ const (
 	FaultDoubledFile Kind = "doubled_file" // one file is referenced twice
 	FaultDoubledRow  Kind = "doubled_row"  // one record is in the table more than once
 	FaultMissingRow  Kind = "missing_row"  // a record that the ledger counts is not in the table
+	FaultStaleRow    Kind = "stale_row"    // a row is not the last version of its key
+	FaultRevivedRow  Kind = "revived_row"  // a row of a key that was deleted, or never was
 	FaultDeadLetters Kind = "dead_letters" // the dead-letter table has other rows than counted
 	FaultLog         Kind = "log"          // the log's records are not the table's rows
 )

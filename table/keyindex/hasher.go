@@ -73,6 +73,15 @@ func (x *Index) Hasher(schema *iceberg.Schema) (*Hasher, error) {
 	return newHasher(fields, x.seed), nil
 }
 
+// NewHasher returns a Hasher of keys that are in no index.
+func NewHasher(schema *iceberg.Schema, seed Seed) (*Hasher, error) {
+	fields, err := identifierFields(schema)
+	if err != nil {
+		return nil, err
+	}
+	return newHasher(fields, seed), nil
+}
+
 func newHasher(fields []keyField, seed Seed) *Hasher {
 	return &Hasher{fields: fields, keys: newSchedule(seed)}
 }

@@ -1,0 +1,241 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/verify"
+	"github.com/firthlake/firth/ingest/upsert"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyindex"
+)
+
+// refoldRows is how many rows are folded at a time where nothing tells what a checkpoint was.
+const refoldRows = 1 << 18
+
+// Keyed says whether the records are versions of rows with keys.
+func (r *Recounter) Keyed() bool {
+	return len(r.sources) > 0 && r.sources[0].opts.Keyed != nil
+}
+
+// Refold decodes checkpoints again, one after the other, and folds the versions of rows as the Ingester did.
+// It holds the versions of one checkpoint and those that mine takes.
+func (r *Recounter) Refold(
+	ctx context.Context, steps []verify.Step, seed keyindex.Seed, mine func(keyindex.Key) bool,
+) (map[keyindex.Key]*verify.Version, error) {
+	f := refold{recounter: r, seed: seed, mine: mine, versions: map[keyindex.Key]*verify.Version{}}
+	for _, step := range steps {
+		if err := f.take(ctx, step); err != nil {
+			return nil, fmt.Errorf("fold %s again: %w", r.table, err)
+		}
+	}
+	return f.versions, nil
+}
+
+// refold is one run.
+type refold struct {
+	recounter *Recounter
+	seed      keyindex.Seed
+	mine      func(keyindex.Key) bool
+	versions  map[keyindex.Key]*verify.Version
+
+	step   verify.Step
+	schema *iceberg.Schema
+	keyed  *keyedShape // nil until the first portion
+	set    *upsert.Set
+	ops    []upsert.Op
+}
+
+// take folds one checkpoint.
+func (f *refold) take(ctx context.Context, step verify.Step) error {
+	f.step, f.schema = step, f.recounter.schema(step.SchemaID)
+	if f.schema == nil {
+		return fmt.Errorf("no schema %d", step.SchemaID)
+	}
+	defer f.drop()
+	for _, tp := range slices.SortedFunc(maps.Keys(step.Ranges), commit.TopicPartition.Compare) {
+		if err := f.read(ctx, tp, step.Ranges[tp]); err != nil {
+			return fmt.Errorf("%s: %w", tp, err)
+		}
+	}
+	return f.fold()
+}
+
+func (f *refold) read(ctx context.Context, tp commit.TopicPartition, stretch commit.Range) error {
+	s := f.recounter.source(tp)
+	if s == nil {
+		return errors.New("no source reads it")
+	}
+	run, err := f.recounter.newRecount(ctx, s, f.schema)
+	if err != nil {
+		return err
+	}
+	defer run.worker.close()
+	for chunk, err := range s.log.Read(ctx, tp, stretch.From, stretch.Next) {
+		if err != nil {
+			return err
+		}
+		for _, piece := range split(chunk, rowsOfUnit(run.group.rowBytes)) {
+			if err := run.each(ctx, piece, f.add); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add takes in the versions of a portion.
+func (f *refold) add(p *portion) error {
+	defer p.release()
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.suspend != nil:
+		return p.suspend
+	case p.rows == nil:
+		return nil
+	}
+	if f.set == nil {
+		f.keyed = p.shape.keyed
+		f.set = upsert.New(upsert.Options{Sequence: f.keyed.sequence, First: f.keyed.opts.First})
+	}
+	if err := f.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {
+		return err
+	}
+	if f.ops = append(f.ops, p.ops...); f.step.Several && len(f.ops) >= refoldRows {
+		return f.fold()
+	}
+	return nil
+}
+
+// fold moves the versions by what was added, and begins anew.
+func (f *refold) fold() error {
+	if f.set == nil {
+		return nil
+	}
+	defer f.drop()
+	hasher, err := keyindex.NewHasher(f.schema, f.seed)
+	if err != nil {
+		return err
+	}
+	sums, err := table.NewChecksummer(f.schema)
+	if err != nil {
+		return err
+	}
+	keys, checksums := make([]keyindex.Key, 0, len(f.ops)), make([]uint64, 0, len(f.ops))
+	for _, part := range f.set.Parts() {
+		some, _, err := hasher.Keys(nil, part.Batch)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, some...)
+		if checksums, err = sums.Rows(checksums, part.Batch); err != nil {
+			return err
+		}
+	}
+	doubtful := f.doubtful(keys)
+	keys = f.set.Order(keys)
+	result := f.set.Fold(func(key int) upsert.Old {
+		if v := f.versions[keys[key]]; v != nil && v.Present {
+			return upsert.Old{Present: true, Sequence: v.Sequence}
+		}
+		return upsert.Old{}
+	})
+	for i, key := range keys {
+		if !f.mine(key) {
+			continue
+		}
+		if err := f.move(key, result.Acts[i], checksums); err != nil {
+			return err
+		}
+		if doubtful[key] {
+			f.versions[key].Unsure = true
+		}
+	}
+	return nil
+}
+
+// doubtful are the keys of which it matters where a checkpoint ended, when nothing tells: those with deletes,
+// whose sequence counts to the end of the checkpoint.
+func (f *refold) doubtful(keys []keyindex.Key) map[keyindex.Key]bool {
+	if !f.step.Several || len(f.keyed.sequence) == 0 {
+		return nil
+	}
+	found := map[keyindex.Key]bool{}
+	for row, op := range f.ops {
+		if op&upsert.Delete != 0 && f.mine(keys[row]) {
+			found[keys[row]] = true
+		}
+	}
+	return found
+}
+
+// move makes the version of a key that which an act leads to.
+func (f *refold) move(key keyindex.Key, act upsert.Act, checksums []uint64) error {
+	v := f.versions[key]
+	if v == nil {
+		v = &verify.Version{}
+		f.versions[key] = v
+	}
+	// What came before matters where versions have an order of their own.
+	before := v.Unsure && (act == upsert.Keep || len(f.keyed.sequence) > 0 || f.keyed.opts.First)
+	v.Unsure = f.step.Unsure || before
+	switch {
+	case act == upsert.Remove:
+		v.Present, v.Checksum, v.Sequence = false, 0, nil
+	case act >= 0:
+		sequence, err := f.sequence(int(act))
+		if err != nil {
+			return err
+		}
+		v.Present, v.Checksum, v.Sequence = true, checksums[act], sequence
+	}
+	return nil
+}
+
+// sequence is that of a row of the set, nil when it has none.
+func (f *refold) sequence(row int) ([]int64, error) {
+	if len(f.keyed.sequence) == 0 {
+		return nil, nil
+	}
+	parts := f.set.Parts()
+	at, found := slices.BinarySearchFunc(parts, row, func(p upsert.Part, row int) int {
+		return cmp.Compare(p.First, row)
+	})
+	if !found {
+		at--
+	}
+	values := make([]int64, len(f.keyed.sequence))
+	one := parts[at].Batch.NewSlice(int64(row-parts[at].First), int64(row-parts[at].First+1))
+	defer one.Release()
+	for i, place := range f.keyed.sequence {
+		column := one.Column(place)
+		if column.IsNull(0) {
+			return nil, nil
+		}
+		if err := upsert.Integers(values[i:], 1, column); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// drop lets go of what was added.
+func (f *refold) drop() {
+	if f.set == nil {
+		return
+	}
+	for _, part := range f.set.Parts() {
+		part.Batch.Release()
+	}
+	f.set, f.ops = nil, f.ops[:0]
+}
+
+var _ verify.Refolder = (*Recounter)(nil)
