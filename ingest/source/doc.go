@@ -1,7 +1,10 @@
 // Package source is a log of records as ingest sees it: Kafka, and the broker embedded for demos.
 //
-//	broker ─► Kafka.Poll ─► Event{Revoked, Lost, Assigned, OutOfRange, Chunks}
+//	broker ─► fetcher ─► Kafka.Poll ─► Event{Revoked, Lost, Assigned, OutOfRange, Chunks}
 //	table's position ─► Kafka.Seek          commit done ─► Kafka.Ack (lag tools only)
+//
+// The Kafka client keeps the connections, the metadata and the group; its consumer is paused. Lock order:
+// Kafka.mu, fetcher.mu.
 //
 // Callers: ingest polls, cmd opens sources, lists topics through Admin and starts Embedded.
 //

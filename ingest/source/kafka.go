@@ -22,25 +22,28 @@ type Kafka struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	cluster string
-	pools   *pools
+	fetcher *fetcher
 
 	// These belong to the goroutine that polls.
 	nextCheck   time.Time // of topics
 	taken       bool      // another process has the instance id
 	predecessor *predecessor
 	troubles    *troubles
-	backoffs    *backoffs
 
 	// opened is closed when the fields above are set: the client calls back as soon as it is made.
 	opened  chan struct{}
 	closing chan struct{}
+	// beside are the goroutines that fetch and that listen to the group, which end stops.
+	beside sync.WaitGroup
+	end    context.CancelFunc
 
 	mu         sync.Mutex
 	closed     bool
-	partitions map[topicPartition]*partition
+	partitions map[topicPartition]*cursor // that are assigned
 	// seen are the topics that were assigned at some time, by their newest ids.
 	seen       map[string]uuid.UUID
-	pending    Event // what the group told and Poll has not returned yet
+	pending    Event   // what the group told and Poll has not returned yet
+	failures   []error // of the group, not told yet
 	cancelPoll context.CancelFunc
 }
 
@@ -48,19 +51,6 @@ type Kafka struct {
 type topicPartition struct {
 	topic string
 	index int32
-}
-
-// partition is one assigned topic partition.
-type partition struct {
-	id commit.TopicPartition
-	// sought is closed by the first Seek; next is not valid before.
-	sought chan struct{}
-	next   commit.Offset
-	// fetched says that the client surely consumes it, so that its offset can be set.
-	fetched bool
-	// rewind says that next was sought again before the client consumed: what arrives first is
-	// dropped and the client's offset set.
-	rewind bool
 }
 
 // OpenKafka connects to a cluster, checks that the topics asked for by name exist and joins the
@@ -73,11 +63,10 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	k := &Kafka{
 		opts:       opts,
 		troubles:   newTroubles(opts.Now),
-		pools:      newPools(opts.FetchBytesMax),
 		seen:       map[string]uuid.UUID{},
 		opened:     make(chan struct{}),
 		closing:    make(chan struct{}),
-		partitions: map[topicPartition]*partition{},
+		partitions: map[topicPartition]*cursor{},
 	}
 	clientOpts, err := opts.ClientOptions()
 	if err != nil {
@@ -92,13 +81,16 @@ func OpenKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 		return nil, fmt.Errorf("open Kafka source: %w", err)
 	}
 	k.admin = kadm.NewClient(k.client)
-	k.backoffs = &backoffs{client: k.client, now: opts.Now, random: opts.Random,
-		byName: map[topicPartition]*backoff{}}
+	k.fetcher = newFetcher(k.client, &opts)
 	k.nextCheck = opts.Now().Add(opts.MetadataInterval)
 	if k.predecessor != nil {
 		k.predecessor.due = opts.Now().Add(patience)
 	}
 	close(k.opened)
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	k.end = end
+	k.beside.Go(func() { k.fetcher.run(lasting) })
+	k.beside.Go(func() { k.listen(lasting) })
 	return k, nil
 }
 
@@ -127,15 +119,8 @@ func (k *Kafka) groupOptions() []kgo.Opt {
 		kgo.SessionTimeout(k.opts.SessionTimeout),
 		kgo.HeartbeatInterval(min(heartbeatInterval, k.opts.SessionTimeout/4)),
 		kgo.DisableAutoCommit(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(k.opts.FetchBytesMax),
-		kgo.FetchMaxPartitionBytes(min(partitionBytesMax, k.opts.FetchBytesMax)),
 		kgo.BrokerMaxReadBytes(answerBytesMax),
-		kgo.WithDecompressor(newDecompressor(&k.pools.bytes, decompressBytesMax)),
-		kgo.WithPools(k.pools),
-		kgo.FetchMaxWait(fetchWaitMax),
 		kgo.MetadataMaxAge(k.opts.MetadataInterval),
 		kgo.MetadataMinAge(min(time.Second, k.opts.MetadataInterval)),
 		kgo.AdjustFetchOffsetsFn(k.adjustOffsets),
@@ -158,17 +143,20 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	}
 	k.checkTopics(ctx)
 	k.succeed(ctx)
-	k.backoffs.resume()
+	signal(k.fetcher.changed) // time may have come
 	pollCtx, cancel := k.pollContext(ctx)
 	defer cancel()
 	pollCtx, stop := context.WithTimeout(pollCtx, k.untilDue())
 	defer stop()
-	fetches := k.client.PollRecords(pollCtx, recordsPerPoll)
-	if fetches.IsClientClosed() {
+	answer := k.fetcher.take(pollCtx)
+	if k.isClosed() {
 		return Event{}, ErrClosed
 	}
 	event, _ := k.takePending()
-	k.addChunks(ctx, &event, fetches)
+	k.addGroupFailures()
+	if answer != nil {
+		k.addAnswer(ctx, &event, answer)
+	}
 	if k.taken {
 		return Event{}, fmt.Errorf("consumer group %s, instance %s: %w", k.opts.Group, k.opts.InstanceID,
 			ErrInstanceTaken)
@@ -177,11 +165,17 @@ func (k *Kafka) Poll(ctx context.Context) (Event, error) {
 	return event, nil
 }
 
+func (k *Kafka) isClosed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
+}
+
 // untilDue is how long Poll may wait: an idle log must not keep it from looking at the topics, from
-// succeeding a dead member, from fetching again what failed, and from telling that a trouble is over.
+// succeeding a dead member, and from telling that a trouble is over.
 func (k *Kafka) untilDue() time.Duration {
 	due := k.nextCheck
-	next := []time.Time{k.backoffs.next(), k.troubles.next()}
+	next := []time.Time{k.troubles.next()}
 	if k.predecessor != nil {
 		next = append(next, k.predecessor.due)
 	}
@@ -209,7 +203,7 @@ func (k *Kafka) pollContext(ctx context.Context) (context.Context, context.Cance
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cancelPoll = cancel
-	if !k.pending.empty() {
+	if !k.pending.empty() || len(k.failures) > 0 {
 		cancel()
 	}
 	return ctx, cancel
@@ -228,152 +222,96 @@ func (e *Event) empty() bool {
 		len(e.OutOfRange) == 0 && len(e.Chunks) == 0
 }
 
-// addChunks adds what was fetched of partitions that are still assigned and sought.
-func (k *Kafka) addChunks(ctx context.Context, event *Event, fetches kgo.Fetches) {
-	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
-		if ftp.Err != nil {
-			k.addFailure(ctx, event, ftp)
-		}
-		p := k.ready(topicPartition{ftp.Topic, ftp.Partition})
-		if p == nil || len(ftp.Records) == 0 {
-			recycle(ftp.Records)
-			return
-		}
-		if p.rewind {
-			recycle(ftp.Records)
-			p.fetched = true
-			k.rewind(p)
-			return
-		}
-		if chunk := k.chunk(p, ftp.FetchPartition); chunk.Next > chunk.From {
-			event.Chunks = append(event.Chunks, chunk)
-		} else {
-			chunk.Release()
-		}
-	})
-	event.Chunks = joinChunks(event.Chunks)
-}
-
-// ready returns the partition if it is assigned and sought.
-func (k *Kafka) ready(name topicPartition) *partition {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p := k.partitions[name]
-	if p == nil || !p.isSought() {
-		return nil
+// addAnswer adds what was fetched of partitions that are still assigned, from where they were sought last.
+func (k *Kafka) addAnswer(ctx context.Context, event *Event, a *answer) {
+	if a.err != nil {
+		k.trouble(a.err, a.again)
 	}
-	return p
-}
-
-func (p *partition) isSought() bool {
-	select {
-	case <-p.sought:
-		return true
-	default:
-		return false
-	}
-}
-
-// chunk borrows fetched records, until its Release. Control records hold no row but move the chunk's end.
-func (k *Kafka) chunk(p *partition, fetched kgo.FetchPartition) Chunk {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p.fetched = true
-	chunk := Chunk{
-		TopicPartition: p.id,
-		From:           p.next,
-		Next:           p.next,
-		Records:        k.pools.records.get(len(fetched.Records)),
-		End:            commit.Offset(fetched.LastStableOffset),
-	}
-	if fetched.LastStableOffset < 0 {
-		chunk.End = commit.Offset(fetched.HighWatermark)
-	}
-	for _, r := range fetched.Records {
-		offset := commit.Offset(r.Offset)
-		if offset < chunk.Next {
-			continue // before what was asked for: the head of a batch
-		}
-		chunk.Next = offset + 1
-		if r.Attrs.IsControl() {
+	for i := range a.parts {
+		p := &a.parts[i]
+		if !k.fetcher.accept(p) {
+			k.fetcher.unpacker.pools.putAll(p.got)
 			continue
 		}
-		chunk.Records = append(chunk.Records, Record{
-			Key: r.Key, Value: r.Value, Headers: headers(r.Headers),
-			Offset: offset, Timestamp: r.Timestamp.UnixMilli(),
-		})
+		if p.err != nil {
+			k.addFailure(ctx, event, p)
+			continue
+		}
+		if p.got.err != nil {
+			p.err, p.again = p.got.err, k.fetcher.retry(p.cursor, p.got.next)
+			k.addFailure(ctx, event, p)
+		}
+		if p.got.next == p.from {
+			k.fetcher.unpacker.pools.putAll(p.got)
+			continue
+		}
+		event.Chunks = append(event.Chunks, k.chunk(p))
 	}
-	p.next = chunk.Next
-	chunk.Lend(k.pools.takeBack(chunk.Records, fetched.Records))
+}
+
+// chunk lends what was unpacked, until its Release. Control records hold no row but move the chunk's end.
+func (k *Kafka) chunk(p *part) Chunk {
+	chunk := Chunk{TopicPartition: p.cursor.id, From: p.from, Next: p.got.next, Records: p.got.records, End: p.end}
+	got := p.got
+	chunk.Lend(func() { k.fetcher.unpacker.pools.putAll(got) })
 	return chunk
 }
 
-func headers(from []kgo.RecordHeader) []Header {
-	if len(from) == 0 {
-		return nil
+// listen takes what the client tells of the group as a whole. It fetches nothing: its topic partitions
+// are paused.
+func (k *Kafka) listen(ctx context.Context) {
+	for {
+		fetches := k.client.PollFetches(ctx)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return
+		}
+		k.mu.Lock()
+		fetches.EachError(func(_ string, _ int32, err error) { k.failures = append(k.failures, err) })
+		k.wake()
+		k.mu.Unlock()
 	}
-	to := make([]Header, len(from))
-	for i, h := range from {
-		to[i] = Header(h)
-	}
-	return to
 }
 
-// joinChunks makes one chunk of those of the same partition: a partition that moved between brokers
-// can come twice in one poll.
-func joinChunks(chunks []Chunk) []Chunk {
-	joined := chunks[:0]
-	at := make(map[commit.TopicPartition]int, len(chunks))
-	for _, c := range chunks {
-		i, seen := at[c.TopicPartition]
-		if !seen {
-			at[c.TopicPartition] = len(joined)
-			joined = append(joined, c)
-			continue
-		}
-		joined[i].join(c)
+func (k *Kafka) addGroupFailures() {
+	k.mu.Lock()
+	failures := k.failures
+	k.failures = nil
+	k.mu.Unlock()
+	for _, err := range failures {
+		k.taken = k.taken || errors.Is(err, kerr.FencedInstanceID)
+		k.trouble(connectionError(err), groupRetryMax)
 	}
-	return joined
 }
 
 // addFailure sorts an error of a fetch into what the caller must act on and what is retried.
-func (k *Kafka) addFailure(ctx context.Context, event *Event, ftp kgo.FetchTopicPartition) {
-	if errors.Is(ftp.Err, context.Canceled) || errors.Is(ftp.Err, context.DeadlineExceeded) {
-		return // Poll was woken
-	}
-	if ftp.Topic == "" { // of the client or the group as a whole
-		k.taken = k.taken || errors.Is(ftp.Err, kerr.FencedInstanceID)
-		k.trouble(connectionError(ftp.Err), groupRetryMax)
-		return
-	}
-	var dataLoss *kgo.ErrDataLoss
-	name := topicPartition{ftp.Topic, ftp.Partition}
-	p := k.ready(name)
-	if p != nil && (errors.Is(ftp.Err, kerr.OffsetOutOfRange) || errors.As(ftp.Err, &dataLoss)) {
-		p.fetched = true
-		outOfRange, err := k.outOfRange(ctx, p)
+func (k *Kafka) addFailure(ctx context.Context, event *Event, p *part) {
+	tp := p.cursor.id
+	var cutOff *cutOffError
+	switch {
+	case errors.As(p.err, &cutOff):
+		event.OutOfRange = append(event.OutOfRange, &OutOfRangeError{TopicPartition: tp, Wanted: p.from,
+			First: cutOff.end, End: cutOff.end})
+	case errors.Is(p.err, kerr.OffsetOutOfRange):
+		outOfRange, err := k.outOfRange(ctx, tp, p.from)
 		if err == nil {
 			event.OutOfRange = append(event.OutOfRange, outOfRange)
 			return
 		}
-		// The bounds could not be asked: set the same offset again, so that it is refused again.
-		k.rewind(p)
-		k.trouble(err, k.backoffs.failed(name))
-		return
-	}
-	again := k.backoffs.failed(name)
-	switch {
-	case errors.Is(ftp.Err, kerr.UnknownTopicID), errors.Is(ftp.Err, kerr.UnknownTopicOrPartition):
+		// The bounds could not be asked: ask for the same offset again, so that it is refused again.
+		k.trouble(err, k.fetcher.retry(p.cursor, p.from))
+	case errors.Is(p.err, kerr.UnknownTopicID), errors.Is(p.err, kerr.UnknownTopicOrPartition):
 		k.nextCheck = time.Time{} // that tells whether the topic was re-created or removed
-	case errors.Is(ftp.Err, kerr.TopicAuthorizationFailed): // of all its partitions
-		k.trouble(fmt.Errorf("fetch %s: %w", ftp.Topic, connectionError(ftp.Err)), again)
+	case errors.Is(p.err, kerr.TopicAuthorizationFailed): // of all its partitions
+		k.trouble(fmt.Errorf("fetch %s: %w", tp.Topic, connectionError(p.err)), p.again)
 	default:
-		k.trouble(fmt.Errorf("fetch %s-%d: %w", ftp.Topic, ftp.Partition, connectionError(ftp.Err)), again)
+		k.trouble(fmt.Errorf("fetch %s-%d: %w", tp.Topic, tp.Partition, connectionError(p.err)), p.again)
 	}
 }
 
-func (k *Kafka) outOfRange(ctx context.Context, p *partition) (*OutOfRangeError, error) {
-	ids := []commit.TopicPartition{p.id}
+func (k *Kafka) outOfRange(
+	ctx context.Context, tp commit.TopicPartition, wanted commit.Offset,
+) (*OutOfRangeError, error) {
+	ids := []commit.TopicPartition{tp}
 	first, err := k.Resolve(ctx, Start{Kind: StartEarliest}, ids)
 	if err != nil {
 		return nil, err
@@ -382,7 +320,7 @@ func (k *Kafka) outOfRange(ctx context.Context, p *partition) (*OutOfRangeError,
 	if err != nil {
 		return nil, err
 	}
-	return &OutOfRangeError{p.id, p.next, first[p.id], end[p.id]}, nil
+	return &OutOfRangeError{tp, wanted, first[tp], end[tp]}, nil
 }
 
 // Resolve implements Source.
@@ -395,34 +333,16 @@ func (k *Kafka) Resolve(
 // Seek implements Source.
 func (k *Kafka) Seek(_ context.Context, position commit.Position) error {
 	k.mu.Lock()
-	var again []*partition
+	defer k.mu.Unlock()
+	wanted := make(map[*cursor]commit.Offset, len(position))
 	for id, next := range position {
-		p := k.partitions[topicPartition{id.Topic, id.Partition}]
-		if p == nil || p.id != id {
-			continue
-		}
-		p.next = next
-		if p.isSought() {
-			again = append(again, p)
-		} else {
-			close(p.sought)
+		c := k.partitions[topicPartition{id.Topic, id.Partition}]
+		if c != nil && c.id == id {
+			wanted[c] = next
 		}
 	}
-	k.mu.Unlock()
-	for _, p := range again {
-		k.rewind(p)
-	}
+	k.fetcher.seek(wanted)
 	return nil
-}
-
-// rewind makes the client consume from p.next. The client ignores that for a partition it does not
-// consume yet, so when none of its records came so far, the first that come are dropped and the
-// offset is set again.
-func (k *Kafka) rewind(p *partition) {
-	p.rewind = !p.fetched
-	k.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-		p.id.Topic: {p.id.Partition: {Epoch: -1, Offset: int64(p.next)}},
-	})
 }
 
 // Ack implements Source.
@@ -456,6 +376,8 @@ func (k *Kafka) Close(ctx context.Context) error {
 		return nil
 	}
 	close(k.closing)
+	k.end()
+	k.beside.Wait()
 	k.leave(ctx)
 	k.client.Close()
 	return nil

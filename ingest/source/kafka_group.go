@@ -12,12 +12,12 @@ import (
 	"github.com/firthlake/firth/commit"
 )
 
-// The three functions below are called by the client's group goroutine. They hand what the group
-// says to Poll and wait, while heartbeats go on: for Seek when partitions come, for Release when
-// they go. So a partition is never consumed from a guess and never given up before its flush.
+// The three functions below are called by the client's group goroutine. They hand what the group says
+// to Poll and wait for Release when partitions go, while heartbeats go on: so a partition is never given
+// up before its flush. Nothing of a new partition is fetched before Seek says from where.
 
-// adjustOffsets is called before newly assigned partitions are consumed; offsets are those of the
-// group, which are not used.
+// adjustOffsets is called before the client would consume newly assigned partitions; offsets are those
+// of the group, which are not used. The client consumes nothing: its own fetching is paused.
 func (k *Kafka) adjustOffsets(
 	ctx context.Context, offsets map[string]map[int32]kgo.Offset,
 ) (map[string]map[int32]kgo.Offset, error) {
@@ -26,69 +26,50 @@ func (k *Kafka) adjustOffsets(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	assigned, err := k.assign(ctx, offsets)
-	if err != nil {
-		return nil, err
-	}
-	adjusted := make(map[string]map[int32]kgo.Offset, len(offsets))
-	for _, p := range assigned {
-		select {
-		case <-p.sought:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-k.closing:
-			return nil, ErrClosed
+	pause, unused := map[string][]int32{}, make(map[string]map[int32]kgo.Offset, len(offsets))
+	for topic, partitions := range offsets {
+		unused[topic] = map[int32]kgo.Offset{}
+		for index := range partitions {
+			pause[topic] = append(pause[topic], index)
+			unused[topic][index] = kgo.NewOffset().At(0)
 		}
-		k.mu.Lock()
-		next := p.next
-		k.mu.Unlock()
-		if adjusted[p.id.Topic] == nil {
-			adjusted[p.id.Topic] = map[int32]kgo.Offset{}
-		}
-		adjusted[p.id.Topic][p.id.Partition] = kgo.NewOffset().At(int64(next))
 	}
-	return adjusted, nil
+	k.client.PauseFetchPartitions(pause)
+	return unused, k.assign(ctx, offsets)
 }
 
 // assign enters the partitions and tells Poll about those that are new. One that was assigned
 // already comes again when an earlier round was cut short by another rebalance.
-func (k *Kafka) assign(
-	ctx context.Context, offsets map[string]map[int32]kgo.Offset,
-) ([]*partition, error) {
+func (k *Kafka) assign(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
 	var topics []string
 	for topic := range offsets {
 		topics = append(topics, topic)
 	}
 	if len(topics) == 0 {
-		return nil, nil
+		return nil
 	}
 	described, err := describeWith(ctx, k.admin, topics)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var all []*partition
 	for topic, partitions := range offsets {
 		for index := range partitions {
 			name := topicPartition{topic, index}
-			p := k.partitions[name]
-			if p == nil {
-				p = &partition{
-					id: commit.TopicPartition{
-						Cluster: k.cluster, TopicID: described.ids[topic], Topic: topic, Partition: index,
-					},
-					sought: make(chan struct{}),
-				}
-				k.partitions[name] = p
-				k.seen[topic] = described.ids[topic]
-				k.pending.Assigned = append(k.pending.Assigned, p.id)
+			if k.partitions[name] != nil {
+				continue
 			}
-			all = append(all, p)
+			id := commit.TopicPartition{
+				Cluster: k.cluster, TopicID: described.ids[topic], Topic: topic, Partition: index,
+			}
+			k.partitions[name] = newCursor(id)
+			k.seen[topic] = id.TopicID
+			k.pending.Assigned = append(k.pending.Assigned, id)
 		}
 	}
 	k.wake()
-	return all, nil
+	return nil
 }
 
 // onRevoked is called before partitions go to another member, which waits until this returns.
@@ -136,6 +117,7 @@ func (k *Kafka) remove(names map[string][]int32) []commit.TopicPartition {
 				continue
 			}
 			delete(k.partitions, name)
+			k.fetcher.drop(p)
 			if !k.withdraw(p.id) {
 				known = append(known, p.id)
 			}

@@ -36,14 +36,3 @@ func (c *Chunk) Release() {
 		panic("BUG: chunk of " + c.TopicPartition.String() + " released more often than it was held")
 	}
 }
-
-// join appends the chunk that follows c in the same topic partition, and the lease of its records.
-func (c *Chunk) join(next Chunk) {
-	head := *c
-	c.Records = append(c.Records, next.Records...)
-	c.Next, c.End = next.Next, next.End
-	c.Lend(func() {
-		head.Release()
-		next.Release()
-	})
-}

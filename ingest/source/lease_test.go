@@ -26,18 +26,3 @@ func TestChunkWithoutLeaseNeedsNoRelease(t *testing.T) {
 	chunk.Release()
 	chunk.Release()
 }
-
-func TestJoinedChunksAreTakenBackTogether(t *testing.T) {
-	var ended []string
-	first := Chunk{Next: 2, Records: []Record{{Offset: 1}}}
-	first.Lend(func() { ended = append(ended, "first") })
-	second := Chunk{Next: 3, Records: []Record{{Offset: 2}}}
-	second.Lend(func() { ended = append(ended, "second") })
-	joined := joinChunks([]Chunk{first, second})
-	require.Len(t, joined, 1)
-	require.Len(t, joined[0].Records, 2)
-	require.EqualValues(t, 3, joined[0].Next)
-	require.Empty(t, ended)
-	joined[0].Release()
-	require.Equal(t, []string{"first", "second"}, ended)
-}

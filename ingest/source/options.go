@@ -69,8 +69,8 @@ type KafkaOptions struct {
 	Random func() float64
 }
 
-// Bounds and periods. A fetch answer is at most fetchBytesMax, one is in hand and one is buffered per
-// broker; a million small records compress to 16 MiB and take 500 MB when they are unpacked, so it is
+// Bounds and periods. A fetch answer is at most fetchBytesMax; one is in hand and two at most wait for a
+// broker. A million small records compress to 16 MiB and take 500 MB when they are unpacked, so it is
 // kept small: the memory of one answer serves the next. 1 MiB is still what two cores ingest in 10 ms.
 // A record of 50 MB must pass, so the largest answer is well above that.
 const (
@@ -78,7 +78,6 @@ const (
 	partitionBytesMax  = 1 << 20
 	answerBytesMax     = 256 << 20
 	decompressBytesMax = 512 << 20
-	recordsPerPoll     = 32 << 10
 	sessionTimeout     = 6 * time.Second // the least that brokers allow, group.min.session.timeout.ms
 	heartbeatInterval  = time.Second
 	patience           = 2*heartbeatInterval + heartbeatInterval/2 // with a member that the group waits for

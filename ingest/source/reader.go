@@ -1,10 +1,12 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,8 +23,8 @@ type Reader struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	cluster string
-	// unpack makes memory of its own for each batch: chunks of a Reader are not lent.
-	unpack *decompressor
+	// unpacker takes memory of its own for each batch: chunks of a Reader are not lent.
+	unpacker *unpacker
 }
 
 // Bounds on one stretch. A fetch waits for data that is there already, so an answer without any is either
@@ -48,7 +50,7 @@ func OpenReader(ctx context.Context, connection Connection) (*Reader, error) {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
 	return &Reader{client: client, admin: kadm.NewClient(client), cluster: d.cluster,
-		unpack: newDecompressor(new(slabs[byte]), decompressBytesMax)}, nil
+		unpacker: newUnpacker(newPools(0))}, nil
 }
 
 // Close closes the connections.
@@ -170,21 +172,22 @@ func (r *Reader) fetch(
 		return Chunk{}, &OutOfRangeError{tp, at, commit.Offset(part.LogStartOffset),
 			max(at, commit.Offset(part.HighWatermark))}
 	}
-	fetched, reached := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: int64(at), IsolationLevel: kgo.ReadCommitted(), Topic: tp.Topic, Partition: tp.Partition,
-	}, part, r.unpack, nil)
-	if fetched.Err != nil {
-		return Chunk{}, fetched.Err
+	if err := kerr.ErrorForCode(part.ErrorCode); err != nil {
+		return Chunk{}, err
 	}
-	chunk := Chunk{TopicPartition: tp, From: at, Next: min(next, commit.Offset(reached)),
-		End: commit.Offset(fetched.LastStableOffset), Records: make([]Record, 0, len(fetched.Records))}
-	for _, record := range fetched.Records {
-		if offset := commit.Offset(record.Offset); offset >= at && offset < next {
-			chunk.Records = append(chunk.Records, Record{Key: record.Key, Value: record.Value,
-				Headers: headers(record.Headers), Offset: offset, Timestamp: record.Timestamp.UnixMilli()})
-		}
+	got := r.unpacker.unpack(part, tp, at)
+	if got.err != nil && got.next == at {
+		return Chunk{}, got.err
 	}
-	return chunk, nil
+	if got.next > next {
+		got.next = next
+		behind, _ := slices.BinarySearchFunc(got.records, next, func(r Record, next commit.Offset) int {
+			return cmp.Compare(r.Offset, next)
+		})
+		got.records = got.records[:behind]
+	}
+	return Chunk{TopicPartition: tp, From: at, Next: got.next, Records: got.records,
+		End: commit.Offset(part.LastStableOffset)}, nil
 }
 
 func fetchRequest(tp commit.TopicPartition, at commit.Offset) *kmsg.FetchRequest {
@@ -194,11 +197,7 @@ func fetchRequest(tp commit.TopicPartition, at commit.Offset) *kmsg.FetchRequest
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID = tp.Topic, [16]byte(tp.TopicID)
 	topic.Partitions = append(topic.Partitions, part)
-	request := kmsg.NewPtrFetchRequest()
-	request.MaxWaitMillis = int32(fetchWaitMax / time.Millisecond)
-	request.MinBytes, request.MaxBytes = 1, fetchBytesMax
-	request.IsolationLevel = 1 // read committed
-	request.SessionEpoch = -1  // no session
+	request := newFetchRequest(fetchBytesMax)
 	request.Topics = append(request.Topics, topic)
 	return request
 }

@@ -1,10 +1,6 @@
 package source
 
-import (
-	"sync"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-)
+import "sync"
 
 // slabs keeps slices that are not in use, by capacity, to be used again. What is handed out has no
 // bound here: the fetches that are under way bound it.
@@ -69,12 +65,9 @@ func (s *slabs[T]) put(slab []T) {
 	s.idleLen += cap(slab)
 }
 
-// pools are the memory of one client's fetches: what batches are decompressed to, the client's records
-// of them, and ours. The client gives the first two back when the last record of a batch is recycled,
-// with all bytes set to zero.
+// pools are the memory of one client's fetches: what batches are decompressed to, and their records.
 type pools struct {
 	bytes   slabs[byte]
-	fetched slabs[kgo.Record]
 	records slabs[Record]
 }
 
@@ -86,48 +79,36 @@ const (
 	idleRecordsMax = 128 << 10
 )
 
+// newPools makes the pools for answers of so many bytes; with 0 nothing lies idle.
 func newPools(fetchBytes int32) *pools {
-	records := max(slabLenMin, int(int64(idleRecordsMax)*int64(fetchBytes)/fetchBytesMax))
-	bytes := max(slabLenMin, int(int64(idleBytesMax)*int64(fetchBytes)/fetchBytesMax))
+	records := int(int64(idleRecordsMax) * int64(fetchBytes) / fetchBytesMax)
+	bytes := int(int64(idleBytesMax) * int64(fetchBytes) / fetchBytesMax)
 	return &pools{
 		bytes:   slabs[byte]{idleMax: min(bytes, idleBytesMax)},
-		fetched: slabs[kgo.Record]{idleMax: min(records, idleRecordsMax)},
 		records: slabs[Record]{idleMax: min(records, idleRecordsMax)},
 	}
 }
 
-var (
-	_ kgo.PoolDecompressBytes = (*pools)(nil)
-	_ kgo.PoolRecords         = (*pools)(nil)
-)
-
-// GetDecompressBytes implements kgo.PoolDecompressBytes. The client does not call it, for it has a
-// decompressor that takes its memory from here itself.
-func (p *pools) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodecType) []byte {
-	return p.bytes.get(len(compressed))
-}
-
-// PutDecompressBytes implements kgo.PoolDecompressBytes.
-func (p *pools) PutDecompressBytes(slab []byte) { p.bytes.put(slab) }
-
-// GetRecords implements kgo.PoolRecords.
-func (p *pools) GetRecords(n int) []kgo.Record { return p.fetched.get(n) }
-
-// PutRecords implements kgo.PoolRecords.
-func (p *pools) PutRecords(slab []kgo.Record) { p.fetched.put(slab) }
-
-// takeBack returns what ends a lease of records: it gives back their slab, and their bytes and the
-// client's records of them once nobody else borrows from the same batch.
-func (p *pools) takeBack(records []Record, fetched []*kgo.Record) func() {
-	return func() {
-		clear(records)
-		p.records.put(records)
-		recycle(fetched)
+// grown returns records with room for n more, in another slab if need be.
+func (p *pools) grown(records []Record, n int) []Record {
+	if cap(records)-len(records) >= n {
+		return records
 	}
+	grown := append(p.records.get(max(len(records)+n, 2*cap(records))), records...)
+	p.putRecords(records)
+	return grown
 }
 
-func recycle(fetched []*kgo.Record) {
-	for _, r := range fetched {
-		r.Recycle()
+// putRecords takes back a slab of records, which lets go of what they borrow.
+func (p *pools) putRecords(records []Record) {
+	clear(records)
+	p.records.put(records)
+}
+
+// putAll takes back what an answer was unpacked to.
+func (p *pools) putAll(u unpacked) {
+	p.putRecords(u.records)
+	for _, slab := range u.slabs {
+		p.bytes.put(slab)
 	}
 }

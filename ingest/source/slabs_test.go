@@ -75,7 +75,7 @@ func TestRecordsAreBorrowedUntilRelease(t *testing.T) {
 				c.Release()
 			}
 			held = nil
-			require.NotZero(t, k.pools.records.idleLen)
+			require.NotZero(t, k.fetcher.unpacker.pools.records.idleLen)
 		}
 	}
 }

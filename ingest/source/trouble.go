@@ -60,3 +60,12 @@ func tlsRemedy(err error) string {
 	}
 	return ""
 }
+
+// withoutPorts is an error that reads the same each time: a broker that does not answer is told once,
+// whatever connection it was that broke.
+func withoutPorts(err error) error {
+	if errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w: it does not answer", ErrUnreachable)
+	}
+	return err
+}

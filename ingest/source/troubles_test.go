@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -35,34 +34,6 @@ func TestATroubleIsToldWhenItBeginsAndWhenItIsOver(t *testing.T) {
 	all.add(a, time.Second)
 	begun, _ = all.take()
 	require.Equal(t, []error{a}, begun, "it came back")
-}
-
-func TestWhatFailsIsTriedAgainLaterAndLater(t *testing.T) {
-	now, random := time.Unix(0, 0), 0.0
-	client, err := kgo.NewClient()
-	require.NoError(t, err)
-	defer client.Close()
-	all := &backoffs{client: client, now: func() time.Time { return now },
-		random: func() float64 { return random }, byName: map[topicPartition]*backoff{}}
-	name := topicPartition{"events", 1}
-	require.Equal(t, backoffMin, all.failed(name))
-	require.Equal(t, map[string][]int32{"events": {1}}, client.PauseFetchPartitions(nil))
-	all.resume()
-	require.Len(t, client.PauseFetchPartitions(nil), 1, "it is too early")
-	now = all.next()
-	all.resume()
-	require.Empty(t, client.PauseFetchPartitions(nil))
-	random = 0.5
-	require.Equal(t, 2*backoffMin*7/8, all.failed(name))
-	for range 100 {
-		require.LessOrEqual(t, all.failed(name), backoffMax)
-	}
-	now = all.next()
-	all.resume()
-	now = now.Add(troubleQuiet)
-	all.resume()
-	random = 0
-	require.Equal(t, backoffMin, all.failed(name), "it went well for a while")
 }
 
 func TestARefusedTopicIsAskedSeldomAndToldOnce(t *testing.T) {

@@ -1,0 +1,188 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/firthlake/firth/commit"
+)
+
+// answer is what one broker sent at a time.
+type answer struct {
+	parts []part
+	bytes int
+	// err, if not nil, is why the broker did not answer; it is asked again after a while.
+	err   error
+	again time.Duration
+	// unpacked is closed when every part is.
+	unpacked chan struct{}
+}
+
+// part is what an answer says of one topic partition.
+type part struct {
+	cursor *cursor
+	turn   int
+	from   commit.Offset // that was asked for
+	end    commit.Offset // of what is committed in the log
+	sent   *kmsg.FetchResponseTopicPartition
+	got    unpacked
+	// err is what is wrong with the partition; again is when it is asked for again, if it is.
+	err   error
+	again time.Duration
+}
+
+// fetchFailuresQuiet is how often a leader that moves, or a broker that starts again, may fail a fetch
+// before it is told: about 4 s.
+const fetchFailuresQuiet = 4
+
+// settle takes over a broker's answer. It returns what is to be unpacked and taken, if anything.
+func (f *fetcher) settle(r *request, response kmsg.Response, err error) *answer {
+	delete(f.busy, r.broker)
+	for _, c := range r.cursors {
+		c.asked = false
+	}
+	a := &answer{unpacked: make(chan struct{})}
+	switch response := response.(type) {
+	case *kmsg.FetchResponse:
+		if err == nil {
+			err = kerr.ErrorForCode(response.ErrorCode)
+		}
+		if err == nil {
+			f.settleFetch(r, response, a)
+		}
+	case *kmsg.OffsetForLeaderEpochResponse:
+		if err == nil {
+			f.settleEpochs(r, response, a)
+		}
+	}
+	if err != nil {
+		f.settleFailure(r, err, a)
+	}
+	if len(a.parts) == 0 && a.err == nil {
+		return nil
+	}
+	f.answers = append(f.answers, a)
+	f.ahead += a.bytes
+	return a
+}
+
+// settleFailure has the topic partitions wait that a broker did not answer for.
+func (f *fetcher) settleFailure(r *request, err error, a *answer) {
+	tries := 0
+	for _, c := range r.cursors {
+		a.again = max(a.again, f.astray(c))
+		tries = max(tries, c.backoff.tries)
+	}
+	if tries <= fetchFailuresQuiet {
+		return
+	}
+	a.err = fmt.Errorf("fetch from broker %d: %w", r.broker, withoutPorts(connectionError(err)))
+}
+
+// astray has a topic partition wait, as long as it returns, and look for its leader anew.
+func (f *fetcher) astray(c *cursor) time.Duration {
+	c.leader = -1
+	f.client.ForceMetadataRefresh()
+	return c.backoff.failed(f.now(), f.random)
+}
+
+// settleFetch enters what came of each topic partition. Those that had records are asked for last the
+// next time. After an answer that was full only about as many are asked for as can be in one: the
+// others would make the request and the answer long for nothing.
+func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answer) {
+	with := map[*cursor]bool{}
+	each := newMatcher(r)
+	for i := range response.Topics {
+		topic := &response.Topics[i]
+		for j := range topic.Partitions {
+			sent := &topic.Partitions[j]
+			c, turn := each.match(topic.Topic, topic.TopicID, sent.Partition)
+			if c == nil || turn != c.turn {
+				continue
+			}
+			if p := f.settlePart(c, sent); p.sent != nil || p.err != nil {
+				a.parts = append(a.parts, p)
+			}
+			if len(sent.RecordBatches) > 0 {
+				a.bytes += len(sent.RecordBatches)
+				with[c] = true
+			}
+		}
+	}
+	delete(f.few, r.broker)
+	if a.bytes >= int(f.bytesMax)/2 {
+		f.few[r.broker] = max(fetchPartitionsMin, 2*len(with))
+	}
+	if len(with) > 0 && len(with) < len(f.cursors) {
+		slices.SortStableFunc(f.cursors, func(a, b *cursor) int { return order(with[a], with[b]) })
+	}
+}
+
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// settlePart moves the cursor behind what came. What it returns has neither bytes nor an error when
+// there is nothing to tell.
+func (f *fetcher) settlePart(c *cursor, sent *kmsg.FetchResponseTopicPartition) part {
+	p := part{cursor: c, turn: c.turn, from: c.next, end: commit.Offset(sent.LastStableOffset)}
+	if p.end < 0 {
+		p.end = commit.Offset(sent.HighWatermark)
+	}
+	if err := kerr.ErrorForCode(sent.ErrorCode); err != nil {
+		f.settleError(&p, err)
+		return p
+	}
+	if len(sent.RecordBatches) == 0 {
+		c.backoff.tries = 0
+		return p
+	}
+	p.sent = sent
+	if isOldFormat(sent.RecordBatches) {
+		c.silent = true // until it is taken: only the records tell where it ends
+		return p
+	}
+	outline := outlineOf(sent.RecordBatches, c.next)
+	if outline.next == c.next {
+		p.sent, p.err = nil, fmt.Errorf("the broker sent %d bytes without a whole batch from offset %d on",
+			len(sent.RecordBatches), c.next)
+		p.again = c.backoff.failed(f.now(), f.random)
+		return p
+	}
+	c.next, c.epoch = outline.next, outline.epoch
+	return p
+}
+
+// settleError sorts what a broker says against a topic partition: what heals by itself is told only when
+// it lasts.
+func (f *fetcher) settleError(p *part, err error) {
+	c := p.cursor
+	switch {
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		c.silent = true
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		p.again = f.astray(c)
+		if c.backoff.tries == 1 {
+			return // a broker that has not heard of a new topic yet
+		}
+	case kerr.IsRetriable(err):
+		p.again = f.astray(c)
+		if c.backoff.tries <= fetchFailuresQuiet {
+			return
+		}
+	default:
+		p.again = c.backoff.failed(f.now(), f.random)
+	}
+	p.err = err
+}
