@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/apache/iceberg-go"
@@ -16,13 +17,13 @@ import (
 // countingStore counts reads of manifests.
 type countingStore struct {
 	objstore.Store
-	manifests int
+	manifests atomic.Int64
 }
 
 func (s *countingStore) Get(ctx context.Context, location string, from, length int64,
 ) (io.ReadCloser, error) {
 	if strings.Contains(location, "/m-") {
-		s.manifests++
+		s.manifests.Add(1)
 	}
 	return s.Store.Get(ctx, location, from, length)
 }
@@ -56,5 +57,5 @@ func TestPlanCacheReadsEachManifestOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	require.Equal(t, 6, store.manifests)
+	require.EqualValues(t, 6, store.manifests.Load())
 }

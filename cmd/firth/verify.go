@@ -132,6 +132,9 @@ func writeProof(w io.Writer, r *verify.Report) error {
 	if r.Files.ForeignData > 0 {
 		fmt.Fprintf(w, "%s rows in %d files are others'\n", count(r.Files.ForeignRows), r.Files.ForeignData)
 	}
+	if r.Keys > 0 {
+		fmt.Fprintf(w, "%s keys were compared with their last versions in the topics\n", count(r.Keys))
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}

@@ -3,6 +3,7 @@ package keyed
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -179,12 +180,10 @@ func TestFollowIsRightWhateverReadFails(t *testing.T) {
 		h := newLife(t, uint64(at))
 		h.opts.Disk = disktest.NewMemory()
 		sound := h.store
-		reads, failing := int64(0), false
+		var reads atomic.Int64
+		var failing atomic.Bool
 		faulty := objstore.NewFaulty(sound, func(op objstore.Op) objstore.Fault {
-			if !failing || op.Kind != objstore.OpGet {
-				return objstore.Fault{}
-			}
-			if reads++; reads == at+1 {
+			if failing.Load() && op.Kind == objstore.OpGet && reads.Add(1) == at+1 {
 				return objstore.Fault{Kind: objstore.ErrorBefore}
 			}
 			return objstore.Fault{}
@@ -192,9 +191,9 @@ func TestFollowIsRightWhateverReadFails(t *testing.T) {
 		h.store = faulty
 		require.NoError(t, h.reopen())
 		for n := range 3 {
-			failing = true
+			failing.Store(true)
 			err := h.k.Follow(t.Context(), h.table())
-			failing = false
+			failing.Store(false)
 			if err != nil {
 				require.ErrorIs(t, err, objstore.ErrInjected, "read %d", at)
 				require.NoError(t, h.k.Follow(t.Context(), h.table()))
@@ -207,7 +206,7 @@ func TestFollowIsRightWhateverReadFails(t *testing.T) {
 				h.run1(1)
 			}
 		}
-		done = reads <= at
+		done = reads.Load() <= at
 		require.NoError(t, h.k.Close())
 	}
 }

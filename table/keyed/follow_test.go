@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/iceberg-go"
@@ -118,13 +119,16 @@ func TestOlderDoubleTakesOverWhenTheNewestGoes(t *testing.T) {
 // readsOf counts reads of data files by location.
 type readsOf struct {
 	objstore.Store
+	mu   sync.Mutex // guards data
 	data map[string]int
 }
 
 func (s *readsOf) Get(ctx context.Context, location string, from, length int64,
 ) (io.ReadCloser, error) {
 	if strings.HasSuffix(location, ".parquet") {
+		s.mu.Lock()
 		s.data[location]++
+		s.mu.Unlock()
 	}
 	return s.Store.Get(ctx, location, from, length)
 }
