@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -103,6 +104,7 @@ func TestAllTopicPartitionsGetTheirTurn(t *testing.T) {
 	for p := range int32(partitions) {
 		produce(t, broker, "events", p, slices.Repeat([]string{value}, records)...)
 	}
+	var mu sync.Mutex
 	var asked []int
 	broker.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Observe: true, Count: -1,
 		When: func(request kmsg.Request) bool {
@@ -110,18 +112,19 @@ func TestAllTopicPartitionsGetTheirTurn(t *testing.T) {
 			for _, topic := range request.(*kmsg.FetchRequest).Topics {
 				n += len(topic.Partitions)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			asked = append(asked, n)
 			return true
 		}})
-	k := openKafka(t, broker, func(o *KafkaOptions) { o.FetchBytesMax = 64 << 10 })
-	r := newReader(k)
+	r := newReader(openKafka(t, broker, func(o *KafkaOptions) { o.FetchBytesMax = 64 << 10 }))
 	r.until(t, func() bool { return len(r.values) == partitions })
 	for _, values := range r.values {
 		require.Less(t, len(values), records, "each has had its turn before any has its second")
 	}
 	r.until(t, func() bool { return r.count() == records*partitions })
-	require.NoError(t, k.Close(t.Context()))
-	broker.Close()
+	mu.Lock()
+	defer mu.Unlock()
 	require.Equal(t, partitions, slices.Max(asked), "who waits is asked all")
 	short := 0
 	for _, n := range asked {
