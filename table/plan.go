@@ -20,7 +20,7 @@ const manifestsAtOnce = 8
 // Plan finds the data files that scan has to read, in the order of the manifests, each with the
 // deletes that apply to it. Files that surely hold no row of the filter are left out.
 func Plan(ctx context.Context, t *Table, store objstore.Store, scan Scan) ([]Task, error) {
-	p := planner{meta: t.Metadata(), store: store}
+	p := planner{meta: t.Metadata(), store: store, reads: manifestsAtOnce}
 	tasks, err := p.plan(ctx, t, scan)
 	if err != nil {
 		return nil, fmt.Errorf("plan scan of %s: %w", t, err)
@@ -74,6 +74,7 @@ func newTemplate(schema *iceberg.Schema, scan Scan, prune *filter.Bound) (Task, 
 type planner struct {
 	meta     icetable.Metadata
 	store    objstore.Store
+	reads    int           // manifests at a time
 	cache    *PlanCache    // nil when nothing is kept
 	prune    *filter.Bound // nil without a filter
 	template Task
@@ -94,7 +95,7 @@ func (p *planner) readManifests(
 ) ([]iceberg.ManifestEntry, error) {
 	found := make([][]iceberg.ManifestEntry, len(manifests))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(manifestsAtOnce)
+	group.SetLimit(p.reads)
 	for i, manifest := range manifests {
 		spec, err := p.spec(manifest.PartitionSpecID())
 		if err != nil {
@@ -103,7 +104,7 @@ func (p *planner) readManifests(
 		if p.prune != nil && !p.prune.MayMatchManifest(manifest, spec) {
 			continue
 		}
-		group.Go(func() error {
+		read := func() error {
 			entries, err := p.readManifest(ctx, manifest, spec)
 			if err != nil {
 				return err
@@ -117,7 +118,12 @@ func (p *planner) readManifests(
 				}
 			}
 			return nil
-		})
+		}
+		if p.reads > 1 {
+			group.Go(read)
+		} else if err := read(); err != nil {
+			return nil, err
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

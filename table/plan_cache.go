@@ -15,6 +15,9 @@ import (
 // data files it keeps what reading them takes and the bounds of numbers and times, some 2 KB, but no other
 // column statistics. The zero value is an empty cache; it belongs to one goroutine.
 type PlanCache struct {
+	// Reads is how many manifests are read at a time; 0 is 8, and 1 starts no goroutine.
+	Reads int
+
 	mu sync.Mutex // guards all below: Plan reads several manifests at a time
 	// manifests are the live entries of manifests by location: before those of the last scan, now those
 	// of this one.
@@ -29,7 +32,10 @@ func (c *PlanCache) Plan(
 		return nil, errors.New("BUG: a PlanCache has no statistics to filter by")
 	}
 	c.now = map[string][]iceberg.ManifestEntry{}
-	p := planner{meta: t.Metadata(), store: store, cache: c}
+	p := planner{meta: t.Metadata(), store: store, reads: c.Reads, cache: c}
+	if p.reads <= 0 {
+		p.reads = manifestsAtOnce
+	}
 	tasks, err := p.plan(ctx, t, scan)
 	if err != nil {
 		return nil, fmt.Errorf("plan scan of %s: %w", t, err)

@@ -42,7 +42,7 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 		return nil
 	}
 	d := compare(before, after)
-	if err := d.read(ctx, k.store); err != nil {
+	if err := d.read(ctx, k.store, k.opts.Reads); err != nil {
 		return err
 	}
 	rows, live := d.rows(), int64(0)

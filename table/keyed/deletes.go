@@ -45,7 +45,7 @@ func (k *Keeper) Deletes(
 			vector.Target{File: task.File, Positions: slices.Compact(rows), Before: task.Deletes})
 	}
 	files, err := vector.Write(ctx, k.store, vector.Options{Metadata: k.table.Metadata(),
-		ChangeID: changeID, Read: table.ReadDeletes}, targets)
+		ChangeID: changeID, Read: table.ReadDeletes, AtOnce: k.opts.Reads}, targets)
 	if err != nil {
 		return nil, fmt.Errorf("delete rows of %s: %w", k.table, err)
 	}

@@ -64,31 +64,34 @@ func offsetOf(file iceberg.DataFile) int64 {
 	return 0
 }
 
-// deletesAtOnce is how many data files' deletes are read at a time: enough to hide the latency of a store.
-const deletesAtOnce = 8
-
 // read finds the positions that changed.
-func (d *difference) read(ctx context.Context, store objstore.Store) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(deletesAtOnce)
+func (d *difference) read(ctx context.Context, store objstore.Store, reads int) error {
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(reads)
 	for _, f := range d.changed {
-		group.Go(func() error {
-			before, err := positionsOf(ctx, store, f.task, f.before)
-			if errors.Is(err, objstore.ErrNotFound) {
-				return fmt.Errorf("%w: %w", errUnknown, err)
-			}
-			if err != nil {
-				return err
-			}
-			after, err := positionsOf(ctx, store, f.task, f.task.Deletes)
-			if err != nil {
-				return err
-			}
-			f.gone, f.back = roaring.AndNot(after, before), roaring.AndNot(before, after)
-			return nil
-		})
+		if reads > 1 {
+			group.Go(func() error { return f.read(running, store) })
+		} else if err := f.read(ctx, store); err != nil {
+			return err
+		}
 	}
 	return group.Wait()
+}
+
+func (f *changedFile) read(ctx context.Context, store objstore.Store) error {
+	before, err := positionsOf(ctx, store, f.task, f.before)
+	if errors.Is(err, objstore.ErrNotFound) {
+		return fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	if err != nil {
+		return err
+	}
+	after, err := positionsOf(ctx, store, f.task, f.task.Deletes)
+	if err != nil {
+		return err
+	}
+	f.gone, f.back = roaring.AndNot(after, before), roaring.AndNot(before, after)
+	return nil
 }
 
 // positionsOf are the rows of a data file that are deleted. What a foreign writer deleted behind its end is

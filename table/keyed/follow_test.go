@@ -116,14 +116,14 @@ func TestOlderDoubleTakesOverWhenTheNewestGoes(t *testing.T) {
 	require.NoError(t, k.Close())
 }
 
-// readsOf counts reads of data files by location.
-type readsOf struct {
+// dataReads counts reads of data files by location.
+type dataReads struct {
 	objstore.Store
 	mu   sync.Mutex // guards data
 	data map[string]int
 }
 
-func (s *readsOf) Get(ctx context.Context, location string, from, length int64,
+func (s *dataReads) Get(ctx context.Context, location string, from, length int64,
 ) (io.ReadCloser, error) {
 	if strings.HasSuffix(location, ".parquet") {
 		s.mu.Lock()
@@ -141,10 +141,10 @@ func TestCatchUpOfUpdatesReadsNoOldFile(t *testing.T) {
 	old := l.read()[0].path
 	l.run(k, checkpoint{rows: numbered(10, 60, 1000)}) // it landed, and nobody was told
 	require.NoError(t, k.Close())
-	l.store = &readsOf{Store: l.store, data: map[string]int{}}
+	l.store = &dataReads{Store: l.store, data: map[string]int{}}
 	k = l.open(k.opts)
 	l.follow(k)
-	reads := l.store.(*readsOf).data
+	reads := l.store.(*dataReads).data
 	require.Len(t, reads, 1)
 	require.Zero(t, reads[old])
 	require.Contains(t, log.String(), "key index caught up")

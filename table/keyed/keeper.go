@@ -28,6 +28,8 @@ type Options struct {
 	MemoryBytes int64
 	// Parallel is how many goroutines look up and read; 0 and 1 mean none.
 	Parallel int
+	// Reads is how many manifests and deletes are read at a time; 0 is 8, and 1 starts no goroutine.
+	Reads int
 	// Salt gives 64 random bits that must not be guessed.
 	Salt func() uint64
 	// Allocator makes the batches of key columns; nil is Go's heap.
@@ -37,6 +39,9 @@ type Options struct {
 	// Disk is where Dir lies; nil is the machine's file system.
 	Disk disk.Disk
 }
+
+// readsDefault is enough to hide the latency of a store.
+const readsDefault = 8
 
 // Keeper keeps the key index of one table. It belongs to one goroutine.
 type Keeper struct {
@@ -70,6 +75,9 @@ func Open(
 	if opts.Allocator == nil {
 		opts.Allocator = memory.DefaultAllocator
 	}
+	if opts.Reads <= 0 {
+		opts.Reads = readsDefault
+	}
 	log := opts.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -79,7 +87,7 @@ func Open(
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}
 	k := &Keeper{store: store, opts: opts, table: t, uuid: t.Metadata().TableUUID(), identifier: identifier,
-		log: log.With("table", t.String())}
+		log: log.With("table", t.String()), plans: table.PlanCache{Reads: opts.Reads}}
 	if err := k.open(ctx); err != nil {
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}

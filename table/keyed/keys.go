@@ -21,8 +21,8 @@ type portion struct {
 	only *roaring.Bitmap
 }
 
-// readKeys yields the entries of portions, some thousand at a time, from several goroutines. Entries are
-// valid during the call.
+// readKeys yields the entries of portions, some thousand at a time, from Parallel goroutines.
+// Entries are valid during the call.
 func (k *Keeper) readKeys(
 	ctx context.Context, portions []portion, yield func([]keyindex.Entry) error,
 ) error {
@@ -35,13 +35,20 @@ func (k *Keeper) readKeys(
 		}
 		readers[i] = keyReader{keeper: k, hasher: hasher, yield: yield}
 	}
+	if len(readers) == 1 {
+		for _, p := range portions {
+			if err := readers[0].read(ctx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	queue := make(chan portion)
 	for i := range readers {
 		group.Go(func() error {
-			r := &readers[i]
 			for p := range queue {
-				if err := r.read(ctx, p); err != nil {
+				if err := readers[i].read(ctx, p); err != nil {
 					return err
 				}
 			}

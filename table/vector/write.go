@@ -28,7 +28,7 @@ type Target struct {
 	Before []iceberg.DataFile
 }
 
-// Options say for what delete files are written. All are required.
+// Options say for what delete files are written. Metadata, ChangeID and Read are required.
 type Options struct {
 	// Metadata is the table's: its format version, location and partition specs.
 	Metadata icetable.Metadata
@@ -38,12 +38,14 @@ type Options struct {
 	// goroutines.
 	Read func(ctx context.Context, store objstore.Store, location string, deletes []iceberg.DataFile,
 	) (*dv.RoaringPositionBitmap, error)
+	// AtOnce is how many targets are worked on at a time, which bounds memory to their positions; 0 is 8,
+	// and 1 starts no goroutine.
+	AtOnce int
 }
 
 const (
-	// atOnce is how many targets are worked on at a time: enough to hide the latency of a store. Memory
-	// is bounded by their positions.
-	atOnce = 8
+	// atOnceDefault is enough to hide the latency of a store.
+	atOnceDefault = 8
 	// removeTimeout bounds the removal of what a call wrote that came to nothing.
 	removeTimeout = 10 * time.Second
 	createdBy     = "firth version 0.1.0"
@@ -56,6 +58,9 @@ func Write(
 ) ([]iceberg.DataFile, error) {
 	if len(targets) == 0 {
 		return nil, nil
+	}
+	if opts.AtOnce <= 0 {
+		opts.AtOnce = atOnceDefault
 	}
 	if err := check(&opts, targets); err != nil {
 		return nil, fmt.Errorf("write deletes: %w", err)
@@ -170,8 +175,8 @@ func (w *writing) vectors(ctx context.Context) error {
 	}
 	placed := make([]puffin.BlobMetadata, len(w.targets))
 	counts := make([]int64, len(w.targets))
-	for from := 0; from < len(w.targets); from += atOnce {
-		some := w.targets[from:min(from+atOnce, len(w.targets))]
+	for from := 0; from < len(w.targets); from += w.opts.AtOnce {
+		some := w.targets[from:min(from+w.opts.AtOnce, len(w.targets))]
 		blobs, err := w.encode(ctx, some, counts[from:])
 		if err != nil {
 			return err
@@ -207,21 +212,32 @@ func (w *writing) vectors(ctx context.Context) error {
 // encode makes the blobs of some targets and counts their positions.
 func (w *writing) encode(ctx context.Context, targets []Target, counts []int64) ([][]byte, error) {
 	blobs := make([][]byte, len(targets))
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range targets {
-		group.Go(func() error {
-			positions, err := w.merged(ctx, &targets[i])
-			if err != nil {
-				return err
-			}
-			counts[i] = positions.Cardinality()
-			if blobs[i], err = dv.SerializeDV(positions); err != nil {
-				return fmt.Errorf("encode vector of %s: %w", targets[i].File.FilePath(), err)
-			}
-			return nil
-		})
+	err := w.each(ctx, len(targets), func(ctx context.Context, i int) error {
+		positions, err := w.merged(ctx, &targets[i])
+		if err != nil {
+			return err
+		}
+		counts[i] = positions.Cardinality()
+		if blobs[i], err = dv.SerializeDV(positions); err != nil {
+			return fmt.Errorf("encode vector of %s: %w", targets[i].File.FilePath(), err)
+		}
+		return nil
+	})
+	return blobs, err
+}
+
+// each calls do for n targets, several at a time.
+func (w *writing) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(w.opts.AtOnce)
+	for i := range n {
+		if w.opts.AtOnce > 1 {
+			group.Go(func() error { return do(running, i) })
+		} else if err := do(ctx, i); err != nil {
+			return err
+		}
 	}
-	return blobs, group.Wait()
+	return group.Wait()
 }
 
 // written is a delete file that is there.

@@ -12,7 +12,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/schema"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table/dv"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/table/columnchunk"
 	"github.com/firthlake/firth/table/objstore"
@@ -36,19 +35,14 @@ func (w *writing) positionDeletes(ctx context.Context) error {
 	for i := range w.targets { // also one that fails may have landed
 		w.wrote = append(w.wrote, fmt.Sprintf("%s-%d.parquet", w.prefix, i))
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	for i := range w.targets {
-		group.Go(func() error {
-			positions, err := w.merged(ctx, &w.targets[i])
-			if err != nil {
-				return err
-			}
-			w.files[i], err = w.parquet(ctx, columns, w.wrote[i], w.targets[i].File, positions)
+	return w.each(ctx, len(w.targets), func(ctx context.Context, i int) error {
+		positions, err := w.merged(ctx, &w.targets[i])
+		if err != nil {
 			return err
-		})
-	}
-	return group.Wait()
+		}
+		w.files[i], err = w.parquet(ctx, columns, w.wrote[i], w.targets[i].File, positions)
+		return err
+	})
 }
 
 // deleteColumns is the Parquet schema of position delete files.
