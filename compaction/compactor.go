@@ -46,7 +46,9 @@ type Options struct {
 	// Progress is told the bytes of the groups that are done with, of all that are planned so far. It is
 	// called by one goroutine at a time.
 	Progress func(done, total int64)
-	Log      *slog.Logger
+	// Pace bounds the share of time that rewriting takes; nil is all of it.
+	Pace *Pace
+	Log  *slog.Logger
 }
 
 const (
@@ -77,6 +79,7 @@ type Report struct {
 type Compactor struct {
 	committer Committer
 	store     objstore.Store
+	source    objstore.Store // the same, for what is rewritten
 	opts      Options
 }
 
@@ -95,7 +98,11 @@ func New(committer Committer, store objstore.Store, opts Options) (*Compactor, e
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Compactor{committer: committer, store: store, opts: opts}, nil
+	c := &Compactor{committer: committer, store: store, source: store, opts: opts}
+	if opts.Pace != nil {
+		c.source = &paced{store, opts.Pace}
+	}
+	return c, nil
 }
 
 // Plan finds the groups of the newest version of the table, which it returns too.

@@ -11,6 +11,9 @@
 // chunk, every other is decoded and written in the table's order (table/rewrite). Each group is a
 // change and a snapshot of its own, so what is done stays done.
 //
+// Compactor does all that a table needs, once. Automatic looks after tables for ever, a group at a time, and rests
+// between reads to keep to its share of time.
+//
 // Callers: cmd. What it writes goes through commit; it imports commit and table alone.
 //
 // Invariants:

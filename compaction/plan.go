@@ -97,6 +97,7 @@ func (p Policy) pack(files []table.Task, sorted bool) []Group {
 	var groups []Group
 	var open Group
 	end := func() {
+		p.trim(&open)
 		if p.worthwhile(&open) {
 			open.finish(sorted)
 			groups = append(groups, open)
@@ -115,6 +116,30 @@ func (p Policy) pack(files []table.Task, sorted bool) []Group {
 	}
 	end()
 	return groups
+}
+
+// trim leaves out files that would be rewritten for the sake of little.
+func (p Policy) trim(g *Group) {
+	for len(g.Tasks) > 0 {
+		largest := -1
+		for i, t := range g.Tasks {
+			if !p.eroded(t) && (largest < 0 || t.File.FileSizeBytes() > g.Tasks[largest].File.FileSizeBytes()) {
+				largest = i
+			}
+		}
+		if largest < 0 {
+			return
+		}
+		size := g.Tasks[largest].File.FileSizeBytes()
+		if float64(g.Bytes-size) >= p.GrowthShare*float64(size) || float64(size) <= tinyShare*float64(p.TargetBytes) {
+			return
+		}
+		kept := slices.Delete(slices.Clone(g.Tasks), largest, largest+1)
+		*g = Group{}
+		for _, t := range kept {
+			g.add(t)
+		}
+	}
 }
 
 func (p Policy) small(t table.Task) bool {

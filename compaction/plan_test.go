@@ -106,6 +106,11 @@ func TestPlanPicksFilesThatAreWorthIt(t *testing.T) {
 		"a bound for the run": {files: []made{{mb: 60, sequence: 1}, {mb: 20, sequence: 2}, {mb: 60, sequence: 3},
 			{mb: 20, sequence: 4}}, change: func(p *Policy) { p.RunBytesMax = 100 << 20 },
 			want: "region=null: copy 1 2 (small files)"},
+		"a file that grew waits for more": {files: []made{{mb: 60, sequence: 1}, {mb: 3, sequence: 2},
+			{mb: 3, sequence: 3}, {mb: 13, sequence: 4}}, want: "region=null: copy 2 3 4 (small files)"},
+		"little waits too": {files: []made{{mb: 60, sequence: 1}, {mb: 3, sequence: 2}}},
+		"tiny files do not wait": {files: []made{{mb: 1, sequence: 1}, {mb: 0, sequence: 2}},
+			want: "region=null: decode 1 2 (small files)"},
 		"more files wanted": {files: []made{{mb: 6, sequence: 1}, {mb: 6, sequence: 2}},
 			change: func(p *Policy) { p.FilesMin = 3 }},
 	} {

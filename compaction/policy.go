@@ -20,6 +20,10 @@ type Policy struct {
 	DeleteFilesMax int
 	// FilesMin is how many small files make a group that is smaller than TargetBytes.
 	FilesMin int
+	// GrowthShare is how much, as a share of it, must come to the largest small file for it to be
+	// rewritten with others, unless it is below a share of TargetBytes, which costs nothing. So a file
+	// that grows is rewritten a few times and not whenever a file comes.
+	GrowthShare float64
 	// RunBytesMax bounds the bytes of all groups of one plan; 0 is no bound. The first group may be larger.
 	RunBytesMax int64
 }
@@ -32,6 +36,9 @@ const (
 	DeletedShareDefault   = 0.3
 	DeleteFilesMaxDefault = 5
 	FilesMinDefault       = 2
+	GrowthShareDefault    = 1.0 / 3
+	// FilesMinAutomatic is FilesMin of an Automatic: that many files of a minute's commits wait for each other.
+	FilesMinAutomatic = 8
 
 	propertyTargetBytes = "write.target-file-size-bytes"
 )
@@ -40,10 +47,14 @@ const (
 // for row groups than decoding costs once.
 const rowGroupBytesMin = 1 << 20
 
+// tinyShare is the share of the target below which files are rewritten whatever comes: a second of work.
+const tinyShare = 1.0 / 64
+
 // DefaultPolicy is the policy for a table with these properties.
 func DefaultPolicy(properties iceberg.Properties) Policy {
 	p := Policy{TargetBytes: TargetBytesDefault, SmallShare: SmallShareDefault,
-		DeletedShare: DeletedShareDefault, DeleteFilesMax: DeleteFilesMaxDefault, FilesMin: FilesMinDefault}
+		DeletedShare: DeletedShareDefault, DeleteFilesMax: DeleteFilesMaxDefault, FilesMin: FilesMinDefault,
+		GrowthShare: GrowthShareDefault}
 	if size, err := strconv.ParseInt(properties[propertyTargetBytes], 10, 64); err == nil && size > 0 {
 		p.TargetBytes = size
 	}
@@ -57,6 +68,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("a target of %d bytes is no size of a file", p.TargetBytes)
 	case !(p.SmallShare > 0 && p.SmallShare <= 1) || !(p.DeletedShare > 0 && p.DeletedShare <= 1):
 		return errors.New("shares of small files and deleted rows are above 0 and at most 1")
+	case !(p.GrowthShare >= 0 && p.GrowthShare <= 1):
+		return errors.New("the share by which files grow is from 0 to 1")
 	case p.FilesMin < 2 || p.DeleteFilesMax < 1 || p.RunBytesMax < 0:
 		return errors.New("numbers of files and bytes are too small")
 	}

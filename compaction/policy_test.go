@@ -13,6 +13,7 @@ func TestPolicyRefusesWhatMakesNoSense(t *testing.T) {
 		"share":   func(p *Policy) { p.SmallShare = 1.5 },
 		"deleted": func(p *Policy) { p.DeletedShare = 0 },
 		"files":   func(p *Policy) { p.FilesMin = 1 },
+		"growth":  func(p *Policy) { p.GrowthShare = -1 },
 		"run":     func(p *Policy) { p.RunBytesMax = -1 },
 	} {
 		p := DefaultPolicy(nil)

@@ -52,7 +52,7 @@ func (c *Compactor) write(ctx context.Context, base *table.Table, g *Group, w wr
 ) (files []iceberg.DataFile, copied bool, err error) {
 	meta := base.Metadata()
 	if g.Copied {
-		file, err := rewrite.Copy(ctx, c.store, g.Tasks, rewrite.Options{Schema: meta.CurrentSchema(),
+		file, err := rewrite.Copy(ctx, c.source, g.Tasks, rewrite.Options{Schema: meta.CurrentSchema(),
 			Location: meta.Location(), ChangeID: w.change, Profile: c.opts.Parquet.Profile, Places: w.places})
 		if err == nil {
 			return []iceberg.DataFile{file}, true, nil
@@ -62,7 +62,7 @@ func (c *Compactor) write(ctx context.Context, base *table.Table, g *Group, w wr
 		}
 		c.opts.Log.Info("files are decoded", "table", base.String(), "files", len(g.Tasks), "reason", err)
 	}
-	files, err = rewrite.Decode(ctx, c.store, g.Tasks, c.decoded(base, w.change),
+	files, err = rewrite.Decode(ctx, c.source, g.Tasks, c.decoded(base, w.change),
 		rewrite.Decoding{Places: w.places})
 	return files, false, err
 }

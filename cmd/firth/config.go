@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/firthlake/firth/compaction"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/ingest/spec/document"
 	"github.com/firthlake/firth/table/objstore"
@@ -110,6 +111,8 @@ type limitsConfig struct {
 	Memory spec.Size `yaml:"memory"`
 	// DecodeWorkers is how many cores decode and write; 0 is all.
 	DecodeWorkers int `yaml:"decode_workers"`
+	// Compaction is the share of one core's time that compaction may take while little waits; 0 is none.
+	Compaction float64 `yaml:"compaction"`
 }
 
 // Defaults and bounds of the configuration.
@@ -126,7 +129,7 @@ func defaultConfig() config {
 		Catalog:   catalogConfig{Store: "catalog.db"},
 		Warehouse: warehouseConfig{Location: "warehouse", S3: objstore.DefaultS3Config()},
 		Listen:    listenConfig{Catalog: "127.0.0.1:8181", Admin: "127.0.0.1:8180"},
-		Limits:    limitsConfig{Memory: memoryDefault},
+		Limits:    limitsConfig{Memory: memoryDefault, Compaction: compaction.ShareDefault},
 		State:     "state",
 		Tables:    "tables",
 		Group:     "firth",
@@ -233,6 +236,9 @@ func (c *config) validate(lines document.Lines) error {
 	}
 	if c.Limits.DecodeWorkers < 0 || c.Limits.DecodeWorkers > workersMax {
 		fault("limits.decode_workers", "write 0 for all cores", "%d is out of range", c.Limits.DecodeWorkers)
+	}
+	if !(c.Limits.Compaction >= 0 && c.Limits.Compaction <= 1) {
+		fault("limits.compaction", "write 0.25, or 0 for none", "%v is no share of a core", c.Limits.Compaction)
 	}
 	if c.Tokens.Write == "" && c.Listen.Catalog != "" && !isLoopback(c.Listen.Catalog) {
 		fault("listen.catalog", "set tokens.write, or listen on 127.0.0.1",

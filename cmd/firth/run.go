@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,15 +21,19 @@ import (
 
 // The roles of a process.
 const (
-	roleCatalog = "catalog"
-	roleIngest  = "ingest"
+	roleCatalog    = "catalog"
+	roleIngest     = "ingest"
+	roleCompaction = "compaction"
 )
+
+// allRoles are what a process does when nothing else is said.
+func allRoles() []string { return []string{roleCatalog, roleIngest, roleCompaction} }
 
 func (p *program) runCommand() *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the service: Iceberg REST catalog and ingest",
+		Short: "Run the service: Iceberg REST catalog, ingest and compaction",
 		Long: "Runs the roles of this process until it is told to stop. It refuses to start when a spec does not\n" +
 			"match its table: 'firth plan' shows how, 'firth apply' makes it so. While it runs it takes new and\n" +
 			"changed specs as soon as they are applied, without losing or repeating a record.\n\n" +
@@ -38,15 +43,15 @@ func (p *program) runCommand() *cobra.Command {
 		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), roles) },
 	}
-	cmd.Flags().StringSliceVar(&roles, "roles", []string{roleCatalog, roleIngest}, "roles of this process")
+	cmd.Flags().StringSliceVar(&roles, "roles", allRoles(), "roles of this process")
 	return cmd
 }
 
 // runService starts the roles and waits for them.
 func (p *program) runService(ctx context.Context, roles []string) error {
 	for _, role := range roles {
-		if role != roleCatalog && role != roleIngest {
-			return couldNot(fmt.Errorf("there is no role %q", role), "write catalog, ingest, or both")
+		if !slices.Contains(allRoles(), role) {
+			return couldNot(fmt.Errorf("there is no role %q", role), "write some of "+strings.Join(allRoles(), ", "))
 		}
 	}
 	log, err := p.logger(slog.LevelInfo)
@@ -81,6 +86,13 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 			return err
 		}
 		parts = append(parts, s.run)
+	}
+	if slices.Contains(roles, roleCompaction) && c.Limits.Compaction > 0 {
+		compact, err := s.compaction(registry)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, compact)
 	}
 	servers, err := p.listeners(ctx, s, roles, registry)
 	if err != nil {

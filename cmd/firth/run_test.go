@@ -122,13 +122,13 @@ type running struct {
 	done chan int
 }
 
-func (f *lakeFolder) run(t *testing.T) *running {
+func (f *lakeFolder) run(t *testing.T, flags ...string) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{log: &lockedBuffer{}, stop: stop, done: make(chan int, 1)}
 	p := &program{self: "firth", stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log,
 		getenv: os.LookupEnv, now: time.Now}
-	go func() { r.done <- p.run(ctx, []string{"run", "-c", f.config}) }()
+	go func() { r.done <- p.run(ctx, append([]string{"run", "-c", f.config}, flags...)) }()
 	t.Cleanup(stop)
 	return r
 }
