@@ -81,7 +81,14 @@ func (f *fetcher) settleFailure(r *request, err error, a *answer) {
 	if tries <= fetchFailuresQuiet {
 		return
 	}
-	a.err = fmt.Errorf("fetch from broker %d: %w", r.broker, withoutPorts(connectionError(err)))
+	err = connectionError(err)
+	if r.proof && !errors.Is(err, ErrUnreachable) {
+		for _, c := range r.cursors {
+			c.unproven = false // the broker does not know the request
+		}
+		return
+	}
+	a.err = fmt.Errorf("fetch from broker %d: %w", r.broker, withoutPorts(err))
 }
 
 // astray has a topic partition wait, as long as it returns, and look for its leader anew.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/firthlake/firth/commit"
@@ -174,4 +175,22 @@ func TestABrokerOfAnOldFormatIsRead(t *testing.T) {
 	for _, values := range r.values {
 		require.Equal(t, numbered(0, 5), values)
 	}
+}
+
+func TestABrokerThatCannotTellOfEpochsIsReadOn(t *testing.T) {
+	client, err := kgo.NewClient()
+	require.NoError(t, err)
+	defer client.Close()
+	f := newFetcher(client, &KafkaOptions{FetchBytesMax: fetchBytesMax, Now: time.Now,
+		Random: func() float64 { return 0 }})
+	c := newCursor(batchesOf)
+	c.unproven = true
+	r := &request{cursors: []*cursor{c}, turns: []int{0}, proof: true}
+	for range fetchFailuresQuiet {
+		require.Nil(t, f.settle(r, nil, kerr.UnsupportedVersion))
+		require.True(t, c.unproven, "it may be a passing trouble")
+	}
+	require.Nil(t, f.settle(r, nil, kerr.UnsupportedVersion))
+	require.False(t, c.unproven)
+	require.False(t, c.silent)
 }
