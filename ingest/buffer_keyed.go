@@ -56,7 +56,7 @@ func (b *buffer) writeVersions(p *portion) error {
 			set: upsert.New(upsert.Options{Sequence: k.sequence, First: k.opts.First})}
 	}
 	v := b.versions
-	if v.shape != p.shape {
+	if v.shape.version != p.shape.version {
 		return errors.New("the schema changed within a checkpoint")
 	}
 	if err := v.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {

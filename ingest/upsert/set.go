@@ -151,50 +151,6 @@ func spread[T ~int32 | ~int64](dst []int64, stride int, values []T) {
 	}
 }
 
-// Order puts the rows in order of keys, of which there is one a row, and returns each key once.
-func (s *Set) Order(keys []keyindex.Key) []keyindex.Key {
-	ranks := s.ranks()
-	s.versions = slices.Grow(s.versions[:0], len(keys))
-	for i := range s.parts {
-		p := &s.parts[i]
-		for row := p.First; row < p.First+p.rows; row++ {
-			s.versions = append(s.versions, version{keys[row], ranks[i], uint32(row)})
-		}
-	}
-	slices.SortFunc(s.versions, func(a, b version) int {
-		if c := a.key.Compare(b.key); c != 0 {
-			return c
-		}
-		return int(int64(a.rank)<<32|int64(a.row)) - int(int64(b.rank)<<32|int64(b.row))
-	})
-	distinct := keys[:0]
-	s.groups = s.groups[:0]
-	for i := range s.versions {
-		if i == 0 || s.versions[i].key != s.versions[i-1].key {
-			s.groups = append(s.groups, int32(i))
-			distinct = append(distinct, s.versions[i].key)
-		}
-	}
-	s.groups = append(s.groups, int32(len(s.versions)))
-	return distinct
-}
-
-// ranks are, by part, the places of the topic partitions in their order.
-func (s *Set) ranks() []uint32 {
-	var ids []commit.TopicPartition
-	for i := range s.parts {
-		ids = append(ids, s.parts[i].TopicPartition)
-	}
-	slices.SortFunc(ids, commit.TopicPartition.Compare)
-	ids = slices.Compact(ids)
-	ranks := make([]uint32, len(s.parts))
-	for i := range s.parts {
-		rank, _ := slices.BinarySearchFunc(ids, s.parts[i].TopicPartition, commit.TopicPartition.Compare)
-		ranks[i] = uint32(rank)
-	}
-	return ranks
-}
-
 // versionsOf are those of the i-th key.
 func (s *Set) versionsOf(i int) []version { return s.versions[s.groups[i]:s.groups[i+1]] }
 
