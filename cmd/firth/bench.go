@@ -28,7 +28,7 @@ func (p *program) benchCommand() *cobra.Command {
 	}
 	cmd.AddCommand(p.benchIngestCommand(), p.benchProcessCommand(), p.benchFetchCommand(),
 		p.benchDecodeCommand(), p.benchEncodeCommand(), p.benchUploadCommand(), p.benchCommitCommand(),
-		p.benchCompactionCommand())
+		p.benchCompactionCommand(), p.benchUpsertCommand())
 	return cmd
 }
 

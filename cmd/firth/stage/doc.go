@@ -3,7 +3,8 @@
 // A Feed says which rows in which format; a Result leaves, with rows per CPU-second first. Fetch reads a
 // topic and gives its records back; Decode makes record batches, and Encode data files that nobody keeps,
 // each on one goroutine and in memory; Upload puts data files into a store; Commit publishes files that are
-// only described. All of them call the packages that the service calls.
+// only described. Upsert takes records into a keyed table, from decoding to commits. All of them call the
+// packages that the service calls.
 //
 //	topic ─► Fetch    records ─► Decode    batches ─► Encode    files ─► Upload    changes ─► Commit
 //

@@ -17,6 +17,9 @@ func stagePrefixes() [][2]string {
 		{"github.com/twmb/franz-go/", "fetch"},
 		{firth + "ingest/decode.", "decode"},
 		{firth + "table/objstore.", "upload"},
+		{firth + "ingest/upsert.", "keys"},
+		{firth + "table/keyindex.", "keys"},
+		{firth + "table/keyed.", "keys"},
 		{firth + "table.hash", "checksum"},
 		{firth + "table.(*Checksummer)", "checksum"},
 		{firth + "table.", "encode"},
@@ -33,7 +36,7 @@ func stagePrefixes() [][2]string {
 
 // Shares are the stages of cpu_share in the order of the data; "other" is mostly the scheduler.
 func Shares() []string {
-	return []string{"start", "fetch", "decode", "route", "checksum", "encode", "upload", "commit", "gc",
+	return []string{"start", "fetch", "decode", "route", "keys", "checksum", "encode", "upload", "commit", "gc",
 		"other"}
 }
 

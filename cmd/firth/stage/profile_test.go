@@ -34,5 +34,5 @@ func TestSharesGoToTheInnermostStage(t *testing.T) {
 	shares, err := cpuShares(text.Bytes())
 	require.NoError(t, err)
 	require.InDeltaMapValues(t, map[string]float64{"encode": 0.5, "decode": 0.3, "gc": 0.15, "other": 0.05,
-		"start": 0, "fetch": 0, "route": 0, "checksum": 0, "upload": 0, "commit": 0}, shares, 1e-9)
+		"start": 0, "fetch": 0, "route": 0, "keys": 0, "checksum": 0, "upload": 0, "commit": 0}, shares, 1e-9)
 }

@@ -49,6 +49,7 @@ type Meter struct {
 	began   time.Time
 	before  Usage
 	profile bytes.Buffer
+	stopped bool
 }
 
 // StartMeter begins to measure what comes.
@@ -71,11 +72,19 @@ func (m *Meter) start() error {
 	return nil
 }
 
+// Cancel ends a measurement that comes to nothing. After Stop it does nothing.
+func (m *Meter) Cancel() {
+	if !m.stopped {
+		pprof.StopCPUProfile()
+	}
+}
+
 // Stop fills times, memory and shares of the result, and writes the profile to a file unless its name is
 // empty.
 func (m *Meter) Stop(r *Result, profileFile string) error {
 	used := Used()
 	pprof.StopCPUProfile()
+	m.stopped = true
 	r.Seconds, r.CPUSeconds = m.now().Sub(m.began).Seconds(), (used.CPU - m.before.CPU).Seconds()
 	r.RSSBytesMax = used.RSSBytesMax
 	var err error

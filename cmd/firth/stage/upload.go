@@ -39,6 +39,7 @@ func Upload(ctx context.Context, o UploadOptions) (_ Result, err error) {
 	if err != nil {
 		return result, err
 	}
+	defer meter.Cancel()
 	for result.Rows < o.Rows {
 		location := fmt.Sprintf("%s/firth-bench-%s.parquet", o.Location, uuid.New())
 		locations = append(locations, location)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firthlake/firth/cmd/firth/stage"
+	"github.com/firthlake/firth/ingest/spec"
+)
+
+// upsertBenchOptions are the flags of bench upsert.
+type upsertBenchOptions struct {
+	stage.UpsertOptions
+	benchFlags
+	distribution string
+	memory       int64
+}
+
+func (p *program) benchUpsertCommand() *cobra.Command {
+	var o upsertBenchOptions
+	cmd := &cobra.Command{
+		Use:   "upsert",
+		Short: "Measure how fast records become rows of a keyed table",
+		Long: "Takes in records over a number of keys, one in 50 a tombstone, as 'firth run' does: decode, the last\n" +
+			"version of each key, index, Parquet files, deletion vectors, commits. Store and catalog are local; the\n" +
+			"records come from this process. At the end all rows are read and held against a map of the records." +
+			exitCodes("measured", "a row is not what it should be", "could not measure"),
+		Example: example("firth bench upsert", "firth bench upsert --rows 20000000 --keys 1000000 --json",
+			"firth bench upsert --distribution zipf"),
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchUpsert(cmd.Context(), o) },
+	}
+	o.benchFlags.add(cmd, 20_000_000)
+	flags := cmd.Flags()
+	flags.IntVar(&o.Keys, "keys", 1_000_000, "how many keys")
+	flags.StringVar(&o.distribution, "distribution", "uniform", "how keys are drawn: uniform, zipf")
+	flags.DurationVar(&o.Interval, "interval", 10*time.Second, "commit interval")
+	flags.IntVar(&o.Workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and write")
+	flags.Int64Var(&o.memory, "memory", 2<<30, "memory limit of the process in bytes, as limits.memory")
+	completions(cmd, "distribution", []string{"uniform", "zipf"})
+	addBenchDir(cmd, &o.UpsertOptions.Dir)
+	return cmd
+}
+
+func (p *program) benchUpsert(ctx context.Context, o upsertBenchOptions) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	limit := spec.Size(o.memory)
+	boundMemory(limit)
+	return inFolder(o.UpsertOptions.Dir, func(dir string) error {
+		bar := p.progress("records", o.rows)
+		defer bar.close()
+		u := o.UpsertOptions
+		u.Options = stage.Options{Feed: o.benchFlags.Feed, Rows: o.rows, CPUProfile: o.cpuProfile, Now: p.now,
+			Progress: func(rows int64) { bar.at(rows, "") }}
+		u.Dir, u.Committer, u.Zipf = dir, p.commitOptions(), o.distribution == "zipf"
+		u.BudgetBytes, u.IndexBytes = bufferBytes(limit), indexBytes(limit, 1)
+		result, err := stage.Upsert(ctx, u)
+		if err != nil {
+			return err
+		}
+		bar.close()
+		if err := p.print(result, func(w io.Writer) error { return writeUpsert(w, &result) }); err != nil {
+			return err
+		}
+		if result.Mismatches > 0 {
+			return fallsShort(fmt.Errorf("%d keys have not the row that they should", result.Mismatches), "report it")
+		}
+		return nil
+	})
+}
+
+func (o *upsertBenchOptions) validate() error {
+	if err := o.benchFlags.validate(); err != nil {
+		return err
+	}
+	switch {
+	case o.Format != "json":
+		return couldNot(fmt.Errorf("--format %s: records with keys are made as json alone", o.Format), "")
+	case o.Keys < stage.UpsertKeysMin || o.Keys > stage.UpsertKeysMax:
+		return couldNot(fmt.Errorf("--keys %d must be %d to %d", o.Keys, stage.UpsertKeysMin, stage.UpsertKeysMax), "")
+	case o.distribution != "uniform" && o.distribution != "zipf":
+		return couldNot(fmt.Errorf("--distribution %q must be uniform or zipf", o.distribution), "")
+	case o.memory < memoryMin:
+		return couldNot(fmt.Errorf("--memory %d must be %d or more", o.memory, memoryMin), "")
+	case o.Interval <= 0 || o.Workers < 1:
+		return couldNot(fmt.Errorf("--interval %v and --workers %d must be above 0", o.Interval, o.Workers), "")
+	}
+	return nil
+}
+
+func writeUpsert(w io.Writer, r *stage.UpsertResult) error {
+	if err := writeStage(w, &r.Result); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "  %s over %s keys: %s; %s commits, %.0f bytes of index a key, %d mismatches\n",
+		r.Distribution, count(int64(r.Keys)), r.Counts, count(r.Commits), r.IndexBytesPerKey, r.Mismatches)
+	for _, name := range stage.Shares() {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  %-8s %5.1f %%\n", name, 100*r.CPUShare[name])
+		}
+	}
+	return err
+}
