@@ -154,7 +154,8 @@ func (p Policy) eroded(t table.Task) bool {
 			shared++
 		}
 	}
-	return shared >= p.DeleteFilesMax ||
+	// Many engines cannot read equality deletes, so these go first.
+	return len(t.EqualityDeletes) > 0 || shared >= p.DeleteFilesMax ||
 		float64(deletedRows(t)) >= p.DeletedShare*float64(t.File.Count()) && len(t.Deletes) > 0
 }
 
@@ -171,13 +172,19 @@ func deletedRows(t table.Task) int64 {
 
 // worthwhile says whether a group is worth a rewrite and notes why.
 func (p Policy) worthwhile(g *Group) bool {
-	eroded := 0
+	eroded, equal := 0, 0
 	for _, t := range g.Tasks {
 		if p.eroded(t) {
 			eroded++
 		}
+		if len(t.EqualityDeletes) > 0 {
+			equal++
+		}
 	}
 	switch {
+	case equal > 0:
+		g.Reason = fmt.Sprintf("%d files with equality deletes", equal)
+		return true
 	case eroded > 0:
 		g.Reason = fmt.Sprintf("%d files with many deleted rows", eroded)
 		return true
@@ -201,7 +208,7 @@ func (g *Group) finish(sorted bool) {
 	g.Copied = !sorted && len(g.Tasks) > 1
 	for _, t := range g.Tasks {
 		rowGroups += max(1, int64(len(t.File.SplitOffsets())))
-		g.Copied = g.Copied && len(t.Deletes) == 0 && t.File.FileFormat() == iceberg.ParquetFile
+		g.Copied = g.Copied && len(t.Deletes)+len(t.EqualityDeletes) == 0 && t.File.FileFormat() == iceberg.ParquetFile
 	}
 	g.Copied = g.Copied && g.Bytes/rowGroups >= rowGroupBytesMin
 }

@@ -91,14 +91,24 @@ func (r *rebase) find(ctx context.Context, head *table.Table, now []table.Task) 
 	if err != nil {
 		return nil, err
 	}
-	// What the rewrite left out must be deleted still, or rows would be lost that are there again.
-	for i, t := range now {
-		if left := t.File.Count() - r.places.Kept(i); deleted[i] >= 0 && deleted[i]-moved[i] != left {
-			return nil, fmt.Errorf("%d rows of %s were deleted at snapshot %d and %d of them are at the head %s: %w",
-				left, t.File.FilePath(), r.base, deleted[i]-moved[i], head, commit.ErrStale)
+	for i := range now {
+		if deleted[i] >= 0 && r.revived(head, i, deleted[i]-moved[i]) {
+			return nil, fmt.Errorf("rows of %s that were deleted at snapshot %d are not at the head of %s: %w",
+				now[i].File.FilePath(), r.base, head, commit.ErrStale)
 		}
 	}
 	return gone, nil
+}
+
+// revived says whether rows of a file that the rewrite left out, since they were deleted, may be there again.
+// known are those that are deleted by position.
+func (r *rebase) revived(head *table.Table, i int, known int64) bool {
+	left := r.tasks[i].File.Count() - r.places.Kept(i)
+	if len(r.tasks[i].EqualityDeletes) == 0 {
+		return known != left
+	}
+	// Equality deletes took out some. They are there still while the base is in the history.
+	return head.Metadata().SnapshotByID(r.base) == nil
 }
 
 // sameDeletes says whether two lists are of the same delete files.

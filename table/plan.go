@@ -172,6 +172,10 @@ func (p *planner) pair(entries []iceberg.ManifestEntry) ([]Task, error) {
 		if task.Deletes, err = deletes.find(file, task.SequenceNumber); err != nil {
 			return nil, err
 		}
+		task.EqualityDeletes, err = deletes.findEqual(p.meta, file, task.SequenceNumber)
+		if err != nil {
+			return nil, err
+		}
 		tasks = append(tasks, task)
 	}
 	return tasks, nil

@@ -49,7 +49,7 @@ func (x *deleteIndex) add(file iceberg.DataFile, sequence int64) {
 	into[target] = append(into[target], found)
 }
 
-// WithDeletes returns the tasks with other deletes: those of entries that apply to each.
+// WithDeletes returns the tasks with other deletes by position: those of entries that apply to each.
 func WithDeletes(tasks []Task, entries []Entry) ([]Task, error) {
 	deletes := newDeleteIndex()
 	for _, e := range entries {
@@ -65,16 +65,36 @@ func WithDeletes(tasks []Task, entries []Entry) ([]Task, error) {
 	return out, nil
 }
 
-// find returns the deletes of a data file with the data sequence number given.
-func (x *deleteIndex) find(file iceberg.DataFile, sequence int64) ([]iceberg.DataFile, error) {
-	key := partitionKey(file)
-	for _, entry := range slices.Concat(x.equality[""], x.equality[key]) {
-		if entry.sequence > sequence {
-			return nil, fmt.Errorf("data file %s has equality deletes (%s), which firth does not read "+
-				"yet: let the engine that wrote them compact the table", file.FilePath(),
-				entry.file.FilePath())
+// findEqual returns the equality deletes of a data file: those of its partition, or of all, that are newer.
+func (x *deleteIndex) findEqual(meta icetable.Metadata, file iceberg.DataFile, sequence int64,
+) ([]EqualityDelete, error) {
+	if len(x.equality) == 0 {
+		return nil, nil
+	}
+	var found []EqualityDelete
+	for _, partition := range []string{"", partitionKey(file)} {
+		for _, entry := range x.equality[partition] {
+			if entry.sequence <= sequence {
+				continue
+			}
+			fields, err := equalityFields(meta, entry.file)
+			if err != nil {
+				return nil, err
+			}
+			group := partition
+			for _, field := range fields {
+				group += fmt.Sprintf("#%d", field.ID)
+			}
+			found = append(found, EqualityDelete{File: entry.file, SequenceNumber: entry.sequence, fields: fields,
+				group: group})
 		}
 	}
+	return found, nil
+}
+
+// find returns the position deletes and vectors of a data file with the data sequence number given.
+func (x *deleteIndex) find(file iceberg.DataFile, sequence int64) ([]iceberg.DataFile, error) {
+	key := partitionKey(file)
 	var vectors []iceberg.DataFile
 	for _, entry := range x.vectors[file.FilePath()] {
 		if entry.sequence >= sequence {

@@ -16,16 +16,17 @@ import (
 )
 
 func TestPlanRefusesWhatItCannotRead(t *testing.T) {
-	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
-	f := l.parquet(l.meta.CurrentSchema(), idRows(0, 2))
-	l.commit(f)
-	builder, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec,
-		iceberg.EntryContentEqDeletes,
-		lakeRoot+"/data/eq.parquet", iceberg.ParquetFile, nil, nil, nil, 1, 1)
-	require.NoError(t, err)
-	l.commit(builder.EqualityFieldIDs([]int{1}).Build())
-	_, err = l.tryRead(table.Scan{})
-	require.ErrorContains(t, err, "has equality deletes")
+	for want, ids := range map[string][]int{"compare field 6": {1, 6}, "compare no fields": {}} {
+		l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
+		l.commit(l.parquet(l.meta.CurrentSchema(), idRows(0, 2)))
+		builder, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec,
+			iceberg.EntryContentEqDeletes,
+			lakeRoot+"/data/eq.parquet", iceberg.ParquetFile, nil, nil, nil, 1, 1)
+		require.NoError(t, err)
+		l.commit(builder.EqualityFieldIDs(ids).Build())
+		_, err = l.tryRead(table.Scan{})
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // TestPruningChangesNoResult compares scans with pruning against the same filter over all tasks,

@@ -28,6 +28,9 @@ type ReadOptions struct {
 	Allocator memory.Allocator
 	// BatchRows is the most rows of a batch; 0 is 16,384.
 	BatchRows int
+	// Equality is shared by reads of tasks of one plan, so that equality deletes are read once; nil is one
+	// of its own.
+	Equality *EqualityDeletes
 }
 
 // Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns
@@ -79,6 +82,11 @@ type taskReader struct {
 	evaluator *filter.Evaluator
 	deleted   []byte // bit per row of the file, 1 for rows that stay; nil without deletes
 	selection filter.Selection
+
+	equality   []*equalityGroup
+	equalityAt map[int]int // columns of widen by field id
+	rows       []uint32
+	key        []byte
 }
 
 func (r *taskReader) run(ctx context.Context, emit func(arrow.RecordBatch) bool) (err error) {
@@ -128,6 +136,12 @@ func (r *taskReader) prepare(ctx context.Context) error {
 	if r.task.wide != nil {
 		wide = r.task.wide
 		r.evaluator = r.task.rows.Evaluator()
+	}
+	if len(r.task.EqualityDeletes) > 0 {
+		var err error
+		if wide, err = r.prepareEquality(ctx, wide); err != nil {
+			return err
+		}
 	}
 	columns, err := resolveColumns(r.parquet.Manifest, wide, r.task.NameMapping)
 	if err != nil {
@@ -247,6 +261,9 @@ func (r *taskReader) selectRows(wide arrow.RecordBatch, start int64) error {
 	r.selection.Reset(int(wide.NumRows()))
 	if r.deleted != nil {
 		r.selection.IntersectBitmap(r.deleted, int(start))
+	}
+	if err := r.removeEqual(wide); err != nil {
+		return err
 	}
 	if r.evaluator == nil || r.selection.Count() == 0 {
 		return nil

@@ -39,6 +39,8 @@ type Task struct {
 	SequenceNumber, FileSequenceNumber int64
 	// Deletes are position delete files or one deletion vector that apply to the file.
 	Deletes []iceberg.DataFile
+	// EqualityDeletes are those of others that apply to the file.
+	EqualityDeletes []EqualityDelete
 	// Schema is what Read yields, by field id.
 	Schema *iceberg.Schema
 	// Spec is the partition spec of the file.

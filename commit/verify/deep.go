@@ -175,7 +175,7 @@ func (c *check) readFile(ctx context.Context, task table.Task, file *liveFile, f
 		return err
 	case err != nil:
 		found.fault(Fault{Kind: FaultChangedFile, File: file.name, SnapshotID: file.snapshotID, Text: err.Error()})
-	case rows > file.rows, rows < file.rows && len(task.Deletes) == 0:
+	case rows > file.rows, rows < file.rows && len(task.Deletes)+len(task.EqualityDeletes) == 0:
 		found.fault(Fault{Kind: FaultChangedFile, File: file.name, SnapshotID: file.snapshotID,
 			Text: fmt.Sprintf("it has %d rows, its manifest says %d", rows, file.rows)})
 	default:

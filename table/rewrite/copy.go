@@ -119,7 +119,7 @@ func openAll(
 		switch {
 		case task.File.FileFormat() != iceberg.ParquetFile:
 			return nil, false, notCopyable("%s is %s", task.File.FilePath(), task.File.FileFormat())
-		case len(task.Deletes) > 0:
+		case len(task.Deletes)+len(task.EqualityDeletes) > 0:
 			return nil, false, notCopyable("%s has deleted rows", task.File.FilePath())
 		case len(task.File.KeyMetadata()) > 0:
 			return nil, false, notCopyable("%s is encrypted", task.File.FilePath())

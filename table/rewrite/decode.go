@@ -68,10 +68,11 @@ type decoding struct {
 func decode(
 	ctx context.Context, store objstore.Store, tasks []table.Task, w *table.Writer, d decoding,
 ) ([]iceberg.DataFile, error) {
+	read := table.ReadOptions{Equality: &table.EqualityDeletes{}}
 	for i, task := range tasks {
 		task.Schema = d.schema
 		rows := int64(0)
-		for batch, err := range table.Read(ctx, store, task) {
+		for batch, err := range table.ReadWith(ctx, store, task, read) {
 			if err != nil {
 				return nil, err
 			}
@@ -80,7 +81,7 @@ func decode(
 				return nil, err
 			}
 		}
-		if len(task.Deletes) == 0 && rows != task.File.Count() {
+		if len(task.Deletes)+len(task.EqualityDeletes) == 0 && rows != task.File.Count() {
 			return nil, fmt.Errorf("read %s: %d of its %d rows came: a task of a filter leaves rows out",
 				task.File.FilePath(), rows, task.File.Count())
 		}
