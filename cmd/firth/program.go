@@ -75,6 +75,7 @@ func (p *program) root() *cobra.Command {
 		p.topicsCommand(), p.inferCommand(), p.planCommand(), p.applyCommand(),
 		p.tablesCommand(), p.describeCommand(), p.readCommand(),
 		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(), p.expireCommand(),
+		p.orphansCommand(),
 		p.genCommand(), p.benchCommand(),
 		p.versionCommand(), p.completionCommand(),
 	)

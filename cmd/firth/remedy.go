@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/compaction/orphans"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/source"
@@ -33,6 +34,8 @@ func remedyOf(err error) string {
 			"check the brokers of the cluster in firth.yaml: another cluster answers there"},
 		{commit.ErrFenced, "another process feeds the table: stop one of them, or give both the same group"},
 		{commit.ErrDamaged, "'firth verify TABLE' says where; restore an older metadata file"},
+		{orphans.ErrIncomplete, "'firth verify TABLE' says which are missing; nothing was removed"},
+		{orphans.ErrShared, "move one of them: each needs a location of its own; nothing was removed"},
 		{objstore.ErrNoBucket, "create the bucket or folder, or correct warehouse.location"},
 		{objstore.ErrPermission, "check warehouse.s3.access_key and secret_key, and what they may do"},
 		{objstore.ErrFull, "make room and start again: nothing was lost"},
