@@ -22,7 +22,8 @@ import (
 //     given up by the operator; the rows that others added are there, and those they deleted are not;
 //  2. the stored position is the end of what was read, and the ledger is proven against files and rows;
 //  3. every file that a snapshot refers to is there, and no file twice; what others tagged is there;
-//  4. our reader and iceberg-go's read the same rows.
+//  4. of a keyed table, the last version of each key is there, and no other;
+//  5. our reader and iceberg-go's read the same rows.
 func (w *world) check(ctx context.Context) error {
 	var faults []error
 	for _, f := range w.feeds {
@@ -116,6 +117,10 @@ func (w *world) compare(f *feed, as becomes, rows []readRow, report *verify.Repo
 	var faults []error
 	found := map[where][]readRow{}
 	foreign := map[int64]int{}
+	var winners map[where]bool
+	if f.keyed && as == aRow {
+		winners = w.winners(f, report)
+	}
 	for _, r := range rows {
 		if r.foreign {
 			foreign[r.id]++
@@ -128,7 +133,7 @@ func (w *world) compare(f *feed, as becomes, rows []readRow, report *verify.Repo
 			at := where{tp.Partition, int64(offset)}
 			there := found[at]
 			delete(found, at)
-			wanted := f.fate(fate) == as && !w.excused(f, at, as, report)
+			wanted := f.fate(fate) == as && !w.excused(f, at, as, report) && (winners == nil || winners[at])
 			switch {
 			case !wanted && len(there) > 0:
 				faults = append(faults, fmt.Errorf("record %v (%+v) is there as %d", at, fate, as))
@@ -210,7 +215,7 @@ func checkRefs(f *feed, main *table.Table) error {
 
 // checkSnapshots looks that everything every snapshot of a table refers to is there, once.
 func (w *world) checkSnapshots(ctx context.Context, t *table.Table) error {
-	c := census{world: w, files: table.FileIO(ctx, w.objects), held: map[string][]string{}, there: map[string]bool{}}
+	c := census{world: w, files: table.FileIO(ctx, w.objects), held: map[string][]heldFile{}, there: map[string]bool{}}
 	named := []string{t.MetadataLocation()} // which memory may have kept though the file is gone
 	for s := range t.Metadata().Statistics() {
 		named = append(named, s.StatisticsPath)
@@ -230,7 +235,7 @@ func (w *world) checkSnapshots(ctx context.Context, t *table.Table) error {
 type census struct {
 	world *world
 	files iceio.IO
-	held  map[string][]string // manifest to data files
+	held  map[string][]heldFile // by manifest
 	there map[string]bool
 }
 
@@ -239,17 +244,19 @@ func (c *census) check(ctx context.Context, snapshot icetable.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	seen := map[heldFile]bool{}
 	for _, m := range manifests {
-		names, err := c.namesIn(m)
+		files, err := c.filesIn(m)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			if seen[name] {
-				return fmt.Errorf("file %s twice", name)
+		var names []string
+		for _, file := range files {
+			if seen[file] {
+				return fmt.Errorf("file %s twice", file.name)
 			}
-			seen[name] = true
+			seen[file] = true
+			names = append(names, file.name)
 		}
 		if err := c.exist(ctx, names); err != nil {
 			return err
@@ -258,20 +265,30 @@ func (c *census) check(ctx context.Context, snapshot icetable.Snapshot) error {
 	return nil
 }
 
-// namesIn returns the live files of a manifest.
-func (c *census) namesIn(m iceberg.ManifestFile) ([]string, error) {
-	names, known := c.held[m.FilePath()]
+// heldFile is a live file, or a vector in one, which begins at offset.
+type heldFile struct {
+	name   string
+	offset int64
+}
+
+// filesIn returns the live files of a manifest.
+func (c *census) filesIn(m iceberg.ManifestFile) ([]heldFile, error) {
+	files, known := c.held[m.FilePath()]
 	if known {
-		return names, nil
+		return files, nil
 	}
 	for entry, err := range m.Entries(c.files, true) {
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, entry.DataFile().FilePath())
+		file := heldFile{name: entry.DataFile().FilePath()}
+		if offset := entry.DataFile().ContentOffset(); offset != nil {
+			file.offset = *offset
+		}
+		files = append(files, file)
 	}
-	c.held[m.FilePath()] = names
-	return names, nil
+	c.held[m.FilePath()] = files
+	return files, nil
 }
 
 func (c *census) exist(ctx context.Context, names []string) error {

@@ -6,6 +6,7 @@
 //
 //	go run ./cmd/sim --seeds 1000          seeds 1 to 1000
 //	go run ./cmd/sim --seed 42 --trace     one seed, with what happened
+//	go run ./cmd/sim --keyed --seeds 1000  a keyed table, whose index lies on disks of processes that die
 //
 // Every firth process is a coroutine: at each operation on the store or the catalog it hands over to
 // the scheduler, which picks who goes on, so two live sequencers interleave at every point where they

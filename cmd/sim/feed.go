@@ -22,6 +22,8 @@ type feed struct {
 	keeps string
 	// follows says that the table takes new fields as columns; else records with one are dead letters.
 	follows bool
+	// keyed says that records are versions of rows, and id tells rows apart.
+	keyed bool
 
 	// lost are offsets that the operator gave up.
 	lost map[where]bool
@@ -86,8 +88,12 @@ func (f *feed) fate(r recordFate) becomes {
 // extraOf is the value of the field extra in the record with an id.
 func extraOf(id int64) int64 { return id + 1000 }
 
-func tableSchema() *iceberg.Schema {
-	return iceberg.NewSchema(0,
+func tableSchema(f *feed) *iceberg.Schema {
+	var identifier []int
+	if f.keyed {
+		identifier = []int{1}
+	}
+	return iceberg.NewSchemaWithIdentifiers(0, identifier,
 		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
 		iceberg.NestedField{ID: 2, Name: "kind", Type: iceberg.PrimitiveTypes.String},
 		iceberg.NestedField{ID: 3, Name: "_kafka_topic", Type: iceberg.PrimitiveTypes.String},
@@ -101,7 +107,7 @@ func (w *world) create(ctx context.Context) error {
 	w.log.Create(topic, w.load.partitions)
 	for _, f := range w.feeds {
 		spec := catalog.TableSpec{
-			Schema: tableSchema(), Properties: iceberg.Properties{"format-version": w.load.version},
+			Schema: tableSchema(f), Properties: iceberg.Properties{"format-version": w.load.version},
 		}
 		if w.load.bucketed {
 			partitioned := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{1},

@@ -15,12 +15,16 @@ func main() {
 	seed := flag.Uint64("seed", 0, "run only this seed")
 	first := flag.Uint64("first", 1, "first seed")
 	seeds := flag.Uint64("seeds", 1000, "how many seeds")
+	keyed := flag.Bool("keyed", false, "let the table be keyed")
 	failures := flag.Int("failures", 10, "after how many failing seeds to end")
 	trace := flag.Bool("trace", false, "print what happens")
 	profile := flag.String("cpuprofile", "", "write a profile of the processor to this file")
 	flag.Parse()
 	if *seed != 0 {
 		*first, *seeds = *seed, 1
+	}
+	if *keyed && *first < keyedSeeds {
+		*first += keyedSeeds
 	}
 	var out io.Writer
 	if *trace {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+
+	"github.com/firthlake/firth/table/keyindex/disktest"
 )
 
 // errKilled is what every operation of a killed process returns.
@@ -21,7 +23,8 @@ type process struct {
 	cancel context.CancelFunc
 	killed bool
 	ended  bool
-	paused int // scheduling steps for which it sleeps (SIGSTOP)
+	disk   *disktest.Memory // nil but in keyed worlds
+	paused int              // scheduling steps for which it sleeps (SIGSTOP)
 	err    error
 }
 

@@ -16,7 +16,7 @@ import (
 // TestPlantedFaultsAreFound builds the simulator with one fault planted into the code under test and
 // wants it found within 1,000 seeds. The compiler's overlay does the planting, so the code itself has no
 // switch for it. Each file of testdata/plants says what it plants and has "-- file" with the text to
-// replace, "--", and the replacement, once or more.
+// replace, "--", and the replacement, once or more. Those that begin with "keyed-" need a keyed table.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	plants, err := filepath.Glob("testdata/plants/*")
 	require.NoError(t, err)
@@ -27,7 +27,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			build := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay(t, plant), "-o", binary, ".")
 			out, err := build.CombinedOutput()
 			require.NoError(t, err, "%s", out)
-			out, err = exec.CommandContext(t.Context(), binary, "--seeds", "1000", "--failures", "1").CombinedOutput()
+			args := []string{"--seeds", "1000", "--failures", "1"}
+			if strings.HasPrefix(filepath.Base(plant), "keyed-") {
+				args = append(args, "--keyed")
+			}
+			out, err = exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, "no seed found it:\n%s", out)
 			require.Equal(t, 1, exit.ExitCode(), "%s", out)

@@ -11,15 +11,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seedsInTest is how many seeds every test run covers; docs/testing.md has the figures of long runs.
-const seedsInTest = 2000
+// These are how many seeds every test run covers; docs/testing.md has the figures of long runs.
+const (
+	seedsInTest      = 2000
+	keyedSeedsInTest = 300
+)
 
 func TestInvariantsHoldOnEverySeed(t *testing.T) {
-	seeds := uint64(seedsInTest)
+	wantNoFailure(t, 1, seedsInTest)
+}
+
+func TestInvariantsHoldOnEverySeedOfAKeyedTable(t *testing.T) {
+	wantNoFailure(t, keyedSeeds, keyedSeedsInTest)
+}
+
+func wantNoFailure(t *testing.T, first, seeds uint64) {
+	t.Helper()
 	if raceEnabled {
 		seeds = 50 // nothing runs beside anything here, so the detector only slows it down
 	}
-	done, steps, failed := runSeeds(t.Context(), run{first: 1, seeds: seeds, failuresMax: 10})
+	done, steps, failed := runSeeds(t.Context(), run{first: first, seeds: seeds, failuresMax: 10})
 	t.Logf("%d seeds, %d steps", done, steps)
 	for _, f := range failed {
 		t.Errorf("seed %d: %v", f.seed, f.err)
@@ -45,7 +56,8 @@ func TestOldFailuresStayMended(t *testing.T) {
 
 func TestASeedIsReplayedExactly(t *testing.T) {
 	// In 28, 78, 192 and 267 a killed process unwinds in one of several ways.
-	seeds := []uint64{28, 78, 192, 267, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	seeds := []uint64{28, 78, 192, 267, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+		keyedSeeds, keyedSeeds + 1, keyedSeeds + 2, keyedSeeds + 3, keyedSeeds + 4, keyedSeeds + 5}
 	if raceEnabled {
 		seeds = seeds[:2]
 	}

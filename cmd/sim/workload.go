@@ -70,6 +70,10 @@ func (w *world) produce() {
 		tp := w.log.TopicPartition(topic, index)
 		w.load.left--
 		fate := recordFate{id: int64(w.load.left)}
+		if w.keyed() {
+			fate.id, index = w.drawKey()
+			tp = w.log.TopicPartition(topic, index)
+		}
 		if w.rng.IntN(20) == 0 {
 			w.log.Skip(topic, index, 2)
 			absent := recordFate{kind: isAbsent}
@@ -86,6 +90,9 @@ func (w *world) produce() {
 		sound := fate.kind == isSignal || fate.kind == isNoise
 		fate.extra = sound && w.load.left < w.load.evolvesAt && w.rng.IntN(2) == 0
 		record := source.Record{Timestamp: w.now.UnixMilli()}
+		if w.keyed() {
+			record.Key = fmt.Appendf(nil, `{"id":%d}`, fate.id)
+		}
 		if fate.kind != isTombstone {
 			record.Value = fate.value()
 		}
@@ -105,6 +112,10 @@ func (w *world) spawn(ctx context.Context) {
 
 // serve is the main function of a firth process.
 func (w *world) serve(ctx context.Context, p *process, group string) error {
+	if w.keyed() {
+		p.disk = w.takeDisk()
+		defer func() { w.disks = append(w.disks, p.disk) }()
+	}
 	ingester, reader, err := w.open(ctx, p, group)
 	if reader != nil {
 		// A group notices a dead member by its silence; here it notices at once, which is harder.
@@ -166,8 +177,12 @@ func (w *world) openTable(ctx context.Context, p *process, group string, f *feed
 	if err != nil {
 		return none, err
 	}
+	var versions *ingest.KeyedOptions
+	if f.keyed {
+		versions = &ingest.KeyedOptions{Tombstones: true, Keys: w.keysOn(p)}
+	}
 	return ingest.TableOptions{
-		Ident: f.ident, Topics: []string{topic}, Filter: keep,
+		Ident: f.ident, Keyed: versions, Topics: []string{topic}, Filter: keep,
 		Decode:          decode.Options{Format: decode.FormatJSON, UnknownFields: decode.UnknownEvolve},
 		DeadLetterTable: letters, Committer: committer, Group: group,
 		Evolver:   evolver{committer: committer, policy: evolve.Policy{AddColumn: f.follows}},

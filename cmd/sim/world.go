@@ -13,6 +13,7 @@ import (
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source/sourcetest"
+	"github.com/firthlake/firth/table/keyindex/disktest"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -49,6 +50,13 @@ type world struct {
 	// which the catalog is dark.
 	outageEnds, fullEnds, darkEnds int
 	foreigners                     int // foreign commits so far
+
+	// Of a keyed world: how many keys there are, in which partition each is, the memory of an index, and
+	// the disks of dead processes.
+	keys       int64
+	home       map[int64]int32
+	indexBytes int64
+	disks      []*disktest.Memory
 }
 
 // stepsMax bounds a run; the slowest of 100,000 seeds took a third of it.
@@ -70,6 +78,9 @@ func newWorld(seed uint64, trace io.Writer) *world {
 	w.load = w.drawWorkload()
 	w.feeds = w.drawFeeds()
 	w.hazards = w.drawHazards()
+	if w.keyed() {
+		w.drawKeyed()
+	}
 	return w
 }
 
