@@ -163,7 +163,10 @@ type Change struct {
 	Deletes []iceberg.DataFile
 	// Removed are data files that leave, with the delete files that are about them.
 	Removed []iceberg.DataFile
-	// Base is the snapshot from which Deletes and Removed were worked out. When deletes of one of their data
+	// Dead are equality delete files of others that leave, since no data file is older than they are. They
+	// come with a rewrite, or alone.
+	Dead []iceberg.DataFile
+	// Base is the snapshot from which Deletes, Dead and Removed were worked out. When deletes of one of their data
 	// files came behind it, or the data file has left, the change is refused with ErrStale; see Rebase too.
 	Base int64
 	// BaseSequence is the sequence number of Base. With it and Rebase a rewrite lands after Base has expired.

@@ -230,14 +230,14 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	ledger.Pending = c.unpublished(ledger)
 	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger,
 		compacted: compacted(&in.change)}
-	if change := in.change; len(change.Deletes)+len(change.Removed) > 0 {
+	if change := in.change; len(change.Deletes)+len(change.Removed)+len(change.Dead) > 0 {
 		var err error
 		if w.cut, err = c.main.plan(ctx, h, &change); err != nil {
 			return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
 		}
 		w.deletes = change.Deletes
 	}
-	if len(in.change.Removed) > 0 {
+	if len(in.change.Removed)+len(in.change.Dead) > 0 {
 		w.rewriteOf, _ = begunAt(h.meta, &in.change)
 	}
 	if in.declared {

@@ -116,6 +116,15 @@ func (p *cutting) remove(change *Change, version int) {
 		p.cut.manifests[p.manifests[number].location] = true
 		p.replace(f.FilePath())
 	}
+	for _, f := range change.Dead {
+		at := slices.IndexFunc(p.loose, func(d heldDelete) bool { return d.place == placeOf(f) })
+		if at < 0 || p.loose[at].sequence > p.base {
+			p.stale.Files = append(p.stale.Files, f.FilePath())
+			continue
+		}
+		p.cut.deletes[p.loose[at].place] = true
+		p.cut.manifests[p.manifests[p.loose[at].manifest].location] = true
+	}
 }
 
 // late notes that deletes of a data file came behind the base.

@@ -206,8 +206,12 @@ func (x *holdings) move(s *swap) (dropped []string) {
 			dropped = append(dropped, f.FilePath())
 			continue
 		}
-		list := slices.DeleteFunc(x.deletes[e.of], func(d heldDelete) bool { return d.place == e.place })
-		if x.deletes[e.of] = list; len(list) == 0 {
+		here := func(d heldDelete) bool { return d.place == e.place }
+		if e.of == (fileKey{}) {
+			x.loose = slices.DeleteFunc(x.loose, here)
+		} else if list := slices.DeleteFunc(x.deletes[e.of], here); len(list) > 0 {
+			x.deletes[e.of] = list
+		} else {
 			delete(x.deletes, e.of)
 		}
 		if x.entries[e.place.file]--; x.entries[e.place.file] <= 0 {

@@ -30,6 +30,8 @@ const (
 	summaryTotalFilesSize        = "total-files-size"
 	summaryTotalDeleteFiles      = "total-delete-files"
 	summaryTotalPositionDelete   = "total-position-deletes"
+	summaryRemovedEqualityFiles  = "removed-equality-delete-files"
+	summaryRemovedEqualityDelete = "removed-equality-deletes"
 	summaryTotalEqualityDelete   = "total-equality-deletes"
 )
 
@@ -44,6 +46,7 @@ type tally struct {
 type amount struct {
 	files, records, bytes             int64
 	vectors, positionFiles, positions int64
+	equalityFiles, equalities         int64 // of others: they only leave
 }
 
 func (a *amount) add(file iceberg.DataFile) {
@@ -52,6 +55,10 @@ func (a *amount) add(file iceberg.DataFile) {
 	case file.ContentType() == iceberg.EntryContentData:
 		a.files++
 		a.records += file.Count()
+		return
+	case file.ContentType() == iceberg.EntryContentEqDeletes:
+		a.equalityFiles++
+		a.equalities += file.Count()
 		return
 	case icetable.IsDeletionVector(file):
 		a.vectors++
@@ -120,7 +127,7 @@ func (t *tally) summary(prev iceberg.Properties, manifests []iceberg.ManifestFil
 	}
 	carry(summaryTotalFilesSize, t.bytes-t.removed.bytes)
 	carry(summaryTotalPositionDelete, t.positions-t.removed.positions)
-	carry(summaryTotalEqualityDelete, 0)
+	carry(summaryTotalEqualityDelete, -t.removed.equalities)
 	return props
 }
 
@@ -133,9 +140,10 @@ func (t *tally) changes() map[string]int64 {
 
 		summaryDeletedDataFiles: t.removed.files, summaryDeletedRecords: t.removed.records,
 		summaryRemovedFilesSize:   t.removed.bytes,
-		summaryRemovedDeleteFiles: t.removed.vectors + t.removed.positionFiles,
+		summaryRemovedDeleteFiles: t.removed.vectors + t.removed.positionFiles + t.removed.equalityFiles,
 		summaryRemovedVectors:     t.removed.vectors, summaryRemovedPositionFiles: t.removed.positionFiles,
 		summaryRemovedPositionDelete: t.removed.positions,
+		summaryRemovedEqualityFiles:  t.removed.equalityFiles, summaryRemovedEqualityDelete: t.removed.equalities,
 	}
 	return changed
 }

@@ -12,7 +12,7 @@ import (
 // validateDeletes checks what the change takes out against itself and against the table that it is for.
 // Whether it fits the head is for trunk.plan.
 func (c *Change) validateDeletes(meta icetable.Metadata) error {
-	if len(c.Deletes)+len(c.Removed) == 0 {
+	if len(c.Deletes)+len(c.Removed)+len(c.Dead) == 0 {
 		return nil
 	}
 	if c.Base == 0 {
@@ -33,6 +33,11 @@ func (c *Change) validateDeletes(meta icetable.Metadata) error {
 			return invalid("file %s is no data file: delete files leave with the data file they are about", path)
 		}
 		removed[path] = true
+	}
+	for _, f := range c.Dead {
+		if f.ContentType() != iceberg.EntryContentEqDeletes {
+			return invalid("file %s holds no equality deletes: others leave with their data file", f.FilePath())
+		}
 	}
 	seen := map[string]bool{}
 	for _, d := range c.Deletes {

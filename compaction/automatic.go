@@ -134,15 +134,16 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 		return false, err
 	}
 	files := a.owe(name, groups)
+	r := run{Compactor: compactor}
 	if len(groups) == 0 {
+		err := r.bury(ctx)
 		a.idle[name] = snapshotOf(base)
-		return false, nil
+		return false, err
 	}
 	share := min(1, a.opts.Share*max(1, float64(files)/debtFiles))
 	a.opts.Metrics.share.Set(share)
 	a.pace.begin(share)
 	began := a.opts.Now()
-	r := run{Compactor: compactor}
 	stale, err := r.round(ctx, base, groups[:1], nil)
 	a.opts.Metrics.seconds.WithLabelValues(name).Add(a.opts.Now().Sub(began).Seconds())
 	a.opts.Metrics.count(name, r.report)

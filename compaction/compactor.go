@@ -69,10 +69,12 @@ type Report struct {
 	Rebased      int   `json:"rebased"`
 	RowsMoved    int64 `json:"rows_moved"`
 	FilesRemoved int   `json:"files_removed"`
-	FilesAdded   int   `json:"files_added"`
-	BytesRemoved int64 `json:"bytes_removed"`
-	BytesAdded   int64 `json:"bytes_added"`
-	Rows         int64 `json:"rows"`
+	// DeletesRemoved are equality delete files of others that had nothing left to delete.
+	DeletesRemoved int   `json:"deletes_removed"`
+	FilesAdded     int   `json:"files_added"`
+	BytesRemoved   int64 `json:"bytes_removed"`
+	BytesAdded     int64 `json:"bytes_added"`
+	Rows           int64 `json:"rows"`
 }
 
 // Compactor rewrites the files of one table. It belongs to one goroutine.
@@ -158,8 +160,11 @@ func (c *Compactor) Run(ctx context.Context) (Report, error) {
 		if err != nil {
 			return r.report, err
 		}
-		if again, err = r.round(ctx, base, groups, again); err != nil || len(again) == 0 {
+		if again, err = r.round(ctx, base, groups, again); err != nil {
 			return r.report, err
+		}
+		if len(again) == 0 {
+			return r.report, r.bury(ctx)
 		}
 	}
 	return r.report, fmt.Errorf("compact %s: others changed the same files in %d rounds: %w",
@@ -245,6 +250,29 @@ func (r *run) compact(ctx context.Context, base *table.Table, g *Group) error {
 	if err := r.discard(ctx, made.rebase.lost()); err != nil {
 		r.opts.Log.Warn("deletes of a lost commit stay behind", "table", base.String(), "err", err)
 	}
+	return nil
+}
+
+// bury takes the equality delete files of others out that delete nothing any more, since all files that they
+// were about have been rewritten.
+func (r *run) bury(ctx context.Context) error {
+	t := r.committer.Table()
+	dead, err := table.DeadEqualityDeletes(ctx, t, r.store)
+	if err != nil || len(dead) == 0 {
+		return err
+	}
+	_, err = r.committer.Commit(ctx, commit.Change{ID: r.opts.NewID(), Dead: dead,
+		Base: t.Metadata().CurrentSnapshot().SnapshotID})
+	if errors.Is(err, commit.ErrStale) {
+		return nil // others took them out, or will be the next to look
+	}
+	if err != nil {
+		return fmt.Errorf("compact %s: %w", t, err)
+	}
+	r.opts.Log.Info("equality deletes that delete nothing were taken out", "table", t.String(), "files", len(dead))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.DeletesRemoved += len(dead)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package compaction
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -71,11 +72,12 @@ func (g *ground) foreign(t testing.TB, file iceberg.DataFile) {
 	next := meta.NextRowID()
 	require.NoError(t, iceberg.WriteManifestList(meta.Version(), &list, id, &head.SnapshotID, &sequence, next,
 		append(manifests, made)))
+	equal, _ := strconv.ParseInt(head.Summary.Properties["total-equality-deletes"], 10, 64)
 	schemaID, added := meta.CurrentSchema().ID, int64(0)
 	snapshot := &icetable.Snapshot{SnapshotID: id, ParentSnapshotID: &head.SnapshotID, SequenceNumber: sequence,
 		TimestampMs: head.TimestampMs + 1, ManifestList: put("list", &list), SchemaID: &schemaID,
 		Summary: &icetable.Summary{Operation: icetable.OpDelete, Properties: iceberg.Properties{
-			"added-delete-files": "1", "total-equality-deletes": fmt.Sprint(file.Count())}}}
+			"added-delete-files": "1", "total-equality-deletes": fmt.Sprint(file.Count() + equal)}}}
 	if meta.Version() >= 3 {
 		snapshot.FirstRowID, snapshot.AddedRows = &next, &added
 	}
@@ -116,7 +118,14 @@ func TestCompactorAppliesEqualityDeletesOfOthers(t *testing.T) {
 		require.Len(t, tasks, 1)
 		require.Len(t, tasks[0].EqualityDeletes, 1, "the one that came while files were rewritten")
 
-		require.Equal(t, 1, g.compact(t, options()).Groups)
+		require.Equal(t, 2, report.DeletesRemoved)
+		report = g.compact(t, options())
+		require.Equal(t, 1, report.Groups)
+		require.Equal(t, 1, report.DeletesRemoved)
+		summary := g.table(t).Metadata().CurrentSnapshot().Summary
+		require.Equal(t, icetable.OpReplace, summary.Operation)
+		require.Equal(t, "0", summary.Properties["total-equality-deletes"])
+		require.Equal(t, "0", summary.Properties["total-delete-files"])
 		tasks = g.tasks(t)
 		require.Len(t, tasks, 1)
 		require.Empty(t, tasks[0].EqualityDeletes)

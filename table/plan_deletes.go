@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
+	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/vector"
 )
 
@@ -91,6 +93,49 @@ func (x *deleteIndex) findEqual(meta icetable.Metadata, file iceberg.DataFile, s
 	}
 	return found, nil
 }
+
+// DeadEqualityDeletes are the equality delete files of the newest snapshot that apply to no data file: all
+// of theirs are as new as they are.
+func DeadEqualityDeletes(ctx context.Context, t *Table, store objstore.Store) ([]iceberg.DataFile, error) {
+	head := t.Metadata().CurrentSnapshot()
+	if head == nil || head.Summary == nil {
+		return nil, nil
+	}
+	switch head.Summary.Properties[totalEqualityDeletes] {
+	case "", "0":
+		return nil, nil // no manifest need be read
+	}
+	oldest := map[string]int64{} // sequence number of data files by partition; "" is all
+	var deletes []Entry
+	for e, err := range Entries(ctx, t, store, head.SnapshotID) {
+		switch {
+		case err != nil:
+			return nil, err
+		case e.File.ContentType() == iceberg.EntryContentEqDeletes:
+			deletes = append(deletes, e)
+		case e.File.ContentType() == iceberg.EntryContentData:
+			for _, partition := range []string{"", partitionKey(e.File)} {
+				if known, ok := oldest[partition]; !ok || e.SequenceNumber < known {
+					oldest[partition] = e.SequenceNumber
+				}
+			}
+		}
+	}
+	var dead []iceberg.DataFile
+	for _, e := range deletes {
+		partition := ""
+		if len(e.File.Partition()) > 0 {
+			partition = partitionKey(e.File)
+		}
+		if sequence, ok := oldest[partition]; !ok || sequence >= e.SequenceNumber {
+			dead = append(dead, e.File)
+		}
+	}
+	return dead, nil
+}
+
+// totalEqualityDeletes is the property of a snapshot's summary that tells whether there are any.
+const totalEqualityDeletes = "total-equality-deletes"
 
 // find returns the position deletes and vectors of a data file with the data sequence number given.
 func (x *deleteIndex) find(file iceberg.DataFile, sequence int64) ([]iceberg.DataFile, error) {

@@ -2,6 +2,7 @@ package table_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/apache/iceberg-go"
@@ -90,7 +91,7 @@ func TestEqualityDeletesKeepToTheirPartition(t *testing.T) {
 	require.Equal(t, []string{"id=1", "id=2", "id=2"}, l.read(table.Scan{Columns: []string{"id"}}))
 }
 
-// TestEqualityDeletesAreReadOnce shares what has been read among tasks, the newest first.
+// TestEqualityDeletesAreReadOnce shares what has been read among tasks, the newest or the oldest first.
 func TestEqualityDeletesAreReadOnce(t *testing.T) {
 	l := newLake(t, "2", eventsSchema(), *iceberg.UnpartitionedSpec)
 	schema := l.meta.CurrentSchema()
@@ -99,19 +100,21 @@ func TestEqualityDeletesAreReadOnce(t *testing.T) {
 	}
 	tasks, err := table.Plan(t.Context(), l.table(), l.store, table.Scan{Columns: []string{"id"}})
 	require.NoError(t, err)
-	var shared table.EqualityDeletes
-	for i := range tasks {
-		task := tasks[len(tasks)-1-i]
-		want, err := l.readTasks([]table.Task{task})
-		require.NoError(t, err)
-		var got []string
-		for batch, err := range table.ReadWith(t.Context(), l.store, task, table.ReadOptions{Equality: &shared}) {
+	for range 2 {
+		slices.Reverse(tasks)
+		var shared table.EqualityDeletes
+		for _, task := range tasks {
+			want, err := l.readTasks([]table.Task{task})
 			require.NoError(t, err)
-			for row := range int(batch.NumRows()) {
-				got = append(got, rowText(batch, row))
+			got := []string{}
+			for batch, err := range table.ReadWith(t.Context(), l.store, task, table.ReadOptions{Equality: &shared}) {
+				require.NoError(t, err)
+				for row := range int(batch.NumRows()) {
+					got = append(got, rowText(batch, row))
+				}
 			}
+			require.Equal(t, want, got)
+			require.Len(t, got, max(0, 4-6+int(task.SequenceNumber)))
 		}
-		require.Equal(t, want, append([]string{}, got...))
-		require.Len(t, got, max(0, 4-i))
 	}
 }
