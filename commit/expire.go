@@ -30,9 +30,13 @@ const (
 	propertyAgeMax = "history.expire.max-snapshot-age-ms"
 )
 
-// DefaultExpiry is what a table of these properties keeps: what commits to it keep, unless they say otherwise.
+// ExpiryAgeDefault is how old snapshots become at least, unless somebody says otherwise, as in Iceberg's own expiry:
+// what a branch held that was dropped or set back by mistake can be found so long.
+const ExpiryAgeDefault = 5 * 24 * time.Hour
+
+// DefaultExpiry is what a table of these properties keeps.
 func DefaultExpiry(properties iceberg.Properties) Expiry {
-	e := Expiry{Keep: SnapshotsKeepDefault, AgeMin: SnapshotAgeMinDefault}
+	e := Expiry{Keep: SnapshotsKeepDefault, AgeMin: ExpiryAgeDefault}
 	if n, err := strconv.Atoi(properties[propertyKeep]); err == nil && n > 0 {
 		e.Keep = n
 	}
@@ -169,7 +173,7 @@ func (e Expiry) plan(meta icetable.Metadata, now time.Time) (gone []expired, ref
 		s := &snapshots[i]
 		ageMin := e.AgeMin
 		if s.Summary != nil && s.Summary.Properties[summaryStaged] != "" {
-			ageMin = max(ageMin, stagedAgeMin)
+			ageMin = max(ageMin, ExpiryAgeDefault)
 		}
 		if kept[s.SnapshotID] || !referenced[s.SnapshotID] && ageOf(s) < ageMin {
 			continue
@@ -183,10 +187,9 @@ func (e Expiry) plan(meta icetable.Metadata, now time.Time) (gone []expired, ref
 const (
 	// propertyCollect says whether anything of a table may be removed.
 	propertyCollect = "gc.enabled"
-	// summaryStaged marks a snapshot that is on no branch until somebody publishes it, and stagedAgeMin is how
-	// long that may take: as old as Iceberg's own expiry lets snapshots become.
+	// summaryStaged marks a snapshot that is on no branch until somebody publishes it, which may take
+	// ExpiryAgeDefault.
 	summaryStaged = "wap.id"
-	stagedAgeMin  = 5 * 24 * time.Hour
 )
 
 // keptBy says whether a branch's own retention keeps its i-th newest snapshot of the given age.

@@ -258,7 +258,7 @@ func TestExpiryIsRefused(t *testing.T) {
 }
 
 func TestDefaultExpiryFollowsTheTable(t *testing.T) {
-	usual := commit.Expiry{Keep: commit.SnapshotsKeepDefault, AgeMin: commit.SnapshotAgeMinDefault}
+	usual := commit.Expiry{Keep: commit.SnapshotsKeepDefault, AgeMin: commit.ExpiryAgeDefault}
 	require.Equal(t, usual, commit.DefaultExpiry(nil))
 	require.Equal(t, usual, commit.DefaultExpiry(iceberg.Properties{
 		"history.expire.min-snapshots-to-keep": "none", "history.expire.max-snapshot-age-ms": "-1"}))

@@ -43,19 +43,23 @@ func (s *service) compaction(registry prometheus.Registerer) (func(context.Conte
 	return automatic.Run, nil
 }
 
-// tables are the committers of the running generation of ingest, or those of the specs when there is none.
-func (c *compacting) tables(ctx context.Context) ([]compaction.Committer, error) {
+// committers are those of the running generation of ingest, or of the specs when there is none, by table.
+func (c *compacting) committers(ctx context.Context) (map[string]*commit.Committer, error) {
 	c.service.mu.Lock()
 	feed := c.service.feed
 	c.service.mu.Unlock()
-	if feed == nil {
-		if err := c.open(ctx); err != nil {
-			return nil, err
-		}
-	}
-	committers := c.own
 	if feed != nil {
-		committers = feed.committers
+		return feed.committers, nil
+	}
+	err := c.open(ctx)
+	return c.own, err
+}
+
+// tables are the committers in order.
+func (c *compacting) tables(ctx context.Context) ([]compaction.Committer, error) {
+	committers, err := c.committers(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var out []compaction.Committer
 	for _, name := range slices.Sorted(maps.Keys(committers)) {

@@ -46,7 +46,7 @@ func (p *program) expireCommand() *cobra.Command {
 	flags.IntVar(&o.keep, "keep", 0, "snapshots of each branch that stay whatever their age "+
 		"(default history.expire.min-snapshots-to-keep of the table, else 50)")
 	flags.StringVar(&o.olderThan, "older-than", "", "how old a snapshot must be to leave: 30m, 12h, 7d "+
-		"(default history.expire.max-snapshot-age-ms of the table, else 1m)")
+		"(default history.expire.max-snapshot-age-ms of the table, else 5d)")
 	completions(cmd, "older-than", []string{"1h", "1d", "7d", "30d"})
 	return cmd
 }

@@ -94,6 +94,13 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 		}
 		parts = append(parts, compact)
 	}
+	if slices.Contains(roles, roleCompaction) {
+		upkeep, err := s.upkeep(registry)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, upkeep)
+	}
 	servers, err := p.listeners(ctx, s, roles, registry)
 	if err != nil {
 		return err

@@ -130,8 +130,8 @@ func (r *run) begin(ctx context.Context, ident table.Ident) (err error) {
 	if r.table, r.feeder, err = r.load(ctx, ident); err != nil {
 		return err
 	}
-	location := strings.TrimRight(r.table.Metadata().Location(), "/")
-	r.root = location + "/"
+	r.root = rootOf(r.table)
+	location := strings.TrimSuffix(r.root, "/")
 	if err := unshared(location, r.opts.Others); err != nil {
 		return err
 	}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -36,6 +38,18 @@ type Orphan struct {
 	Modified  time.Time `json:"modified"`
 	FirstSeen time.Time `json:"first_seen"`
 }
+
+// ListedAt is when the orphans of a table were last listed, by the store's clock; zero when they never were.
+func ListedAt(ctx context.Context, store objstore.Store, t *table.Table) (time.Time, error) {
+	object, err := store.Stat(ctx, rootOf(t)+quarantineName)
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+		return time.Time{}, fmt.Errorf("look when orphans of %s were listed: %w", t, err)
+	}
+	return object.Modified, nil
+}
+
+// rootOf is a table's location with a slash.
+func rootOf(t *table.Table) string { return strings.TrimRight(t.Metadata().Location(), "/") + "/" }
 
 // lineBytesMax bounds a line of the list: S3 has keys of 1,024 bytes, which JSON writes as six times that.
 const lineBytesMax = 16 << 10

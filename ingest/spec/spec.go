@@ -164,6 +164,8 @@ type MetadataColumns struct {
 type Retention struct {
 	// Snapshots is how many snapshots are kept, at most 500.
 	Snapshots int `yaml:"snapshots,omitempty"`
+	// Orphans is how long objects that nothing needs stay once they were seen; 0 keeps them for ever.
+	Orphans Duration `yaml:"orphans,omitempty"`
 }
 
 // Duration is a time span written as Go does: 10s, 5m, 1h30m.
@@ -177,6 +179,7 @@ const (
 	intervalDefault  = 10 * time.Second
 	intervalMin      = 100 * time.Millisecond
 	intervalMax      = time.Hour
+	orphansMin       = time.Hour // a checkpoint may take as long
 	rowsDefault      = 5_000_000
 	bytesDefault     = 256 << 20
 	snapshotsDefault = 50

@@ -265,6 +265,10 @@ func (c *check) rest() {
 	if n := s.Retention.Snapshots; n < 1 || n > snapshotsMax {
 		c.fault("retention.snapshots", fmt.Sprintf("write 1 to %d", snapshotsMax), "%d is out of range", n)
 	}
+	if d := time.Duration(s.Retention.Orphans); d != 0 && d < orphansMin {
+		c.fault("retention.orphans", fmt.Sprintf("write %s or more, or 0 to keep them", orphansMin),
+			"%s is too short", d)
+	}
 	if !slices.Contains([]string{"standard", "wide", "modern"}, s.ReaderProfile) {
 		c.fault("reader_profile", "write standard, wide or modern", "unknown profile %q", s.ReaderProfile)
 	}
