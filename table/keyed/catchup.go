@@ -19,8 +19,9 @@ const (
 	// A catch-up looks up keys where a rebuild sorts them, which costs about the same a row, so it pays
 	// for up to half of the rows; below a million both take a second.
 	catchUpRowsMin = 1 << 20
-	// chunkEntries are looked up and applied together: 24 MiB, and as much again to sort them.
-	chunkEntries = 1 << 20
+	// chunkDefault is how many entries are looked up and applied together: 24 MiB, and as much again to sort
+	// them.
+	chunkDefault = 1 << 20
 )
 
 // catchUp moves the index by the difference of two snapshots.
@@ -145,7 +146,7 @@ func (c *catchUp) take(
 	ctx context.Context, entries []keyindex.Entry, work func(context.Context) error,
 ) error {
 	c.read = append(c.read, entries...)
-	if len(c.read) < chunkEntries {
+	if len(c.read) < c.k.chunk {
 		return nil
 	}
 	if err := work(ctx); err != nil {

@@ -1,6 +1,7 @@
 package keyed
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -28,7 +29,9 @@ func (h *life) reopen() error {
 		_ = h.k.Close() // as a kill does
 	}
 	var err error
-	h.k, err = Open(h.ctx(), h.store, h.table(), h.opts)
+	if h.k, err = Open(h.ctx(), h.store, h.table(), h.opts); err == nil {
+		h.k.chunk = cmp.Or(h.chunk, h.k.chunk)
+	}
 	return err
 }
 
@@ -109,6 +112,7 @@ func newLife(t *testing.T, n uint64) *life {
 	h := &life{lake: newLake(t, form), opts: testOptions("index", 9)}
 	h.opts.MemoryBytes = []int64{1 << 10, 1 << 20}[n%2]
 	h.opts.Parallel = 1
+	h.chunk = []int{0, 0, 4}[n%3]
 	h.prepare()
 	return h
 }
@@ -120,7 +124,7 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 		disk *disktest.Memory
 		lake lake
 	}
-	for n := range uint64(2) {
+	for n := range uint64(3) {
 		h := newLife(t, n)
 		var images []image
 		d := disktest.NewMemory()

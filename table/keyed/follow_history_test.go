@@ -29,7 +29,7 @@ const (
 	historySteps = 40
 )
 
-var histories = flag.Uint64("histories", 3, "random lives of a keyed table for each form of table")
+var histories = flag.Uint64("histories", 2, "random lives of a keyed table for each form of table")
 
 // history is a random life of a keyed table, with its rows by id as a model: more than one value when a
 // writer that knows no keys doubled them.
@@ -55,6 +55,7 @@ func newHistory(t *testing.T, form lakeOptions, seed uint64) *history {
 	h := &history{lake: newLake(t, form), dice: rand.New(rand.NewPCG(seed, 5)),
 		model: map[int64][]int64{}, opts: testOptions(t.TempDir(), seed)}
 	h.opts.MemoryBytes = []int64{1 << 20, 1 << 10}[seed%2]
+	h.chunk = []int{0, 3}[seed%2]
 	h.k = h.open(h.opts)
 	return h
 }

@@ -65,6 +65,8 @@ type Keeper struct {
 	offered   int
 	offeredBy uuid.UUID // the change
 	missed    bool
+
+	chunk int // of entries in a catch-up
 }
 
 // Open opens the index of a table, or begins an empty one when there is none of this table and identifier
@@ -87,7 +89,7 @@ func Open(
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}
 	k := &Keeper{store: store, opts: opts, table: t, uuid: t.Metadata().TableUUID(), identifier: identifier,
-		log: log.With("table", t.String()), plans: table.PlanCache{Reads: opts.Reads}}
+		log: log.With("table", t.String()), plans: table.PlanCache{Reads: opts.Reads}, chunk: chunkDefault}
 	if err := k.open(ctx); err != nil {
 		return nil, fmt.Errorf("open key index of %s: %w", t, err)
 	}

@@ -2,6 +2,7 @@ package keyed
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -45,6 +46,7 @@ type lake struct {
 	meta  icetable.Metadata
 	live  []lakeEntry
 	made  uint64
+	chunk int // of catch-ups; 0 is the default
 }
 
 type lakeOptions struct {
@@ -363,6 +365,7 @@ func (l *lake) open(opts Options) *Keeper {
 	l.t.Helper()
 	k, err := Open(l.ctx(), l.store, l.table(), opts)
 	require.NoError(l.t, err)
+	k.chunk = cmp.Or(l.chunk, k.chunk)
 	return k
 }
 
