@@ -46,6 +46,8 @@ type Options struct {
 const (
 	// atOnceDefault is enough to hide the latency of a store.
 	atOnceDefault = 8
+	// rangeMin is from which length positions are set as a range, which copies 8 KiB.
+	rangeMin = 256
 	// removeTimeout bounds the removal of what a call wrote that came to nothing.
 	removeTimeout = 10 * time.Second
 	createdBy     = "firth version 0.1.0"
@@ -151,8 +153,13 @@ func (w *writing) merged(ctx context.Context, t *Target) (*dv.RoaringPositionBit
 		for to < len(t.Positions) && t.Positions[to] == t.Positions[to-1]+1 {
 			to++
 		}
-		all.SetRange(uint64(t.Positions[from]), uint64(t.Positions[to-1])+1)
-		from = to
+		if to-from >= rangeMin {
+			all.SetRange(uint64(t.Positions[from]), uint64(t.Positions[to-1])+1)
+			from = to
+		}
+		for ; from < to; from++ {
+			all.Set(uint64(t.Positions[from]))
+		}
 	}
 	if all.IsEmpty() {
 		return nil, fmt.Errorf("data file %s: no position is deleted", path)
