@@ -16,8 +16,10 @@ import (
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/evolve"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/keyed"
 )
 
@@ -582,4 +584,71 @@ func TestAnIndexThatIsLostIsMadeAnew(t *testing.T) {
 		w.log.Crash(reader)
 		g.Close(t.Context())
 	}
+}
+
+func TestFiltersLeaveOutVersionsAndNeverDelete(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	var err error
+	opts.Filter, err = filter.Parse("seq < 100")
+	require.NoError(t, err)
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
+	w.steps(g, 14)
+	w.put(0, 1, keyedRow{1, 100, "left out", "x"}.json())
+	w.put(0, 2, "") // has no sequence to select it by
+	w.steps(g, 14)
+	w.requireRows(ident, keyedRow{1, 1, "a", "x"})
+	require.Equal(t, commit.Counts{Inserted: 2, Filtered: 1, Deleted: 1}, w.counts(ident))
+	g.Close(t.Context())
+}
+
+func TestAKeyedTableFollowsItsWriters(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version, sequence: true}
+		ident := w.createKeyed("db.users", k)
+		opts := w.keyedOptions(ident, k)
+		opts.Decode.UnknownFields = decode.UnknownEvolve
+		opts.Evolver = Follower{Committer: opts.Committer.(*commit.Committer), Policy: evolve.Policy{AddColumn: true}}
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+		w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
+		w.steps(g, 3) // buffered, and committed before the schema changes
+		w.put(0, 1, `{"id":1,"seq":2,"name":"a","region":"x","color":"red"}`)
+		w.put(0, 2, "")
+		w.steps(g, 30)
+		w.requireRows(ident, keyedRow{1, 2, "a", "x"})
+		require.Equal(t, commit.Counts{Inserted: 2, Updated: 1, Deleted: 1}, w.counts(ident))
+		_, found := opts.Committer.Table().Metadata().CurrentSchema().FindFieldByName("color")
+		require.True(t, found)
+		require.Equal(t, []int{1}, opts.Committer.Table().Metadata().CurrentSchema().IdentifierFieldIDs)
+		g.Close(t.Context())
+	})
+}
+
+func TestSourcesOfOneTableShareItsIndex(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	w.log.Create("more", 1)
+	k := keyedTable{version: 3, sequence: true}
+	ident := w.createKeyed("db.users", k)
+	one := w.keyedOptions(ident, k)
+	two := one
+	two.Topics = []string{"more"}
+	g := w.ingester(w.log.Join("g", 100, "events", "more"), one, two)
+	put := func(topic string, row keyedRow) {
+		w.log.Append(topic, 0, source.Record{Key: []byte("k"), Value: []byte(row.json())})
+	}
+	for seq := range int64(6) {
+		put([]string{"events", "more"}[seq%2], keyedRow{1, seq, "n", "x"})
+		put([]string{"more", "events"}[seq%2], keyedRow{2, seq, "n", "x"})
+		w.steps(g, 14)
+	}
+	w.requireRows(ident, keyedRow{1, 5, "n", "x"}, keyedRow{2, 5, "n", "x"})
+	g.Close(t.Context())
 }
