@@ -45,6 +45,10 @@ type versions struct {
 	sent commit.Change
 }
 
+// versionBytes is what a row takes beside its columns until its checkpoint is committed: key, order, sequence,
+// operation, outcome and place.
+const versionBytes = 72
+
 // staleMax is how often a checkpoint is worked out anew in one go while others change the table.
 const staleMax = 8
 
@@ -62,23 +66,32 @@ func (b *buffer) writeVersions(p *portion) error {
 	if err := v.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {
 		return err
 	}
-	bytes := table.BatchBytes(p.rows)
+	bytes := table.BatchBytes(p.rows) + versionBytes*p.rows.NumRows()
 	p.shape.table.ingester.opts.Budget.Charge(bytes)
 	v.held += bytes
 	return nil
 }
 
-// drop lets go of the rows.
+// drop lets go of all that is held.
 func (v *versions) drop(budget *table.Budget) {
 	parts := v.set.Parts()
 	for i := range parts {
-		if parts[i].Batch != nil {
-			parts[i].Batch.Release()
-			parts[i].Batch = nil
-		}
+		v.dropPart(&parts[i], budget)
 	}
 	budget.Release(v.held)
 	v.held = 0
+}
+
+// dropPart lets go of the columns of a part.
+func (v *versions) dropPart(part *upsert.Part, budget *table.Budget) {
+	if part.Batch == nil {
+		return
+	}
+	bytes := table.BatchBytes(part.Batch)
+	part.Batch.Release()
+	part.Batch = nil
+	budget.Release(bytes)
+	v.held -= bytes
 }
 
 // commitVersions publishes the buffer of a keyed table.
@@ -245,8 +258,8 @@ func (c *checkpoint) writeFiles(ctx context.Context, standing *table.Table) erro
 			return err
 		}
 		writes = writes[end:]
+		c.dropPart(part, opts.Memory)
 	}
-	c.drop(c.table.ingester.opts.Budget)
 	c.buffer.files, err = w.Close(ctx)
 	return err
 }

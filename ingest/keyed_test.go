@@ -21,6 +21,7 @@ import (
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/keyed"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // keyedTable says what a keyed table of these tests is like.
@@ -387,6 +388,7 @@ func (c *keyedChaos) run(steps int) {
 	require.Equal(c.t, c.model.count, total)
 	require.Equal(c.t, int64(c.bad), letters)
 	last.ingester.Close(c.t.Context())
+	require.Zero(c.t, last.ingester.opts.Budget.Used())
 }
 
 func TestRandomHistoriesOfKeyedTablesFollowTheModel(t *testing.T) {
@@ -650,5 +652,33 @@ func TestSourcesOfOneTableShareItsIndex(t *testing.T) {
 		w.steps(g, 14)
 	}
 	w.requireRows(ident, keyedRow{1, 5, "n", "x"}, keyedRow{2, 5, "n", "x"})
+	g.Close(t.Context())
+}
+
+func TestAGrowingSequenceIsNotReadFromTheTable(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3, sequence: true}
+	ident := w.createKeyed("db.users", k)
+	g := w.ingester(w.log.Join("g", 100, "events"), w.keyedOptions(ident, k))
+	reads := 0
+	g.opts.Store = objstore.NewFaulty(w.objects, func(op objstore.Op) objstore.Fault {
+		if op.Kind == objstore.OpGet {
+			reads++
+		}
+		return objstore.Fault{}
+	})
+	for seq := range int64(3) {
+		for id := range int64(5) {
+			w.put(0, id, keyedRow{id, 10 * (seq + 1), "n", "x"}.json())
+		}
+		w.steps(g, 14)
+	}
+	require.Equal(t, commit.Counts{Inserted: 5, Updated: 10}, w.counts(ident))
+	require.Zero(t, reads)
+	w.put(0, 1, keyedRow{1, 29, "late", "x"}.json())
+	w.steps(g, 14)
+	require.Positive(t, reads)
+	require.Equal(t, commit.Counts{Inserted: 5, Updated: 10, Superseded: 1}, w.counts(ident))
 	g.Close(t.Context())
 }

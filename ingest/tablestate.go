@@ -272,6 +272,9 @@ func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 
 func (t *tableState) landed(b *buffer, o outcome) {
 	t.committing = nil
+	if b.versions != nil {
+		b.versions.drop(t.ingester.opts.Budget)
+	}
 	t.healthy()
 	t.tally.landed(b, t.ingester.opts.Now())
 	t.ingester.opts.Metrics.committed(t.name, b)
