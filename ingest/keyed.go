@@ -55,18 +55,24 @@ type KeyIndex interface {
 // Keys is the key index of one table, opened when it is needed first. Several goroutines may share it: who
 // works out and commits a change holds it that long.
 type Keys struct {
-	open  func(ctx context.Context, t *table.Table) (KeyIndex, error)
-	turn  chan struct{}
-	index KeyIndex // nil when it is not open
+	open   func(ctx context.Context, t *table.Table) (KeyIndex, error)
+	turn   chan struct{}
+	index  KeyIndex // nil when it is not open
+	of     uuid.UUID
+	failed int // how often in a row it could not follow the table
 }
+
+// followTriesMax is how often an index may fail to follow its table before it is opened anew: stores come
+// back, and to open a large one takes longer.
+const followTriesMax = 5
 
 // NewKeys returns the index that open opens.
 func NewKeys(open func(ctx context.Context, t *table.Table) (KeyIndex, error)) *Keys {
 	return &Keys{open: open, turn: make(chan struct{}, 1)}
 }
 
-// use calls f with the index while nobody else has it. An index that cannot follow the table is opened
-// anew the next time.
+// use calls f with the index while nobody else has it. An index that is of another table of the name, or
+// that cannot follow the table again and again, is opened anew.
 func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) error {
 	select {
 	case k.turn <- struct{}{}:
@@ -74,6 +80,12 @@ func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) 
 		return fmt.Errorf("wait for the key index of %s: %w", t, context.Cause(ctx))
 	}
 	defer func() { <-k.turn }()
+	if id := t.Metadata().TableUUID(); k.of != id || k.failed >= followTriesMax {
+		if err := k.Close(); err != nil {
+			return err
+		}
+		k.of, k.failed = id, 0
+	}
 	if k.index == nil {
 		index, err := k.open(ctx, t)
 		if err != nil {
@@ -82,9 +94,8 @@ func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) 
 		k.index = index
 	}
 	err := f(k.index)
-	if errors.Is(err, errNotFollowed) && ctx.Err() == nil {
-		err = errors.Join(err, k.index.Close())
-		k.index = nil
+	if k.failed++; !errors.Is(err, errNotFollowed) {
+		k.failed = 0
 	}
 	return err
 }

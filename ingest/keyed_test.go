@@ -682,3 +682,38 @@ func TestAGrowingSequenceIsNotReadFromTheTable(t *testing.T) {
 	require.Equal(t, commit.Counts{Inserted: 5, Updated: 10, Superseded: 1}, w.counts(ident))
 	g.Close(t.Context())
 }
+
+// lame is an index that cannot follow its table for some time.
+type lame struct {
+	KeyIndex
+	failures *int
+}
+
+func (l lame) Follow(ctx context.Context, t *table.Table) error {
+	if *l.failures > 0 {
+		*l.failures--
+		return objstore.ErrInjected
+	}
+	return l.KeyIndex.Follow(ctx, t)
+}
+
+func TestAnIndexThatCannotFollowIsOpenedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	failures, opened := followTriesMax, 0
+	open := opts.Keyed.Keys.open
+	opts.Keyed.Keys.open = func(ctx context.Context, t *table.Table) (KeyIndex, error) {
+		opened++
+		index, err := open(ctx, t)
+		return lame{index, &failures}, err
+	}
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.steps(g, 40)
+	w.requireRows(ident, keyedRow{1, 1, "a", "x"})
+	require.Equal(t, 2, opened)
+	g.Close(t.Context())
+}
