@@ -183,7 +183,7 @@ func (u *updater) write(t testing.TB, id uuid.UUID, rows int, model map[string]b
 
 // stepShare is the share of operations before which the updater commits. Which ones they are differs by run, so
 // that over the runs it is every one of them.
-const stepShare = 0.25
+const stepShare = 0.12
 
 // restless lets steps of the updater happen before operations of others, one at a time.
 type restless struct {

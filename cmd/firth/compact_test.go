@@ -90,3 +90,31 @@ func TestCompactSaysWhatIsWrong(t *testing.T) {
 		require.Contains(t, out.stderr, want)
 	}
 }
+
+// TestCompactBesideUpdatesLosesNothing compacts a keyed table again and again while its rows are replaced.
+func TestCompactBesideUpdatesLosesNothing(t *testing.T) {
+	f := newLakeFolder(t)
+	write(t, f.dir, "tables/events.yaml", `
+name: db.events
+identifier: [user_id]
+schema: {columns: [{name: user_id, type: long, required: true}, {name: amount, type: float}]}
+sources: [{topics: [events]}]
+freshness: {interval: 100ms}
+`)
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	r := f.run(t)
+	moved, groups := int64(0), 0
+	for range 12 {
+		f.produce(t, 500)
+		report := f.compacted(t)
+		moved, groups = moved+report.RowsMoved, groups+report.Groups
+	}
+	f.committed(t, 6000)
+	groups += f.compacted(t).Groups
+	r.end(t)
+	require.Positive(t, groups)
+	t.Logf("%d groups, %d rows were replaced meanwhile", groups, moved)
+	report := f.report(t, "--deep")
+	require.True(t, report.Proven, report.Faults)
+	require.EqualValues(t, 6000, report.Counts.Inserted+report.Counts.Updated+report.Counts.Superseded)
+}
