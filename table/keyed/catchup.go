@@ -15,6 +15,9 @@ import (
 // errTooMuch says that so many rows changed that a rebuild is cheaper.
 var errTooMuch = errors.New("most rows have changed since the snapshot that the key index mirrors")
 
+// errEquality says that another engine deleted rows by their values.
+var errEquality = errors.New("equality deletes of another engine came or went")
+
 const (
 	// A catch-up looks up keys where a rebuild sorts them, which costs about the same a row, so it pays
 	// for up to half of the rows; below a million both take a second.
@@ -45,6 +48,9 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 	d := compare(before, after)
 	if err := d.read(ctx, k.store, k.opts.Reads); err != nil {
 		return err
+	}
+	if d.equal {
+		return errEquality
 	}
 	rows, live := d.rows(), int64(0)
 	for _, task := range after {

@@ -20,6 +20,8 @@ type difference struct {
 	added   []*table.Task
 	removed []string
 	changed []*changedFile
+	// equal says that equality deletes changed: which rows they took out, reading all of them tells.
+	equal bool
 }
 
 // changedFile is a data file whose deletes are others now.
@@ -38,6 +40,8 @@ func compare(before, after map[string]*table.Task) difference {
 		switch {
 		case old == nil:
 			d.added = append(d.added, task)
+		case !sameEquality(old.EqualityDeletes, task.EqualityDeletes):
+			d.equal = true
 		case !sameDeletes(old.Deletes, task.Deletes):
 			d.changed = append(d.changed, &changedFile{task: task, before: old.Deletes})
 		}
@@ -54,6 +58,18 @@ func sameDeletes(a, b []iceberg.DataFile) bool {
 	return slices.EqualFunc(a, b, func(a, b iceberg.DataFile) bool {
 		return a.FilePath() == b.FilePath() && offsetOf(a) == offsetOf(b)
 	})
+}
+
+// sameEquality compares equality deletes, whose order is that of manifests.
+func sameEquality(a, b []table.EqualityDelete) bool {
+	paths := func(deletes []table.EqualityDelete) (paths []string) {
+		for _, e := range deletes {
+			paths = append(paths, e.File.FilePath())
+		}
+		slices.Sort(paths)
+		return paths
+	}
+	return len(a)+len(b) == 0 || slices.Equal(paths(a), paths(b))
 }
 
 // offsetOf is where a vector lies in its file.
@@ -75,7 +91,13 @@ func (d *difference) read(ctx context.Context, store objstore.Store, reads int) 
 			return err
 		}
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, f := range d.changed {
+		d.equal = d.equal || !f.back.IsEmpty() && len(f.task.EqualityDeletes) > 0
+	}
+	return nil
 }
 
 func (f *changedFile) read(ctx context.Context, store objstore.Store) error {

@@ -12,7 +12,7 @@
 // A catch-up compares what is live in two snapshots, file by file and position by position, whoever
 // wrote them and however many lie between: files that came are read, those that left are retired, and
 // positions that were deleted lose their keys. It reads identifier columns alone, and those of old files
-// only for rows that went and did not come back.
+// only for rows that went and did not come back. Equality deletes of other engines make it a rebuild.
 //
 // A key that has two live rows, left by a writer that knows no keys, is a double. The row that was
 // committed last, by data sequence number, then file, then position, is the key's; the others are taken

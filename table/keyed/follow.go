@@ -38,7 +38,8 @@ func (k *Keeper) follow(ctx context.Context, t *table.Table) error {
 		return k.rebuild(ctx, t)
 	}
 	err := k.catchUp(ctx, t)
-	if errors.Is(err, errTooMuch) || errors.Is(err, errUnknown) || errors.Is(err, keyindex.ErrDamaged) {
+	if anew := []error{errTooMuch, errEquality, errUnknown, keyindex.ErrDamaged}; slices.ContainsFunc(anew,
+		func(reason error) bool { return errors.Is(err, reason) }) {
 		k.log.Info("key index is built anew", "snapshot_id", tag.SnapshotID, "err", err)
 		return k.rebuild(ctx, t)
 	}

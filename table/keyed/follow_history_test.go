@@ -205,6 +205,35 @@ func (h *history) looseDeletes(positions map[string][]int64) []iceberg.DataFile 
 	return []iceberg.DataFile{made.Build()}
 }
 
+// removeEqual deletes rows by equality deletes, as some engines do.
+func (h *history) removeEqual() {
+	if !h.meta.PartitionSpec().IsUnpartitioned() {
+		return
+	}
+	ids := h.random(3)
+	schema := iceberg.NewSchema(0, h.meta.CurrentSchema().Field(0))
+	form, err := table.ArrowSchema(schema)
+	require.NoError(h.t, err)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, form)
+	defer b.Release()
+	for _, id := range ids {
+		require.NoError(h.t, b.Field(0).AppendValueFromString(fmt.Sprint(id)))
+		delete(h.model, id)
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	w, err := table.NewWriter(h.store, table.WriterOptions{Schema: schema, Location: h.meta.Location(),
+		ChangeID: h.newID()})
+	require.NoError(h.t, err)
+	require.NoError(h.t, w.Write(h.ctx(), batch))
+	files, err := w.Close(h.ctx())
+	require.NoError(h.t, err)
+	made, err := iceberg.NewDataFileBuilder(h.meta.PartitionSpec(), iceberg.EntryContentEqDeletes,
+		files[0].FilePath(), iceberg.ParquetFile, nil, nil, nil, files[0].Count(), files[0].FileSizeBytes())
+	require.NoError(h.t, err)
+	h.commit(lakeChange{deletes: []iceberg.DataFile{made.EqualityFieldIDs([]int{1}).Build()}})
+}
+
 func (h *history) tasks() []table.Task {
 	tasks, err := table.Plan(h.ctx(), h.table(), h.store, table.Scan{})
 	require.NoError(h.t, err)
@@ -326,6 +355,7 @@ func (h *history) step() {
 			h.commit(lakeChange{files: files, deletes: deletes})
 			h.add(rows)
 		}},
+		{"DELETE by equality", 1, h.removeEqual},
 		{"rewrite", 3, h.rewrite},
 		{"DELETE of a file", 1, h.dropFile},
 		{"set back", 1, h.setBack},

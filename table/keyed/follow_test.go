@@ -232,6 +232,28 @@ func TestDeletesBehindTheEndOfAFileAreNone(t *testing.T) {
 	require.NoError(t, h.k.Close())
 }
 
+func TestEqualityDeletesOfOthersMeanARebuild(t *testing.T) {
+	h := newHistory(t, lakeOptions{version: "3"}, 0)
+	log, text := told()
+	h.opts.Log = log
+	require.NoError(t, h.k.Close())
+	h.k = h.open(h.opts)
+	h.own(h.k, checkpoint{rows: numbered(0, historyIDs, 0)})
+	h.follow(h.k)
+	h.removeEqual()
+	h.follow(h.k)
+	require.Contains(t, text.String(), "equality deletes of another engine")
+	require.Less(t, len(h.read()), historyIDs)
+	h.checkIndex(h.k, historyIDs)
+	text.Reset()
+	h.own(h.k, checkpoint{rows: numbered(0, 5, 100)})
+	insert(h.lake, numbered(40, 45, 0))
+	h.follow(h.k)
+	require.NotContains(t, text.String(), "built anew")
+	h.checkIndex(h.k, 50)
+	require.NoError(t, h.k.Close())
+}
+
 func TestOpenRefusesATableWithoutIdentifier(t *testing.T) {
 	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
 	meta, err := icetable.NewMetadata(schema, iceberg.UnpartitionedSpec, icetable.UnsortedSortOrder, lakeRoot,

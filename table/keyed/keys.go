@@ -76,6 +76,8 @@ type keyReader struct {
 	keys    []keyindex.Key
 	entries []keyindex.Entry
 	yield   func([]keyindex.Entry) error
+	// equality are equality deletes of others that were read.
+	equality table.EqualityDeletes
 }
 
 func (r *keyReader) read(ctx context.Context, p portion) error {
@@ -85,9 +87,9 @@ func (r *keyReader) read(ctx context.Context, p portion) error {
 			path, p.task.File.Count(), uint32(math.MaxUint32))
 	}
 	if p.only != nil {
-		p.task.Deletes = nil
+		p.task.Deletes, p.task.EqualityDeletes = nil, nil
 	}
-	opts := table.ReadOptions{Allocator: r.keeper.opts.Allocator}
+	opts := table.ReadOptions{Allocator: r.keeper.opts.Allocator, Equality: &r.equality}
 	keyless := 0
 	for batch, err := range table.ReadWith(ctx, r.keeper.store, p.task, opts) {
 		if err != nil {
