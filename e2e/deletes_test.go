@@ -4,16 +4,19 @@ package e2e
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +31,7 @@ import (
 // keyed is a table that loses rows, written by the packages that a keyed table is written by.
 type keyed struct {
 	name      string
+	catalog   *catalog.Catalog
 	store     objstore.Store
 	committer *commit.Committer
 	next      commit.Offset
@@ -35,24 +39,69 @@ type keyed struct {
 }
 
 // TestEveryEngineSeesDeletedRowsGone deletes rows twice, so that the second delete files take the place of the
-// first, in tables of both format versions.
+// first, in tables of both format versions. Then all snapshots expire but the last and one that a tag holds, and
+// orphans are removed: both snapshots are read.
 func TestEveryEngineSeesDeletedRowsGone(t *testing.T) {
 	lab := newLab(t)
 	minio, err := lab.MinIO(t.Context(), "warehouse") // this Trino has no local files
 	require.NoError(t, err)
 	l := newLake(t, lab, settings{s3: minio.Endpoint, store: filepath.Join(t.TempDir(), "catalog.db")})
 	tables := l.keyedTables(t)
+	var held []*keyed
 	for _, k := range tables {
 		k.add(t, 500)
 		k.add(t, 500)
 		k.remove(t, func(id int64) bool { return id%7 == 3 })
+		tagged := k.tag(t, "held")
 		k.add(t, 500)
 		k.remove(t, func(id int64) bool { return id%5 == 1 || id >= 600 && id < 650 })
+		k.tag(t, "lost")
+		k.add(t, 100)
+		l.upkeep(t, k)
+		held = append(held, tagged)
 	}
 	l.run(t, "catalog", "--roles", "catalog")
-	for _, engine := range []string{"pyiceberg", "duckdb", "spark", "trino"} {
+	for _, engine := range []string{"duckdb", "trino"} {
 		l.seesLeft(t, engine, tables)
 	}
+	for _, engine := range []string{"pyiceberg", "spark"} {
+		l.seesLeft(t, engine, slices.Concat(tables, held))
+	}
+}
+
+// tag gives the newest snapshot a name and returns what is in it now.
+func (k *keyed) tag(t *testing.T, name string) *keyed {
+	t.Helper()
+	_, err := k.catalog.CommitTable(t.Context(), table.Ident{"db", k.name}, nil, []icetable.Update{
+		icetable.NewSetSnapshotRefUpdate(name, headOf(k), icetable.TagRef, 0, 0, 0)})
+	require.NoError(t, err)
+	return &keyed{name: k.name + "@" + name, left: maps.Clone(k.left)}
+}
+
+func headOf(k *keyed) int64 { return k.committer.Table().Metadata().CurrentSnapshot().SnapshotID }
+
+// upkeep drops a tag, takes out every snapshot that it may, and removes an orphan that it plants.
+func (l *lake) upkeep(t *testing.T, k *keyed) {
+	t.Helper()
+	_, err := k.catalog.CommitTable(t.Context(), table.Ident{"db", k.name}, nil, []icetable.Update{
+		icetable.NewRemoveSnapshotRefUpdate("lost")})
+	require.NoError(t, err)
+	expired := l.firth(t, "expire", "db."+k.name, "--keep", "1", "--older-than", "0s")
+	require.Zero(t, expired.code, expired.stderr)
+	require.Contains(t, expired.stdout, "2 stay")
+	orphan := k.committer.Table().Metadata().Location() + "/data/lost.parquet"
+	_, err = k.store.Put(t.Context(), orphan, strings.NewReader("x"), 1, objstore.PutOptions{})
+	require.NoError(t, err)
+	run := func() string {
+		out := l.firth(t, "orphans", "db."+k.name, "--grace", "0s", "--force")
+		require.Zero(t, out.code, out.stderr)
+		return out.stdout
+	}
+	require.Contains(t, run(), "(1 found now)")
+	require.Eventually(t, func() bool { return strings.Contains(run(), "1 orphans of 1 B removed") }, time.Minute,
+		time.Second) // the store tells times by the second
+	_, err = k.store.Stat(t.Context(), orphan)
+	require.ErrorIs(t, err, objstore.ErrNotFound)
 }
 
 // keyedTables makes a table of each format version.
@@ -75,7 +124,7 @@ func (l *lake) keyedTables(t *testing.T) (tables []*keyed) {
 	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{
 		SourceIDs: []int{2}, FieldID: 1000, Name: "kind", Transform: iceberg.IdentityTransform{}})
 	for _, version := range []string{"2", "3"} {
-		k := &keyed{name: "keyed" + version, store: store, left: map[int64]bool{}}
+		k := &keyed{name: "keyed" + version, catalog: cat, store: store, left: map[int64]bool{}}
 		_, err := cat.CreateTable(t.Context(), table.Ident{"db", k.name}, catalog.TableSpec{Schema: schema,
 			PartitionSpec: &spec, Properties: iceberg.Properties{"format-version": version}})
 		require.NoError(t, err)
