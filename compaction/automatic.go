@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/firthlake/firth/table"
@@ -35,6 +36,9 @@ const (
 	ShareDefault = 0.25
 	EveryDefault = time.Minute
 )
+
+// firstShare is the part of Every after which tables are looked at first.
+const firstShare = 12
 
 // debtFiles is the debt, in files, from which on compaction gets more than its share: twice as much for
 // twice the debt. Reading that many small files costs a scan about a second of requests.
@@ -75,8 +79,11 @@ func NewAutomatic(opts AutomaticOptions) (*Automatic, error) {
 	return &Automatic{opts: opts, pace: pace, idle: map[string]int64{}}, nil
 }
 
-// Run looks after the tables until ctx ends.
+// Run looks after the tables until ctx ends. It leaves the begin of a process to what is urgent.
 func (a *Automatic) Run(ctx context.Context) error {
+	if err := a.opts.Sleep(ctx, a.opts.Every/firstShare); err != nil {
+		return err
+	}
 	for {
 		more, err := a.Step(ctx)
 		if err != nil {
@@ -122,6 +129,10 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 	}
 	opts := a.opts.Compaction
 	if opts.Policy == (Policy{}) {
+		if fewFiles(c.Table()) {
+			a.owe(name, nil)
+			return false, nil
+		}
 		opts.Policy = DefaultPolicy(c.Table().Metadata().Properties())
 		opts.Policy.FilesMin = FilesMinAutomatic
 	}
@@ -163,6 +174,17 @@ func (a *Automatic) owe(name string, groups []Group) (files int) {
 	a.opts.Metrics.debt.WithLabelValues(name).Set(float64(files))
 	a.opts.Metrics.owed.WithLabelValues(name).Set(float64(bytes))
 	return files
+}
+
+// fewFiles says whether the summary of the newest snapshot is enough to see that there is nothing to do, so that
+// the manifests of many small tables are not read.
+func fewFiles(t *table.Table) bool {
+	summary := t.Metadata().CurrentSnapshot().Summary
+	if summary == nil {
+		return false
+	}
+	files, err := strconv.Atoi(summary.Properties["total-data-files"])
+	return err == nil && files < FilesMinAutomatic && summary.Properties["total-delete-files"] == "0"
 }
 
 // snapshotOf is the id of a table's newest snapshot, or 0.

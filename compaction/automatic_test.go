@@ -58,7 +58,10 @@ func TestAutomaticWaitsForEnoughFiles(t *testing.T) {
 	}
 	require.False(t, step())
 	require.Zero(t, c.looks, "nothing is in the table")
-	for range FilesMinAutomatic - 1 {
+	g.feed(t, 20, "eu", "us")
+	require.False(t, step())
+	require.Zero(t, c.looks, "there are two files")
+	for range FilesMinAutomatic - 2 {
 		g.feed(t, 20, "eu", "us")
 	}
 	require.False(t, step())
