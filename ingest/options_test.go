@@ -41,8 +41,10 @@ type world struct {
 	clock   time.Time
 	// interval is how often tables commit in Run.
 	interval time.Duration
-	seed     uint64
-	logs     bytes.Buffer
+	// adjust changes the options of tables in Run, unless it is nil.
+	adjust func(*TableOptions)
+	seed   uint64
+	logs   bytes.Buffer
 }
 
 func newWorld(t testing.TB) *world {

@@ -65,6 +65,9 @@ func (w *world) run(b *source.Embedded, ident table.Ident, group string, stop ti
 	require.NoError(w.t, err)
 	opts := w.options(ident, group)
 	opts.Freshness = spec.Freshness{Interval: spec.Duration(w.interval)}
+	if w.adjust != nil {
+		w.adjust(&opts)
+	}
 	var mem memory.Allocator = w.mem
 	if _, benchmark := w.t.(*testing.B); stop < 0 || benchmark {
 		mem = memory.DefaultAllocator // who crashes frees nothing, and checking costs time
