@@ -73,8 +73,9 @@ type Postgres struct {
 	DSN string
 }
 
-// Postgres starts a server. It refuses to run as root, so root runs it as the user postgres.
-func (l *Lab) Postgres(ctx context.Context) (*Postgres, error) {
+// Postgres starts a server with settings beside the defaults ("wal_level=logical"). It refuses to run as
+// root, so root runs it as the user postgres.
+func (l *Lab) Postgres(ctx context.Context, settings ...string) (*Postgres, error) {
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(found) == 0 {
 		return nil, fmt.Errorf("postgres is not installed: run e2e/install.sh postgres")
@@ -102,6 +103,9 @@ func (l *Lab) Postgres(ctx context.Context) (*Postgres, error) {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	run := as(bin+"/postgres", "-D", data+"/db", "-p", fmt.Sprint(port), "-h", "127.0.0.1", "-k", data)
+	for _, setting := range settings {
+		run = append(run, "-c", setting)
+	}
 	p, err := l.Start(ctx, Command{
 		Name: "postgres", Dir: data, Path: run[0], Args: run[1:],
 		Ready: func(ctx context.Context) error {

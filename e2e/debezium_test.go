@@ -1,0 +1,220 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/e2e/components"
+)
+
+// itemsSpec takes the place of a change in the write-ahead log for its sequence. Postgres locks a row
+// until the transaction that changed it is over, so the places of a key's changes rise in the order in
+// which transactions land. Times do not: many changes have the same, and clocks go back.
+const itemsSpec = `name: db.items
+identifier: [id]
+sequence: [lsn]
+schema:
+  columns:
+    - {name: id, type: long, required: true}
+    - {name: name, type: string}
+    - {name: amount, type: "decimal(12, 3)"}
+    - {name: ts, type: timestamp, format: us}
+    - {name: seen, type: timestamptz}
+    - {name: flag, type: boolean}
+    - {name: day, type: date}
+    - {name: lsn, type: long, event: source.lsn}
+sources:
+  - {topics: [pg.public.items], envelope: debezium, options: {decimals: base64}}
+evolution: {unknown_fields: evolve}
+freshness: {interval: 1s}
+`
+
+// replica is a Postgres table, and the lake that follows it.
+type replica struct {
+	*lake
+	load     *load
+	kafka    *components.Kafka
+	connect  *components.Connect
+	postgres *components.Postgres
+	random   *rand.Rand
+	marks    int
+}
+
+// TestTableFollowsPostgres lets Debezium send the changes of a Postgres table under load: inserts,
+// updates, deletes, changes of the key, several changes of a row in one transaction, transactions that are
+// taken back, and a column that is added. firth is killed meanwhile, and Connect, which then sends changes
+// twice. Whenever the load pauses, every row is compared with Postgres.
+func TestTableFollowsPostgres(t *testing.T) {
+	r := newReplica(t)
+	pauses := either(2, 10)
+	service := r.run(t, "firth")
+	for round := range pauses {
+		ctx, stop := context.WithCancel(t.Context())
+		var loading errgroup.Group
+		loading.Go(func() error { return r.load.run(ctx, uint64(round)) })
+		service = r.disturb(t, service, round)
+		stop()
+		require.NoError(t, loading.Wait())
+		r.settle(t)
+		want := r.rows(t)
+		r.asks(t, "pyiceberg", []question{want})
+		t.Logf("pause %d: %d rows", round+1, len(want.rows))
+	}
+	want := r.rows(t)
+	for _, engine := range []string{"spark", "trino"} {
+		r.asks(t, engine, []question{want})
+	}
+	r.isProven(t, int64(len(want.rows)))
+	service.Stop()
+	require.Zero(t, service.ExitCode(), service.Tail())
+}
+
+// newReplica starts everything but the service. The connector has begun to send its snapshot.
+func newReplica(t *testing.T) *replica {
+	t.Helper()
+	lab := newLab(t)
+	r := &replica{load: &load{rate: 100}, random: rand.New(rand.NewPCG(5, 5))}
+	var minio *components.MinIO
+	var starts errgroup.Group
+	starts.Go(func() (err error) {
+		if r.kafka, err = lab.Kafka(t.Context()); err == nil {
+			r.connect, err = lab.Connect(t.Context(), r.kafka.Brokers)
+		}
+		return err
+	})
+	starts.Go(func() (err error) {
+		r.postgres, err = lab.Postgres(t.Context(), "wal_level=logical")
+		return err
+	})
+	starts.Go(func() (err error) {
+		minio, err = lab.MinIO(t.Context(), "warehouse")
+		return err
+	})
+	require.NoError(t, starts.Wait())
+	r.load.dsn = r.postgres.DSN
+	r.load.create(t, r.random)
+	require.NoError(t, r.connect.Capture(t.Context(), r.postgres, components.Capture{
+		Name: "pg", Tables: []string{"public.items", "public.marks"}, Partitions: partitions}))
+	topics := admin(t, r.kafka.Brokers)
+	eventually(t, time.Minute, func() bool {
+		ends, err := topics.ListEndOffsets(t.Context(), "pg.public.items")
+		if err != nil {
+			return false
+		}
+		_, there := ends.Lookup("pg.public.items", 0)
+		return there
+	}, func() string { return "no snapshot:\n" + r.connect.Tail() })
+	r.lake = newLake(t, lab, settings{brokers: r.kafka.Brokers, s3: minio.Endpoint})
+	r.spec(t, "items", itemsSpec)
+	r.apply(t)
+	return r
+}
+
+// disturb lets the load of a round go on for a while and kills the service meanwhile. In the round of
+// the middle the table gets a column, and Connect is killed.
+func (r *replica) disturb(t *testing.T, service *components.Process, round int) *components.Process {
+	t.Helper()
+	kills, whole := either(2, 1), either(8*time.Second, 3*time.Minute)
+	for kill := range kills {
+		part := whole / time.Duration(kills)
+		before := time.Duration(r.random.Int64N(int64(part)))
+		require.NoError(t, pause(t.Context(), before))
+		service.Kill()
+		service = r.lake.run(t, fmt.Sprintf("firth-%d-%d", round+1, kill+1))
+		if round == either(2, 10)/2 && kill == 0 {
+			r.load.addColumn(t)
+			require.NoError(t, r.connect.Restart(t.Context()))
+		}
+		require.NoError(t, pause(t.Context(), part-before))
+	}
+	return service
+}
+
+// settle waits until the table has everything that Postgres has. Connect confirms a place in the
+// write-ahead log when the broker has all events before it; it looks at that when more events come, so
+// marks are set meanwhile in another table.
+func (r *replica) settle(t *testing.T) {
+	t.Helper()
+	conn := r.load.connect(t)
+	var end string
+	ask := conn.QueryRow(t.Context(), "select pg_current_wal_insert_lsn()::text")
+	require.NoError(t, ask.Scan(&end))
+	eventually(t, 2*time.Minute, func() bool {
+		r.marks++
+		_, err := conn.Exec(t.Context(), "insert into marks values ($1, now())", r.marks)
+		require.NoError(t, err)
+		var sent bool
+		ask := conn.QueryRow(t.Context(), `select confirmed_flush_lsn >= $1::text::pg_lsn
+			from pg_replication_slots where slot_name = 'pg'`, end)
+		require.NoError(t, ask.Scan(&sent))
+		return sent
+	}, func() string { return "Connect has not sent all:\n" + r.connect.Tail() })
+	var last description
+	eventually(t, 2*time.Minute, func() bool {
+		last = r.describe(t, "db.items")
+		for _, o := range last.Offsets {
+			if o.Lag == nil || *o.Lag != 0 {
+				return false
+			}
+		}
+		return len(last.Offsets) == partitions
+	}, func() string { return fmt.Sprintf("lag: %+v", last.Offsets) })
+}
+
+// items are the columns with their types, and the query for them in the texts that readers print.
+func (r *replica) items() (columns [][2]string, sql string) {
+	const second = `'YYYY-MM-DD"T"HH24:MI:SS.US'`
+	texts := []string{"id::text", "'''' || name", "amount::text", "to_char(ts, " + second + ")",
+		"to_char(seen at time zone 'UTC', " + second + ")", "flag::text", "day::text"}
+	columns = [][2]string{{"id", "long"}, {"name", "string"}, {"amount", "decimal(12, 3)"},
+		{"ts", "timestamp"}, {"seen", "timestamptz"}, {"flag", "boolean"}, {"day", "date"}}
+	if r.load.noted.Load() {
+		columns, texts = append(columns, [2]string{"note", "string"}), append(texts, "'''' || note")
+	}
+	for i := range texts {
+		texts[i] = "coalesce(" + texts[i] + ", 'null')"
+	}
+	return columns, "select array[" + strings.Join(texts, ", ") + "] from items"
+}
+
+// rows asks for all rows of the table, which must be those that Postgres has now.
+func (r *replica) rows(t *testing.T) question {
+	t.Helper()
+	q := question{part: "replica", rows: map[string][]string{}}
+	q.Table = "db.items"
+	var sql string
+	q.Columns, sql = r.items()
+	rows, err := r.load.connect(t).Query(t.Context(), sql)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var row []string
+		require.NoError(t, rows.Scan(&row))
+		q.rows[row[0]] = row[1:]
+	}
+	require.NoError(t, rows.Err())
+	require.NotEmpty(t, q.rows)
+	return q
+}
+
+// isProven verifies the table, and that the load was one.
+func (r *replica) isProven(t *testing.T, rows int64) {
+	t.Helper()
+	report := r.proven(t, "db.items")
+	require.Equal(t, rows, r.describe(t, "db.items").Rows)
+	t.Logf("Postgres: %v; keys proven: %d, ledger: %v", r.load.total(), report.Keys, report.Counts)
+	for name, n := range r.load.total() {
+		require.Positive(t, n, name)
+	}
+	require.Positive(t, report.Keys)
+	require.Zero(t, report.Counts.DeadLetters)
+}
