@@ -66,13 +66,20 @@ func TestTableFollowsPostgres(t *testing.T) {
 		require.NoError(t, loading.Wait())
 		r.settle(t)
 		want := r.rows(t)
-		r.asks(t, "pyiceberg", []question{want})
+		for _, engine := range []string{"pyiceberg", "duckdb"} {
+			r.asks(t, engine, []question{want})
+		}
 		t.Logf("pause %d: %d rows", round+1, len(want.rows))
 	}
 	want := r.rows(t)
-	for _, engine := range []string{"spark", "trino"} {
-		r.asks(t, engine, []question{want})
-	}
+	t.Run("engines", func(t *testing.T) {
+		for _, engine := range []string{"spark", "trino"} {
+			t.Run(engine, func(t *testing.T) {
+				t.Parallel() // both take their time to start
+				r.asks(t, engine, []question{want})
+			})
+		}
+	})
 	r.isProven(t, int64(len(want.rows)))
 	service.Stop()
 	require.Zero(t, service.ExitCode(), service.Tail())
