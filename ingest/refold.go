@@ -152,11 +152,20 @@ func (f *refold) fold() error {
 		if !f.mine(key) {
 			continue
 		}
-		if err := f.move(key, result.Acts[i], checksums); err != nil {
+		v := f.versions[key]
+		if v == nil {
+			v = &verify.Version{}
+			f.versions[key] = v
+		}
+		offered := f.set.Most(i)
+		most := slices.MaxFunc([][]int64{offered, v.Most, v.Sequence}, slices.Compare[[]int64])
+		settled, err := f.move(v, result.Acts[i], checksums, offered)
+		if err != nil {
 			return err
 		}
-		if doubtful[key] {
-			f.versions[key].Unsure = true
+		v.Unsure, v.Most = f.step.Unsure || doubtful[key] || v.Unsure && !settled, nil
+		if v.Unsure {
+			v.Most = most
 		}
 	}
 	return nil
@@ -177,27 +186,28 @@ func (f *refold) doubtful(keys []keyindex.Key) map[keyindex.Key]bool {
 	return found
 }
 
-// move makes the version of a key that which an act leads to.
-func (f *refold) move(key keyindex.Key, act upsert.Act, checksums []uint64) error {
-	v := f.versions[key]
-	if v == nil {
-		v = &verify.Version{}
-		f.versions[key] = v
-	}
-	// What came before matters where versions have an order of their own.
-	before := v.Unsure && (act == upsert.Keep || len(f.keyed.sequence) > 0 || f.keyed.opts.First)
-	v.Unsure = f.step.Unsure || before
+// move makes a version that which an act leads to. settled says that the act leads there whatever version was
+// before, of those up to Most.
+func (f *refold) move(
+	v *verify.Version, act upsert.Act, checksums []uint64, offered []int64,
+) (settled bool, err error) {
+	settled = len(f.keyed.sequence) == 0 && !f.keyed.opts.First
 	switch {
+	case act == upsert.Keep:
+		return false, nil
 	case act == upsert.Remove:
 		v.Present, v.Checksum, v.Sequence = false, 0, nil
-	case act >= 0:
-		sequence, err := f.sequence(int(act))
-		if err != nil {
-			return err
-		}
-		v.Present, v.Checksum, v.Sequence = true, checksums[act], sequence
+		return settled, nil
 	}
-	return nil
+	most := v.Most
+	v.Present, v.Checksum = true, checksums[act]
+	if v.Sequence, err = f.sequence(int(act)); err != nil {
+		return false, err
+	}
+	if v.Sequence == nil { // which of those with a sequence came through depends on the version before
+		return settled || offered == nil && !f.keyed.opts.First, nil
+	}
+	return settled || !f.keyed.opts.First && slices.Compare(v.Sequence, most) >= 0, nil
 }
 
 // sequence is that of a row of the set, nil when it has none.

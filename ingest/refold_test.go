@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyindex"
 )
 
 // edited is a log some of whose records say something else than what was ingested, so that the table is wrong
@@ -181,6 +183,67 @@ func TestVerifyProvesRandomHistoriesOfKeyedTables(t *testing.T) {
 			report := w.verifyKeyed(c.ident, rereader{w.log, 0}, opts)
 			require.Empty(t, report.Faults)
 			require.Greater(t, report.Keys, int64(5))
+		})
+	}
+}
+
+// TestARowIsSureAgainOnceANewerOneComes folds three checkpoints of the first of which something is not known.
+func TestARowIsSureAgainOnceANewerOneComes(t *testing.T) {
+	type put struct{ id, seq int64 }
+	plain, sequence := keyedTable{version: 3}, keyedTable{version: 3, sequence: true}
+	for name, c := range map[string]struct {
+		keyed         keyedTable
+		first, second []put
+		sure          bool
+	}{
+		"newer":                      {sequence, []put{{1, 5}, {1, 7}}, []put{{1, 8}}, true},
+		"as new":                     {sequence, []put{{1, 5}, {1, 7}}, []put{{1, 7}}, true},
+		"newer than one, not of all": {sequence, []put{{1, 7}, {1, 5}}, []put{{1, 6}}, false},
+		"older than a deleted one":   {sequence, []put{{1, 7}, {1, 0}}, []put{{1, 6}}, false},
+		"no sequences":               {plain, []put{{1, 7}}, []put{{1, 6}}, true},
+		"the first counts":           {keyedTable{version: 3, first: true}, []put{{1, 7}}, []put{{1, 8}}, false},
+		"of another key":             {sequence, []put{{1, 5}}, []put{{2, 6}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.log.Create("events", 1)
+			ident := w.createKeyed("db.users", c.keyed)
+			opts := w.keyedOptions(ident, c.keyed)
+			g := w.ingester(w.log.Join("g", 100, "events"), opts)
+			for _, puts := range [][]put{c.first, c.second} {
+				for _, p := range puts {
+					value := keyedRow{p.id, p.seq, "a", "x"}.json()
+					if p.seq == 0 {
+						value = "" // a tombstone
+					}
+					w.put(0, p.id, value)
+				}
+				w.steps(g, 15)
+			}
+			g.Close(t.Context())
+			loaded, err := w.catalog.LoadTable(t.Context(), ident)
+			require.NoError(t, err)
+			tp := maps.Keys(opts.Committer.Position())
+			opts.Committer, opts.Evolver, opts.Keyed.Keys = nil, nil, nil
+			r := NewRecounter(loaded, w.mem)
+			require.NoError(t, r.Add(rereader{w.log, 0}, opts))
+			between := commit.Offset(len(c.first))
+			steps := []verify.Step{{SchemaID: loaded.Metadata().CurrentSchema().ID, Unsure: true},
+				{SchemaID: loaded.Metadata().CurrentSchema().ID}}
+			for id := range tp {
+				steps[0].Ranges = map[commit.TopicPartition]commit.Range{id: {Next: between}}
+				steps[1].Ranges = map[commit.TopicPartition]commit.Range{
+					id: {From: between, Next: between + commit.Offset(len(c.second))}}
+			}
+			versions, err := r.Refold(t.Context(), steps, keyindex.Seed{}, func(keyindex.Key) bool { return true })
+			require.NoError(t, err)
+			unsure := 0
+			for _, v := range versions {
+				if v.Unsure {
+					unsure++
+				}
+			}
+			require.Equal(t, c.sure, unsure == 0)
 		})
 	}
 }

@@ -48,12 +48,14 @@ type Version struct {
 	// Checksum is that of the row, Sequence is what puts versions in order.
 	Checksum uint64
 	Sequence []int64
-	Unsure   bool
+	// Unsure says that it may be another one, whose sequence is Most at the most.
+	Unsure bool
+	Most   []int64
 
 	rows int // that the table was found to have
 }
 
-// keysAtOnce bounds the keys that are compared in one pass over log and files: 160 bytes each.
+// keysAtOnce bounds the keys that are compared in one pass over log and files: 184 bytes each.
 const keysAtOnce = 2 << 20
 
 // keyFaultsMax is how many faults of a kind are told one by one.

@@ -171,3 +171,19 @@ func (s *Set) Least(i int) (least int64, found bool) {
 	}
 	return least, found
 }
+
+// Most is the greatest sequence among the versions of the i-th key; nil when none has one.
+func (s *Set) Most(i int) []int64 {
+	stride := len(s.opts.Sequence)
+	var most []int64
+	for _, v := range s.versionsOf(i) {
+		if stride == 0 || s.ops[v.row]&unordered != 0 {
+			continue
+		}
+		own := s.sequences[int(v.row)*stride : (int(v.row)+1)*stride]
+		if most == nil || slices.Compare(own, most) > 0 {
+			most = own
+		}
+	}
+	return slices.Clone(most)
+}
