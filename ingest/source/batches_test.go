@@ -22,13 +22,24 @@ var batchesOf = commit.TopicPartition{Cluster: "c", TopicID: uuid.UUID{1}, Topic
 type draw struct {
 	random *rand.Rand
 	next   int64
-	open   map[int64]int64 // first offsets of transactions
+	open   map[int64]int64  // first offsets of transactions
+	codecs []kgo.Compressor // nil is none
 	sent   kmsg.FetchResponseTopicPartition
 }
 
-func newDraw(seed uint64) *draw {
-	return &draw{random: rand.New(rand.NewPCG(seed, 1)), open: map[int64]int64{},
+func newDraw(seed uint64, codecs []kgo.Compressor) *draw {
+	return &draw{random: rand.New(rand.NewPCG(seed, 1)), open: map[int64]int64{}, codecs: codecs,
 		sent: kmsg.NewFetchResponseTopicPartition()}
+}
+
+// compressors takes its time to make.
+func compressors(t testing.TB) []kgo.Compressor {
+	t.Helper()
+	lz4, err := kgo.DefaultCompressor(kgo.Lz4Compression())
+	require.NoError(t, err)
+	zstd, err := kgo.DefaultCompressor(kgo.ZstdCompression())
+	require.NoError(t, err)
+	return []kgo.Compressor{nil, lz4, zstd}
 }
 
 func (d *draw) bytes() []byte {
@@ -59,17 +70,7 @@ func (d *draw) appendBatch(attributes int16, producer int64, records []kmsg.Reco
 		r.Length = int32(len(r.AppendTo(nil)) - 1) // without the length, which is one byte for 0
 		raw = r.AppendTo(raw)
 	}
-	codec := kgo.NoCompression()
-	switch d.random.IntN(3) {
-	case 1:
-		codec = kgo.Lz4Compression()
-	case 2:
-		codec = kgo.ZstdCompression()
-	}
-	compressor, err := kgo.DefaultCompressor(codec)
-	if err != nil {
-		panic(err)
-	}
+	compressor := d.codecs[d.random.IntN(len(d.codecs))]
 	used := kgo.CodecNone
 	if compressor != nil && attributes&batchControl == 0 {
 		var out bytes.Buffer
@@ -126,13 +127,20 @@ func (d *draw) step() {
 	}
 }
 
-// unpackBoth reads sent with ours and with the client's own code.
-func unpackBoth(sent kmsg.FetchResponseTopicPartition, from commit.Offset,
+// both read what a broker sent, ours and the client's own code.
+type both struct {
+	unpacker   *unpacker
+	decompress kgo.Decompressor
+}
+
+func newBoth() both { return both{newUnpacker(newPools(0)), kgo.DefaultDecompressor()} }
+
+func (b both) unpack(sent kmsg.FetchResponseTopicPartition, from commit.Offset,
 ) (ours unpacked, theirs kgo.FetchPartition, reached int64) {
-	ours = newUnpacker(newPools(fetchBytesMax)).unpack(&sent, batchesOf, from)
+	ours = b.unpacker.unpack(&sent, batchesOf, from)
 	theirs, reached = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: int64(from), IsolationLevel: kgo.ReadCommitted(), Topic: "events",
-	}, &sent, kgo.DefaultDecompressor(), nil)
+	}, &sent, b.decompress, nil)
 	return ours, theirs, reached
 }
 
@@ -153,8 +161,9 @@ func requireSame(t *testing.T, ours unpacked, theirs kgo.FetchPartition) {
 }
 
 func TestBatchesAreReadAsTheClientReadsThem(t *testing.T) {
-	for seed := range uint64(400) {
-		d := newDraw(seed)
+	readers, codecs := newBoth(), compressors(t)
+	for seed := range uint64(120) {
+		d := newDraw(seed, codecs)
 		for range 1 + d.random.IntN(30) {
 			d.step()
 		}
@@ -169,7 +178,7 @@ func TestBatchesAreReadAsTheClientReadsThem(t *testing.T) {
 			d.sent.RecordBatches = d.sent.RecordBatches[:n-d.random.IntN(min(n, 60))]
 		}
 		from := commit.Offset(d.random.Int64N(d.next))
-		ours, theirs, reached := unpackBoth(d.sent, from)
+		ours, theirs, reached := readers.unpack(d.sent, from)
 		require.NoError(t, ours.err, "seed %d", seed)
 		require.NoError(t, theirs.Err)
 		require.EqualValues(t, reached, ours.next, "seed %d", seed)
@@ -179,7 +188,7 @@ func TestBatchesAreReadAsTheClientReadsThem(t *testing.T) {
 }
 
 func TestADamagedBatchEndsTheAnswerBeforeIt(t *testing.T) {
-	d := newDraw(7)
+	d := newDraw(7, compressors(t))
 	for range 3 {
 		d.appendBatch(0, 0, []kmsg.Record{d.record(0), d.record(1)}, 2)
 	}
@@ -203,7 +212,7 @@ func TestADamagedBatchEndsTheAnswerBeforeIt(t *testing.T) {
 
 func TestRecordsMustBeInOrderAndWithinTheirBatch(t *testing.T) {
 	for _, deltas := range [][]int32{{0, 0}, {1, 0}, {0, 2}} {
-		d := newDraw(1)
+		d := newDraw(1, compressors(t))
 		d.appendBatch(0, 0, []kmsg.Record{d.record(deltas[0]), d.record(deltas[1])}, 2)
 		got := newUnpacker(newPools(0)).unpack(&d.sent, batchesOf, 0)
 		require.ErrorIs(t, got.err, errMalformed)
@@ -213,7 +222,7 @@ func TestRecordsMustBeInOrderAndWithinTheirBatch(t *testing.T) {
 }
 
 func TestUnpackingTakesNoMemoryPerRecord(t *testing.T) {
-	d := newDraw(3)
+	d := newDraw(3, compressors(t))
 	for range 20 {
 		var records []kmsg.Record
 		for delta := range int32(200) {
@@ -232,13 +241,15 @@ func TestUnpackingTakesNoMemoryPerRecord(t *testing.T) {
 // FuzzBatches feeds what no broker sends, under right checksums: it may be refused, but what both read
 // is the same, and nothing is read beyond where it says.
 func FuzzBatches(f *testing.F) {
+	codecs := compressors(f)
 	for seed := range uint64(8) {
-		d := newDraw(seed)
+		d := newDraw(seed, codecs)
 		for range 4 {
 			d.step()
 		}
 		f.Add(d.sent.RecordBatches, uint16(seed))
 	}
+	readers := newBoth()
 	f.Fuzz(func(t *testing.T, in []byte, from uint16) {
 		in = slices.Clone(in)
 		for rest := in; ; {
@@ -254,7 +265,7 @@ func FuzzBatches(f *testing.F) {
 		if isOldFormat(in) {
 			return
 		}
-		ours, theirs, reached := unpackBoth(sent, commit.Offset(from))
+		ours, theirs, reached := readers.unpack(sent, commit.Offset(from))
 		require.LessOrEqual(t, ours.next, outlineOf(in, commit.Offset(from)).next)
 		for i, record := range ours.records {
 			require.GreaterOrEqual(t, record.Offset, commit.Offset(from))
@@ -268,7 +279,7 @@ func FuzzBatches(f *testing.F) {
 }
 
 func BenchmarkUnpack(b *testing.B) {
-	d := newDraw(5)
+	d := newDraw(5, compressors(b))
 	for d.next < 15_000 {
 		var records []kmsg.Record
 		for delta := range int32(100) {
