@@ -12,7 +12,8 @@ def connect():
         import_extension(extension, con=con)
         con.sql("load " + extension)
     con.sql("set timezone = 'UTC'")
-    # With it DuckDB 1.5.5 may take the first deletion vector of a Puffin file for another one of the same file.
+    # With it DuckDB 1.5.5 may take the first deletion vector of a Puffin file for another one of the same file,
+    # as Spark writes them.
     con.sql("set enable_external_file_cache = false")
     if env("S3_ENDPOINT"):
         con.sql(f"""create secret s (type s3, key_id '{env("S3_KEY")}', secret '{env("S3_SECRET")}',

@@ -4,7 +4,7 @@
 // already. Delete files leave as iceberg.DataFile, ready for commit.Change.Deletes, one a data file, each with
 // all deleted positions of its data file, old and new:
 //
-//	format version 3: one Puffin file a call, one blob deletion-vector-v1 a data file
+//	format version 3: one Puffin file a data file, with one blob deletion-vector-v1
 //	format version 2: one Parquet file of position deletes a data file
 //
 //	blob = length (4 bytes) ─ magic D1 D3 39 64 ─ 64-bit roaring bitmap, portable form ─ CRC-32 (4 bytes)

@@ -167,70 +167,65 @@ func (w *writing) merged(ctx context.Context, t *Target) (*dv.RoaringPositionBit
 	return all, nil
 }
 
-// vectors writes all vectors into one Puffin file.
+// vectors writes each vector into a Puffin file of its own. One for all would be one request to the store, but
+// DuckDB (1.5) with its file cache takes the first vector of a file for others of that file, and a file would stay
+// as long as any vector in it is needed.
 func (w *writing) vectors(ctx context.Context) error {
-	location := w.prefix + ".puffin"
-	w.wrote = append(w.wrote, location)
+	w.name("puffin")
+	return w.each(ctx, len(w.targets), func(ctx context.Context, i int) error {
+		positions, err := w.merged(ctx, &w.targets[i])
+		if err != nil {
+			return err
+		}
+		w.files[i], err = w.puffin(ctx, w.wrote[i], w.targets[i].File, positions)
+		return err
+	})
+}
+
+// name gives each target's delete file its name. Also one that fails may have landed.
+func (w *writing) name(extension string) {
+	for i := range w.targets {
+		w.wrote = append(w.wrote, fmt.Sprintf("%s-%d.%s", w.prefix, i, extension))
+	}
+}
+
+// puffin writes the vector of one data file.
+func (w *writing) puffin(ctx context.Context, location string, file iceberg.DataFile,
+	positions *dv.RoaringPositionBitmap) (iceberg.DataFile, error) {
+	blob, err := dv.SerializeDV(positions)
+	if err != nil {
+		return nil, fmt.Errorf("encode vector of %s: %w", file.FilePath(), err)
+	}
 	upload := objstore.Create(ctx, w.store, location)
 	defer upload.Abort() // after Close it does nothing
 	out, err := puffin.NewWriter(upload)
 	if err != nil {
-		return fmt.Errorf("begin %s: %w", location, err)
+		return nil, fmt.Errorf("begin %s: %w", location, err)
 	}
 	if err := out.SetCreatedBy(createdBy); err != nil {
-		return fmt.Errorf("begin %s: %w", location, err)
+		return nil, fmt.Errorf("begin %s: %w", location, err)
 	}
-	placed := make([]puffin.BlobMetadata, len(w.targets))
-	counts := make([]int64, len(w.targets))
-	for from := 0; from < len(w.targets); from += w.opts.AtOnce {
-		some := w.targets[from:min(from+w.opts.AtOnce, len(w.targets))]
-		blobs, err := w.encode(ctx, some, counts[from:])
-		if err != nil {
-			return err
-		}
-		for i, blob := range blobs {
-			placed[from+i], err = out.AddBlob(puffin.BlobMetadataInput{
-				Type: puffin.BlobTypeDeletionVector, SnapshotID: -1, SequenceNumber: -1,
-				Fields: []int32{fieldIDRowPosition},
-				Properties: map[string]string{"referenced-data-file": some[i].File.FilePath(),
-					"cardinality": strconv.FormatInt(counts[from+i], 10)},
-			}, blob)
-			if err != nil {
-				return fmt.Errorf("write %s: %w", location, err)
-			}
-		}
+	count := positions.Cardinality()
+	placed, err := out.AddBlob(puffin.BlobMetadataInput{
+		Type: puffin.BlobTypeDeletionVector, SnapshotID: -1, SequenceNumber: -1,
+		Fields: []int32{fieldIDRowPosition},
+		Properties: map[string]string{"referenced-data-file": file.FilePath(),
+			"cardinality": strconv.FormatInt(count, 10)},
+	}, blob)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", location, err)
 	}
 	if err := out.Finish(); err != nil {
-		return fmt.Errorf("finish %s: %w", location, err)
+		return nil, fmt.Errorf("finish %s: %w", location, err)
 	}
 	if err := upload.Close(); err != nil {
-		return fmt.Errorf("finish %s: %w", location, err)
+		return nil, fmt.Errorf("finish %s: %w", location, err)
 	}
-	for i := range w.targets {
-		b, err := w.describe(w.targets[i].File, written{location, iceberg.PuffinFile, counts[i], upload.Size()})
-		if err != nil {
-			return err
-		}
-		w.files[i] = b.ContentOffset(placed[i].Offset).ContentSizeInBytes(placed[i].Length).Build()
+	b, err := w.describe(file, written{location, iceberg.PuffinFile, count, upload.Size()})
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// encode makes the blobs of some targets and counts their positions.
-func (w *writing) encode(ctx context.Context, targets []Target, counts []int64) ([][]byte, error) {
-	blobs := make([][]byte, len(targets))
-	err := w.each(ctx, len(targets), func(ctx context.Context, i int) error {
-		positions, err := w.merged(ctx, &targets[i])
-		if err != nil {
-			return err
-		}
-		counts[i] = positions.Cardinality()
-		if blobs[i], err = dv.SerializeDV(positions); err != nil {
-			return fmt.Errorf("encode vector of %s: %w", targets[i].File.FilePath(), err)
-		}
-		return nil
-	})
-	return blobs, err
+	return b.ContentOffset(placed.Offset).ContentSizeInBytes(placed.Length).Build(), nil
 }
 
 // each calls do for n targets, several at a time.

@@ -32,9 +32,7 @@ func (w *writing) positionDeletes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range w.targets { // also one that fails may have landed
-		w.wrote = append(w.wrote, fmt.Sprintf("%s-%d.parquet", w.prefix, i))
-	}
+	w.name("parquet")
 	return w.each(ctx, len(w.targets), func(ctx context.Context, i int) error {
 		positions, err := w.merged(ctx, &w.targets[i])
 		if err != nil {
