@@ -18,7 +18,7 @@ import (
 //
 //	run ──ask──► Broker.Request ──settle──► answers, in order of arrival ──take──► Poll
 //	               one per broker    │          unpacked beside
-//	               ▲                 └─ ask again, while less than aheadMax waits to be taken
+//	               ▲                 └─ ask again, while less than bytesMax waits to be taken
 //	               └── seek, retry, time
 type fetcher struct {
 	client   *kgo.Client

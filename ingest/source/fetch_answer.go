@@ -125,19 +125,17 @@ func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answe
 	if a.bytes >= int(f.bytesMax)/2 {
 		f.few[r.broker] = max(fetchPartitionsMin, 2*len(with))
 	}
-	if len(with) > 0 && len(with) < len(f.cursors) {
-		slices.SortStableFunc(f.cursors, func(a, b *cursor) int { return order(with[a], with[b]) })
+	if len(with) == 0 {
+		return
 	}
-}
-
-func order(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
+	var last []*cursor
+	f.cursors = slices.DeleteFunc(f.cursors, func(c *cursor) bool {
+		if with[c] {
+			last = append(last, c)
+		}
+		return with[c]
+	})
+	f.cursors = append(f.cursors, last...)
 }
 
 // settlePart moves the cursor behind what came. What it returns has neither bytes nor an error when
