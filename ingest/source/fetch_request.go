@@ -9,20 +9,14 @@ import (
 	"github.com/firthlake/firth/commit"
 )
 
-// newFetchRequest asks for committed records, without a fetch session (KIP-227).
-func newFetchRequest(bytesMax int32) *kmsg.FetchRequest {
+// fetch asks for committed records, without a fetch session (KIP-227). When only some of the topic
+// partitions are asked for, the broker does not wait: the others may have records.
+func (r *request) fetch(bytesMax int32) *kmsg.FetchRequest {
 	request := kmsg.NewPtrFetchRequest()
 	request.MaxWaitMillis = int32(fetchWaitMax / time.Millisecond)
 	request.MinBytes, request.MaxBytes = 1, bytesMax
 	request.IsolationLevel = 1 // read committed
 	request.SessionEpoch = -1
-	return request
-}
-
-// fetch asks for records. When only some of the topic partitions are asked for, the broker does not wait:
-// the others may have records.
-func (r *request) fetch(bytesMax int32) *kmsg.FetchRequest {
-	request := newFetchRequest(bytesMax)
 	if r.partial {
 		request.MaxWaitMillis = 0
 	}

@@ -156,7 +156,10 @@ func (r *Reader) leader(ctx context.Context, tp commit.TopicPartition) (int32, e
 func (r *Reader) fetch(
 	ctx context.Context, leader int32, tp commit.TopicPartition, at, next commit.Offset,
 ) (Chunk, error) {
-	answer, err := r.client.Broker(int(leader)).RetriableRequest(ctx, fetchRequest(tp, at))
+	c := newCursor(tp)
+	c.next = at
+	asked := request{cursors: []*cursor{c}}
+	answer, err := r.client.Broker(int(leader)).RetriableRequest(ctx, asked.fetch(fetchBytesMax))
 	if err != nil {
 		return Chunk{}, connectionError(err)
 	}
@@ -188,16 +191,4 @@ func (r *Reader) fetch(
 	}
 	return Chunk{TopicPartition: tp, From: at, Next: got.next, Records: got.records,
 		End: commit.Offset(part.LastStableOffset)}, nil
-}
-
-func fetchRequest(tp commit.TopicPartition, at commit.Offset) *kmsg.FetchRequest {
-	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset = tp.Partition, int64(at)
-	part.PartitionMaxBytes = partitionBytesMax
-	topic := kmsg.NewFetchRequestTopic()
-	topic.Topic, topic.TopicID = tp.Topic, [16]byte(tp.TopicID)
-	topic.Partitions = append(topic.Partitions, part)
-	request := newFetchRequest(fetchBytesMax)
-	request.Topics = append(request.Topics, topic)
-	return request
 }
