@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,20 +21,39 @@ import (
 // waits on local disk.
 const compactionMemoryShare = 16
 
-// compacting is the role that compacts the tables of the specs.
+// compacting is the role that looks after the tables of the specs: it compacts them, and upkeep goes on beside.
 type compacting struct {
 	service *service
-	// own are committers of tables that no ingest of this process writes to, by name.
+
+	mu sync.Mutex // guards own
+	// own are committers of tables that no ingest of this process writes to, by name, one a table. The map is
+	// never changed, but another may take its place.
 	own map[string]*commit.Committer
 }
 
-// compaction makes what runs the role.
-func (s *service) compaction(registry prometheus.Registerer) (func(context.Context) error, error) {
-	f := s.feeder
-	c := &compacting{service: s, own: map[string]*commit.Committer{}}
+// parts makes what runs the role.
+func (c *compacting) parts(registry prometheus.Registerer) ([]func(context.Context) error, error) {
+	upkeep, err := c.upkeep(registry)
+	if err != nil {
+		return nil, err
+	}
+	parts := []func(context.Context) error{upkeep}
+	if c.service.feeder.lake.config.Limits.Compaction > 0 {
+		compaction, err := c.compaction(registry)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, compaction)
+	}
+	return parts, nil
+}
+
+// compaction makes what rewrites files.
+func (c *compacting) compaction(registry prometheus.Registerer) (func(context.Context) error, error) {
+	f := c.service.feeder
 	automatic, err := compaction.NewAutomatic(compaction.AutomaticOptions{
 		Tables: c.tables, Store: f.lake.objects, Share: f.lake.config.Limits.Compaction, Now: f.program.now,
-		Sleep: sleep, Log: s.log, Metrics: compaction.NewMetrics(registry),
+		Sleep: sleep, Log: f.log, Metrics: compaction.NewMetrics(registry),
 		Compaction: compaction.Options{NewID: uuid.New, SpillDir: f.spillDir,
 			Memory: table.NewBudget(int64(f.lake.config.Limits.Memory) / compactionMemoryShare)},
 	})
@@ -51,8 +71,7 @@ func (c *compacting) committers(ctx context.Context) (map[string]*commit.Committ
 	if feed != nil {
 		return feed.committers, nil
 	}
-	err := c.open(ctx)
-	return c.own, err
+	return c.open(ctx)
 }
 
 // tables are the committers in order.
@@ -70,13 +89,16 @@ func (c *compacting) tables(ctx context.Context) ([]compaction.Committer, error)
 
 // open opens the tables of the specs as they are now, and looks at the newest version of those that are
 // open.
-func (c *compacting) open(ctx context.Context) error {
+func (c *compacting) open(ctx context.Context) (map[string]*commit.Committer, error) {
 	specs, err := readSpecs(c.service.feeder.lake.config.Tables, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	c.mu.Lock()
+	before := c.own
+	c.mu.Unlock()
 	opened, err := atOnce(ctx, specs, func(ctx context.Context, s *spec.Spec) (*commit.Committer, error) {
-		if known := c.own[s.Name]; known != nil {
+		if known := before[s.Name]; known != nil {
 			return known, known.Refresh(ctx)
 		}
 		made, err := c.service.feeder.committer(ctx, s, nil)
@@ -86,13 +108,20 @@ func (c *compacting) open(ctx context.Context) error {
 		return made, err
 	})
 	if err != nil {
-		return fmt.Errorf("open tables to compact: %w", err)
+		return nil, fmt.Errorf("open tables to look after: %w", err)
 	}
-	c.own = map[string]*commit.Committer{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := map[string]*commit.Committer{}
 	for i, s := range specs {
-		if opened[i] != nil {
-			c.own[s.Name] = opened[i]
+		switch {
+		case opened[i] == nil:
+		case c.own[s.Name] != nil: // opened by another call meanwhile
+			own[s.Name] = c.own[s.Name]
+		default:
+			own[s.Name] = opened[i]
 		}
 	}
-	return nil
+	c.own = own
+	return own, nil
 }

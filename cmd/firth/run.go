@@ -87,19 +87,12 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 		}
 		parts = append(parts, s.run)
 	}
-	if slices.Contains(roles, roleCompaction) && c.Limits.Compaction > 0 {
-		compact, err := s.compaction(registry)
-		if err != nil {
-			return err
-		}
-		parts = append(parts, compact)
-	}
 	if slices.Contains(roles, roleCompaction) {
-		upkeep, err := s.upkeep(registry)
+		compact, err := (&compacting{service: s}).parts(registry)
 		if err != nil {
 			return err
 		}
-		parts = append(parts, upkeep)
+		parts = append(parts, compact...)
 	}
 	servers, err := p.listeners(ctx, s, roles, registry)
 	if err != nil {

@@ -14,15 +14,14 @@ import (
 )
 
 // upkeep makes what expires snapshots and removes orphans of the tables of the specs, beside compaction.
-func (s *service) upkeep(registry prometheus.Registerer) (func(context.Context) error, error) {
-	f := s.feeder
-	c := &compacting{service: s, own: map[string]*commit.Committer{}}
+func (c *compacting) upkeep(registry prometheus.Registerer) (func(context.Context) error, error) {
+	f := c.service.feeder
 	u, err := upkeep.New(upkeep.Options{
 		Tables: c.policies, Catalog: f.lake.catalog, Store: f.lake.objects, Now: f.program.now, Sleep: sleep,
 		Others: func(ctx context.Context, t *table.Table) ([]orphans.Place, error) {
 			return otherPlaces(ctx, f.lake.catalog, t)
 		},
-		Log: s.log, Metrics: upkeep.NewMetrics(registry),
+		Log: f.log, Metrics: upkeep.NewMetrics(registry),
 	})
 	if err != nil {
 		return nil, err

@@ -31,10 +31,10 @@ func TestUpkeepFollowsTheSpecs(t *testing.T) {
 	feeder, err := p.newFeeder(l, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	defer feeder.close()
-	s := newService(feeder)
-	_, err = s.upkeep(prometheus.NewRegistry())
+	role := &compacting{service: newService(feeder)}
+	_, err = role.upkeep(prometheus.NewRegistry())
 	require.NoError(t, err)
-	tables, err := (&compacting{service: s, own: map[string]*commit.Committer{}}).policies(t.Context())
+	tables, err := role.policies(t.Context())
 	require.NoError(t, err)
 	require.Len(t, tables, 1)
 	require.Equal(t, commit.Expiry{Keep: 7, AgeMin: commit.ExpiryAgeDefault}, tables[0].Expiry)
