@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +49,6 @@ type refold struct {
 	schema *iceberg.Schema
 	keyed  *keyedShape // nil until the first portion
 	set    *upsert.Set
-	ops    []upsert.Op
 }
 
 // take folds one checkpoint.
@@ -109,7 +107,7 @@ func (f *refold) add(p *portion) error {
 	if err := f.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {
 		return err
 	}
-	if f.ops = append(f.ops, p.ops...); f.step.Several && len(f.ops) >= refoldRows {
+	if f.step.Several && f.set.Rows() >= refoldRows {
 		return f.fold()
 	}
 	return nil
@@ -129,7 +127,7 @@ func (f *refold) fold() error {
 	if err != nil {
 		return err
 	}
-	keys, checksums := make([]keyindex.Key, 0, len(f.ops)), make([]uint64, 0, len(f.ops))
+	keys, checksums := make([]keyindex.Key, 0, f.set.Rows()), make([]uint64, 0, f.set.Rows())
 	for _, part := range f.set.Parts() {
 		some, _, err := hasher.Keys(nil, part.Batch)
 		if err != nil {
@@ -140,7 +138,6 @@ func (f *refold) fold() error {
 			return err
 		}
 	}
-	doubtful := f.doubtful(keys)
 	keys = f.set.Order(keys)
 	result := f.set.Fold(func(key int) upsert.Old {
 		if v := f.versions[keys[key]]; v != nil && v.Present {
@@ -159,11 +156,8 @@ func (f *refold) fold() error {
 		}
 		offered := f.set.Most(i)
 		most := slices.MaxFunc([][]int64{offered, v.Most, v.Sequence}, slices.Compare[[]int64])
-		settled, err := f.move(v, result.Acts[i], checksums, offered)
-		if err != nil {
-			return err
-		}
-		v.Unsure, v.Most = f.step.Unsure || doubtful[key] || v.Unsure && !settled, nil
+		settled := f.move(v, result.Acts[i], checksums, offered)
+		v.Unsure, v.Most = f.step.Unsure || f.doubtful(i) || v.Unsure && !settled, nil
 		if v.Unsure {
 			v.Most = most
 		}
@@ -171,70 +165,28 @@ func (f *refold) fold() error {
 	return nil
 }
 
-// doubtful are the keys of which it matters where a checkpoint ended, when nothing tells: those with deletes,
-// whose sequence counts to the end of the checkpoint.
-func (f *refold) doubtful(keys []keyindex.Key) map[keyindex.Key]bool {
-	if !f.step.Several || len(f.keyed.sequence) == 0 {
-		return nil
-	}
-	found := map[keyindex.Key]bool{}
-	for row, op := range f.ops {
-		if op&upsert.Delete != 0 && f.mine(keys[row]) {
-			found[keys[row]] = true
-		}
-	}
-	return found
+// doubtful says whether it matters for a key where a checkpoint ended, when nothing tells: it has deletes, whose
+// sequence counts to the end of the checkpoint.
+func (f *refold) doubtful(key int) bool {
+	return f.step.Several && len(f.keyed.sequence) > 0 && f.set.Deletes(key)
 }
 
 // move makes a version that which an act leads to. settled says that the act leads there whatever version was
 // before, of those up to Most.
-func (f *refold) move(
-	v *verify.Version, act upsert.Act, checksums []uint64, offered []int64,
-) (settled bool, err error) {
+func (f *refold) move(v *verify.Version, act upsert.Act, checksums []uint64, offered []int64) (settled bool) {
 	settled = len(f.keyed.sequence) == 0 && !f.keyed.opts.First
 	switch {
 	case act == upsert.Keep:
-		return false, nil
+		return false
 	case act == upsert.Remove:
 		v.Present, v.Checksum, v.Sequence = false, 0, nil
-		return settled, nil
+		return settled
 	}
-	most := v.Most
-	v.Present, v.Checksum = true, checksums[act]
-	if v.Sequence, err = f.sequence(int(act)); err != nil {
-		return false, err
-	}
+	v.Present, v.Checksum, v.Sequence = true, checksums[act], slices.Clone(f.set.Sequence(int(act)))
 	if v.Sequence == nil { // which of those with a sequence came through depends on the version before
-		return settled || offered == nil && !f.keyed.opts.First, nil
+		return settled || offered == nil && !f.keyed.opts.First
 	}
-	return settled || !f.keyed.opts.First && slices.Compare(v.Sequence, most) >= 0, nil
-}
-
-// sequence is that of a row of the set, nil when it has none.
-func (f *refold) sequence(row int) ([]int64, error) {
-	if len(f.keyed.sequence) == 0 {
-		return nil, nil
-	}
-	parts := f.set.Parts()
-	at, found := slices.BinarySearchFunc(parts, row, func(p upsert.Part, row int) int {
-		return cmp.Compare(p.First, row)
-	})
-	if !found {
-		at--
-	}
-	values := make([]int64, len(f.keyed.sequence))
-	one := parts[at].Batch.NewSlice(int64(row-parts[at].First), int64(row-parts[at].First+1))
-	defer one.Release()
-	for i, place := range f.keyed.sequence {
-		column := one.Column(place)
-		if column.IsNull(0) {
-			return nil, nil
-		}
-		if err := upsert.Integers(values[i:], 1, column); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
+	return settled || !f.keyed.opts.First && slices.Compare(v.Sequence, v.Most) >= 0
 }
 
 // drop lets go of what was added.
@@ -245,7 +197,7 @@ func (f *refold) drop() {
 	for _, part := range f.set.Parts() {
 		part.Batch.Release()
 	}
-	f.set, f.ops = nil, f.ops[:0]
+	f.set = nil
 }
 
 var _ verify.Refolder = (*Recounter)(nil)

@@ -100,12 +100,10 @@ func (f folded) outcome(present bool) outcome {
 // foldKey takes the versions of a key one after the other. It notes the outcomes of deletes that find no row.
 func (s *Set) foldKey(versions []version, was Old, outcomes []outcome) folded {
 	live, sequence, last := was.Present, was.Sequence, -1
-	stride := len(s.opts.Sequence)
 	for _, v := range versions {
 		row := int(v.row)
 		op := s.ops[row]
-		if ordered := stride > 0 && op&unordered == 0; ordered {
-			own := s.sequences[row*stride : (row+1)*stride]
+		if own := s.Sequence(row); own != nil {
 			if sequence != nil && slices.Compare(own, sequence) < 0 {
 				continue
 			}

@@ -151,22 +151,24 @@ func spread[T ~int32 | ~int64](dst []int64, stride int, values []T) {
 	}
 }
 
+// Sequence is that of a row, in the memory of the set, or nil when it has none.
+func (s *Set) Sequence(row int) []int64 {
+	stride := len(s.opts.Sequence)
+	if stride == 0 || s.ops[row]&unordered != 0 {
+		return nil
+	}
+	return s.sequences[row*stride : (row+1)*stride]
+}
+
 // versionsOf are those of the i-th key.
 func (s *Set) versionsOf(i int) []version { return s.versions[s.groups[i]:s.groups[i+1]] }
 
 // Least is the least value that the first sequence column has among the versions of the i-th key, and false
 // when none of them has a sequence.
 func (s *Set) Least(i int) (least int64, found bool) {
-	stride := len(s.opts.Sequence)
-	if stride == 0 {
-		return 0, false
-	}
 	for _, v := range s.versionsOf(i) {
-		if s.ops[v.row]&unordered != 0 {
-			continue
-		}
-		if value := s.sequences[int(v.row)*stride]; !found || value < least {
-			least, found = value, true
+		if own := s.Sequence(int(v.row)); own != nil && (!found || own[0] < least) {
+			least, found = own[0], true
 		}
 	}
 	return least, found
@@ -174,16 +176,16 @@ func (s *Set) Least(i int) (least int64, found bool) {
 
 // Most is the greatest sequence among the versions of the i-th key; nil when none has one.
 func (s *Set) Most(i int) []int64 {
-	stride := len(s.opts.Sequence)
 	var most []int64
 	for _, v := range s.versionsOf(i) {
-		if stride == 0 || s.ops[v.row]&unordered != 0 {
-			continue
-		}
-		own := s.sequences[int(v.row)*stride : (int(v.row)+1)*stride]
-		if most == nil || slices.Compare(own, most) > 0 {
+		if own := s.Sequence(int(v.row)); most == nil || slices.Compare(own, most) > 0 {
 			most = own
 		}
 	}
 	return slices.Clone(most)
+}
+
+// Deletes says whether one of the versions of the i-th key deletes.
+func (s *Set) Deletes(i int) bool {
+	return slices.ContainsFunc(s.versionsOf(i), func(v version) bool { return s.ops[v.row]&Delete != 0 })
 }
