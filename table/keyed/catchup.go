@@ -9,6 +9,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/difference"
 	"github.com/firthlake/firth/table/keyindex"
 )
 
@@ -45,14 +46,14 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 		k.table, k.files = t, after
 		return nil
 	}
-	d := compare(before, after)
-	if err := d.read(ctx, k.store, k.opts.Reads); err != nil {
+	d := difference.Of(before, after)
+	if err := d.Read(ctx, k.store, k.opts.Reads); err != nil {
 		return err
 	}
-	if d.equal {
+	if d.Equality() {
 		return errEquality
 	}
-	rows, live := d.rows(), int64(0)
+	rows, live := d.Came()+d.Gone(), int64(0)
 	for _, task := range after {
 		live += task.File.Count()
 	}
@@ -91,13 +92,13 @@ type catchUp struct {
 	ages    map[uint32]int64
 }
 
-func (k *Keeper) newCatchUp(d *difference, after map[string]*table.Task) *catchUp {
+func (k *Keeper) newCatchUp(d *difference.Difference, after map[string]*table.Task) *catchUp {
 	c := &catchUp{k: k, after: after, removed: map[uint32]bool{}, gone: map[uint32]*roaring.Bitmap{}}
-	for _, path := range d.removed {
-		c.removed[k.index.Number(path)] = true
+	for _, task := range d.Removed {
+		c.removed[k.index.Number(task.File.FilePath())] = true
 	}
-	for _, f := range d.changed {
-		c.gone[k.index.Number(f.task.File.FilePath())] = f.gone
+	for _, f := range d.Changed {
+		c.gone[k.index.Number(f.After.File.FilePath())] = f.Gone
 	}
 	for _, e := range k.doubles {
 		gone := c.gone[e.Place.File]
@@ -108,15 +109,15 @@ func (k *Keeper) newCatchUp(d *difference, after map[string]*table.Task) *catchU
 	return c
 }
 
-func (c *catchUp) run(ctx context.Context, d *difference, tag keyindex.Tag) error {
+func (c *catchUp) run(ctx context.Context, d *difference.Difference, tag keyindex.Tag) error {
 	var came []portion
-	for _, task := range d.added {
+	for _, task := range d.Added {
 		came = append(came, portion{task: *task, number: c.k.index.Number(task.File.FilePath())})
 	}
-	for _, f := range d.changed {
-		if !f.back.IsEmpty() {
-			number := c.k.index.Number(f.task.File.FilePath())
-			came = append(came, portion{task: *f.task, number: number, only: f.back})
+	for _, f := range d.Changed {
+		if !f.Back.IsEmpty() {
+			number := c.k.index.Number(f.After.File.FilePath())
+			came = append(came, portion{task: *f.After, number: number, only: f.Back})
 		}
 	}
 	err := c.k.readKeys(ctx, came, locked(func(entries []keyindex.Entry) error {
@@ -129,10 +130,10 @@ func (c *catchUp) run(ctx context.Context, d *difference, tag keyindex.Tag) erro
 		return err
 	}
 	var went []portion
-	for _, f := range d.changed {
-		if !f.gone.IsEmpty() { // place took out those that came back elsewhere
-			number := c.k.index.Number(f.task.File.FilePath())
-			went = append(went, portion{task: *f.task, number: number, only: f.gone})
+	for _, f := range d.Changed {
+		if !f.Gone.IsEmpty() { // place took out those that came back elsewhere
+			number := c.k.index.Number(f.After.File.FilePath())
+			went = append(went, portion{task: *f.After, number: number, only: f.Gone})
 		}
 	}
 	err = c.k.readKeys(ctx, went, locked(func(entries []keyindex.Entry) error {
@@ -144,7 +145,11 @@ func (c *catchUp) run(ctx context.Context, d *difference, tag keyindex.Tag) erro
 	if err != nil {
 		return err
 	}
-	return c.finish(ctx, d.removed, tag)
+	var retired []string
+	for _, task := range d.Removed {
+		retired = append(retired, task.File.FilePath())
+	}
+	return c.finish(ctx, retired, tag)
 }
 
 // take gathers entries and has them worked on when they are many, and applied then.
@@ -240,14 +245,14 @@ func (c *catchUp) age(a, b keyindex.Place) int {
 }
 
 // finish applies what is left, and then gives keys whose row went the newest of their doubles.
-func (c *catchUp) finish(ctx context.Context, removed []string, tag keyindex.Tag) error {
+func (c *catchUp) finish(ctx context.Context, retired []string, tag keyindex.Tag) error {
 	k := c.k
 	before := k.doubles
 	k.doubles = c.doubles
 	if over := len(k.doubles) - keyindex.DoublesMax; over > 0 {
 		k.doubles, k.missed = k.doubles[:keyindex.DoublesMax], true
 	}
-	if err := k.apply(ctx, keyindex.Changes{Entries: c.moved, Retired: removed}, tag); err != nil {
+	if err := k.apply(ctx, keyindex.Changes{Entries: c.moved, Retired: retired}, tag); err != nil {
 		k.doubles = before
 		return err
 	}

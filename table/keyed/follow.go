@@ -1,7 +1,6 @@
 package keyed
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/difference"
 	"github.com/firthlake/firth/table/keyindex"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -38,7 +38,8 @@ func (k *Keeper) follow(ctx context.Context, t *table.Table) error {
 		return k.rebuild(ctx, t)
 	}
 	err := k.catchUp(ctx, t)
-	if anew := []error{errTooMuch, errEquality, errUnknown, keyindex.ErrDamaged}; slices.ContainsFunc(anew,
+	if anew := []error{errTooMuch, errEquality, errUnknown, difference.ErrUnknown,
+		keyindex.ErrDamaged}; slices.ContainsFunc(anew,
 		func(reason error) bool { return errors.Is(err, reason) }) {
 		k.log.Info("key index is built anew", "snapshot_id", tag.SnapshotID, "err", err)
 		return k.rebuild(ctx, t)
@@ -116,7 +117,7 @@ func (k *Keeper) rebuild(ctx context.Context, t *table.Table) error {
 		return err
 	}
 	portions := make([]portion, 0, len(files))
-	for _, task := range byAge(files) {
+	for _, task := range difference.ByAge(files) {
 		portions = append(portions, portion{task: *task, number: k.index.Number(task.File.FilePath())})
 	}
 	if err := k.readKeys(ctx, portions, b.Add); err != nil {
@@ -138,19 +139,6 @@ func (k *Keeper) rebuild(ctx context.Context, t *table.Table) error {
 		"files", len(files))
 	k.tellDoubles(count)
 	return nil
-}
-
-// byAge are the files in the order of their data sequence numbers.
-func byAge(files map[string]*table.Task) []*table.Task {
-	list := make([]*table.Task, 0, len(files))
-	for _, task := range files {
-		list = append(list, task)
-	}
-	slices.SortFunc(list, func(a, b *table.Task) int {
-		return cmp.Or(cmp.Compare(a.SequenceNumber, b.SequenceNumber),
-			cmp.Compare(a.File.FilePath(), b.File.FilePath()))
-	})
-	return list
 }
 
 // apply makes the index that of a snapshot. It keeps the tag from the disk while there are doubles.
