@@ -31,6 +31,8 @@ type ReadOptions struct {
 	// Equality is shared by reads of tasks of one plan, so that equality deletes are read once; nil is one
 	// of its own.
 	Equality *EqualityDeletes
+	// Rows are positions in the file, in order: no other rows are read. Nil is all.
+	Rows []uint32
 }
 
 // Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns
@@ -56,7 +58,7 @@ func ReadWith(
 		opts.BatchRows = readRowsDefault
 	}
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		r := taskReader{task: task, store: store, opts: opts}
+		r := taskReader{task: task, store: store, opts: opts, wanted: wantedRows{opts.Rows, opts.Rows == nil}}
 		err := r.run(compute.WithAllocator(ctx, opts.Allocator),
 			func(batch arrow.RecordBatch) bool { return yield(batch, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
@@ -82,6 +84,7 @@ type taskReader struct {
 	evaluator *filter.Evaluator
 	deleted   []byte // bit per row of the file, 1 for rows that stay; nil without deletes
 	selection filter.Selection
+	wanted    wantedRows
 
 	equality   []*equalityGroup
 	equalityAt map[int]int // columns of widen by field id
@@ -108,12 +111,14 @@ func (r *taskReader) run(ctx context.Context, emit func(arrow.RecordBatch) bool)
 	start := int64(0)
 	for group := range opened.ParquetReader().NumRowGroups() {
 		rows := opened.ParquetReader().MetaData().RowGroup(group).NumRows()
-		if err := r.readGroup(ctx, group, start, emit); err != nil {
-			return err
+		if r.wanted.any(start, rows) {
+			if err := r.readGroup(ctx, group, start, emit); err != nil {
+				return err
+			}
 		}
 		start += rows
 	}
-	return nil
+	return r.wanted.complete()
 }
 
 func openParquet(source parquet.ReaderAtSeeker, opts ReadOptions) (*pqarrow.FileReader, error) {
@@ -193,7 +198,14 @@ func (r *taskReader) readGroup(
 		return fmt.Errorf("row group %d: %w", group, err)
 	}
 	defer batches.Release()
-	for batches.Next() {
+	for first, end := start, start+rows; ; {
+		next, err := r.seek(batches, first, start, end)
+		if err != nil {
+			return fmt.Errorf("row group %d: %w", group, err)
+		}
+		if start, rows = next, rows-(next-start); !r.wanted.all && rows == 0 || !batches.Next() {
+			break
+		}
 		batch := batches.RecordBatch()
 		if err := r.emit(ctx, batch.Columns(), start, int(batch.NumRows()), emit); err != nil {
 			return err
@@ -262,6 +274,7 @@ func (r *taskReader) selectRows(wide arrow.RecordBatch, start int64) error {
 	if r.deleted != nil {
 		r.selection.IntersectBitmap(r.deleted, int(start))
 	}
+	r.wanted.leave(&r.selection, start, wide.NumRows())
 	if err := r.removeEqual(wide); err != nil {
 		return err
 	}
