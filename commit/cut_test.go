@@ -538,10 +538,7 @@ func TestEveryOperationOfAKeyedTableMayFail(t *testing.T) {
 		clean := w.process(noCatalogFault, noStoreFault)
 		require.NoError(t, w.keyedIngest(t.Context(), clean.catalog, clean.store, committest.Options(1, "a")))
 		w.keyedSound(t)
-		stride := 89
-		if *fullSweep {
-			stride = 1
-		}
+		stride := strideOf(89, 401)
 		for n := version % stride; n < clean.catalog.Ops(); n += max(1, stride/8) {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
 				keyedSweepOne(t, version, committest.FailAt(n, fault), noStoreFault,

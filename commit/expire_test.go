@@ -307,10 +307,7 @@ func TestEveryOperationOfExpiryMayFail(t *testing.T) {
 		clean := h.process(noCatalogFault, noStoreFault)
 		require.NoError(t, expire(t.Context(), clean))
 		require.Equal(t, h.reachable(t), h.objects(t))
-		stride := 67
-		if *fullSweep {
-			stride = 1
-		}
+		stride := strideOf(67, 301)
 		try := func(name string, catalogPlan func(int) committest.Fault, storePlan objstore.Plan) {
 			h := made()
 			p := h.process(catalogPlan, storePlan)
@@ -328,7 +325,7 @@ func TestEveryOperationOfExpiryMayFail(t *testing.T) {
 		}
 		for n := range clean.catalog.Ops() {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
-				if !*fullSweep && (n+int(fault)+version)%3 > 0 {
+				if (n+int(fault)+version)%strideOf(3, 7) > 0 {
 					continue
 				}
 				try(fmt.Sprintf("v%d catalog operation %d fault %d", version, n, fault),
@@ -372,6 +369,10 @@ func TestExpiryReadsNoMoreThanLeaves(t *testing.T) {
 		require.Equal(t, w.reachable(t), w.objects(t))
 		return p.store.Ops()
 	}
-	few, many := reads(50), reads(400)
+	files := 50
+	if testing.Short() {
+		files = 15
+	}
+	few, many := reads(files), reads(8*files)
 	require.Less(t, many, few+20, "with an eighth of the files %d", few)
 }

@@ -16,6 +16,17 @@ import (
 
 var fullSweep = flag.Bool("full-sweep", false, "fail every operation, not one in 23")
 
+// strideOf says how many operations a sweep goes on by from one that fails to the next.
+func strideOf(usual, short int) int {
+	switch {
+	case *fullSweep:
+		return 1
+	case testing.Short():
+		return short
+	}
+	return usual
+}
+
 // The log that the sweep's ingester reads: two partitions of logLength offsets, of which every fifth
 // is a dead letter and every fifth is filtered, in chunks of chunkLength.
 const (
@@ -152,10 +163,7 @@ func TestEveryOperationMayFail(t *testing.T) {
 		clean := w.process(noCatalogFault, noStoreFault)
 		require.NoError(t, w.ingest(t.Context(), clean.catalog, clean.store, committest.Options(1, "a")))
 		w.sound(t)
-		stride := 23
-		if *fullSweep {
-			stride = 1
-		}
+		stride := strideOf(23, 97)
 		for n := version % stride; n < clean.catalog.Ops(); n += stride {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
 				sweepOne(t, version, committest.FailAt(n, fault), noStoreFault,
