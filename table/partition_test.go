@@ -80,10 +80,14 @@ func TestTransformsAgreeWithIceberg(t *testing.T) {
 					SourceIDs: []int{1}, FieldID: 1000, Name: "p", Transform: transform})
 				p, err := newPartitioner(schema, &spec)
 				require.NoError(t, err)
+				rows := 2000
+				if testing.Short() {
+					rows = 300
+				}
 				for round, span := range []int64{0, 3, 5000} {
 					d := newDice(uint64(round), memory.DefaultAllocator)
 					d.span = span
-					batch := d.batch(t, schema, 2000)
+					batch := d.batch(t, schema, rows)
 					checkPartition(t, p, transform, field.Type, batch)
 					batch.Release()
 				}

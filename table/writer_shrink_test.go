@@ -13,6 +13,10 @@ import (
 // shrinks them now and then, and compares what their files hold, and the budget, with what they were
 // given.
 func TestWritersOfOneBudgetShrinkWithoutLoss(t *testing.T) {
+	steps := 60
+	if testing.Short() {
+		steps = 20
+	}
 	for seed := range uint64(4) {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 		d := newDice(seed, mem)
@@ -28,7 +32,7 @@ func TestWritersOfOneBudgetShrinkWithoutLoss(t *testing.T) {
 				Allocator: mem})
 			require.NoError(t, err)
 		}
-		for range 60 {
+		for range steps {
 			i := random.IntN(len(writers))
 			if w := writers[i]; random.IntN(4) == 0 {
 				held := w.Bytes() - w.ShrinkBytes()

@@ -299,7 +299,11 @@ func nansOf(batches []arrow.RecordBatch, columns *schema.Schema) []int64 {
 
 func TestRandomFilesEqualTheLibrarys(t *testing.T) {
 	buffers := new(Buffers) // what one file leaves behind must not show in the next
-	for seed := range uint64(120) {
+	seeds := uint64(120)
+	if testing.Short() {
+		seeds = 30
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { checkRandomFile(t, seed, buffers) })
 	}
 }

@@ -141,7 +141,10 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 		require.NoError(t, h.run(func() { h.checkIndex(h.k, lifeIDs) }))
 		require.NoError(t, h.k.Close())
 		require.Greater(t, len(images), 30)
-		for _, im := range images {
+		for i, im := range images {
+			if testing.Short() && i%4 > 0 {
+				continue
+			}
 			found := &life{lake: &im.lake, opts: h.opts}
 			found.opts.Disk = im.disk
 			require.NoError(t, found.reopen())
@@ -154,8 +157,12 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 
 // TestFollowIsRightWhateverChangeOfTheDiskFails lets changes to the disk fail once, in three ways.
 func TestFollowIsRightWhateverChangeOfTheDiskFails(t *testing.T) {
+	step := 11
+	if testing.Short() {
+		step = 37
+	}
 	for _, kind := range []disktest.Fault{disktest.Refused, disktest.Torn, disktest.Unsaid} {
-		for at, done := 0, false; !done; at += 11 {
+		for at, done := 0, false; !done; at += step {
 			h := newLife(t, uint64(at))
 			d := disktest.NewMemory()
 			steps := 0

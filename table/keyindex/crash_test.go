@@ -112,6 +112,9 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 		require.Greater(t, len(images), 400)
 		images = append(images, image{d, applied})
 		for i, im := range images {
+			if testing.Short() && i%5 > 0 {
+				continue
+			}
 			opts.Disk = im.disk
 			found, err := h.catchUp(opts)
 			require.NoError(t, err, "seed %d, image %d", seed, i)
@@ -128,8 +131,12 @@ func TestIndexSurvivesAKillAtEveryStep(t *testing.T) {
 // an effect, in the middle of a write, and with all of its effect. The index goes on, and is right
 // after a restart too.
 func TestIndexIsRightWhateverChangeFails(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
 	for _, kind := range []disktest.Fault{disktest.Refused, disktest.Torn, disktest.Unsaid} {
-		for at, done := 0, false; !done; at++ {
+		for at, done := 0, false; !done; at += step {
 			h := newHistory(t, 1, 12)
 			opts := testOptions(t, 1, []int64{1 << 10, 1 << 20}[at%2])
 			opts.Parallel = 1
