@@ -261,7 +261,10 @@ func (r *restless) hold(by int) {
 // TestCompactionAndUpdatesLoseNothingToEachOther has an updater commit before every operation of compaction, in the
 // same process and in another one, and holds every snapshot against a model.
 func TestCompactionAndUpdatesLoseNothingToEachOther(t *testing.T) {
-	const runs = 50
+	runs := 50
+	if testing.Short() {
+		runs = 20
+	}
 	completed, rebased, copied, losses := 0, 0, 0, 0
 	for n := range runs {
 		version, partitioned := 2+n%2, n/2%2 == 0
