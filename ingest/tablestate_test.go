@@ -131,7 +131,11 @@ func (c *chaos) step() {
 }
 
 func TestRandomFaultsLoseAndDoubleNothing(t *testing.T) {
-	for seed := range uint64(10) {
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t)
 			c := &chaos{world: w, random: rand.New(rand.NewPCG(seed, 1))}
