@@ -23,9 +23,9 @@ demo: build ## run the main job on the embedded broker, store and catalog
 test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no server needed)
 	$(GO) test ./...
 
-race: ## the same under the race detector; the simulator, where nothing runs beside anything, and memory without it too
-	$(GO) test -race -timeout 20m ./...
-	$(GO) test -timeout 20m ./cmd/sim
+race: ## the same in short forms under the race detector, then without it the long forms and what it would spoil
+	$(GO) test -race -short -timeout 20m ./...
+	$(GO) test -timeout 20m ./cmd/sim $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
 	$(GO) test -timeout 20m -run MemoryLimit ./cmd/firth
 
 lint: $(LINT) ## style guide, vet and linters
