@@ -18,11 +18,14 @@ type upsertBenchOptions struct {
 	stage.UpsertOptions
 	benchFlags
 	distribution string
-	memory       int64
+	memory       spec.Size
 }
 
+// upsertMemoryDefault lets the rows of a few seconds wait for their checkpoint.
+const upsertMemoryDefault = 800 << 20
+
 func (p *program) benchUpsertCommand() *cobra.Command {
-	var o upsertBenchOptions
+	o := upsertBenchOptions{memory: upsertMemoryDefault}
 	cmd := &cobra.Command{
 		Use:   "upsert",
 		Short: "Measure how fast records become rows of a keyed table",
@@ -31,7 +34,7 @@ func (p *program) benchUpsertCommand() *cobra.Command {
 			"records come from this process. At the end all rows are read and held against a map of the records." +
 			exitCodes("measured", "a row is not what it should be", "could not measure"),
 		Example: example("firth bench upsert", "firth bench upsert --rows 20000000 --keys 1000000 --json",
-			"firth bench upsert --distribution zipf"),
+			"firth bench upsert --distribution zipf --memory 2GiB"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchUpsert(cmd.Context(), o) },
 	}
@@ -41,7 +44,7 @@ func (p *program) benchUpsertCommand() *cobra.Command {
 	flags.StringVar(&o.distribution, "distribution", "uniform", "how keys are drawn: uniform, zipf")
 	flags.DurationVar(&o.Interval, "interval", 10*time.Second, "commit interval")
 	flags.IntVar(&o.Workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and write")
-	flags.Int64Var(&o.memory, "memory", 2<<30, "memory limit of the process in bytes, as limits.memory")
+	flags.Var(sizeFlag{&o.memory}, "memory", "memory limit of the process, as limits.memory")
 	completions(cmd, "distribution", []string{"uniform", "zipf"})
 	addBenchDir(cmd, &o.UpsertOptions.Dir)
 	return cmd
@@ -51,8 +54,7 @@ func (p *program) benchUpsert(ctx context.Context, o upsertBenchOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	limit := spec.Size(o.memory)
-	boundMemory(limit)
+	boundMemory(o.memory)
 	return inFolder(o.UpsertOptions.Dir, func(dir string) error {
 		bar := p.progress("records", o.rows)
 		defer bar.close()
@@ -60,7 +62,7 @@ func (p *program) benchUpsert(ctx context.Context, o upsertBenchOptions) error {
 		u.Options = stage.Options{Feed: o.benchFlags.Feed, Rows: o.rows, CPUProfile: o.cpuProfile, Now: p.now,
 			Progress: func(rows int64) { bar.at(rows, "") }}
 		u.Dir, u.Committer, u.Zipf = dir, p.commitOptions(), o.distribution == "zipf"
-		u.BudgetBytes, u.IndexBytes = bufferBytes(limit), indexBytes(limit, 1)
+		u.BudgetBytes, u.IndexBytes = bufferBytes(o.memory), indexBytes(o.memory, 1)
 		result, err := stage.Upsert(ctx, u)
 		if err != nil {
 			return err
@@ -88,7 +90,7 @@ func (o *upsertBenchOptions) validate() error {
 	case o.distribution != "uniform" && o.distribution != "zipf":
 		return couldNot(fmt.Errorf("--distribution %q must be uniform or zipf", o.distribution), "")
 	case o.memory < memoryMin:
-		return couldNot(fmt.Errorf("--memory %d must be %d or more", o.memory, memoryMin), "")
+		return couldNot(fmt.Errorf("--memory %s must be %s or more", o.memory, spec.Size(memoryMin)), "")
 	case o.Interval <= 0 || o.Workers < 1:
 		return couldNot(fmt.Errorf("--interval %v and --workers %d must be above 0", o.Interval, o.Workers), "")
 	}
