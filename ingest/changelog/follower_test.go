@@ -1,0 +1,257 @@
+package changelog
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/committest"
+	"github.com/firthlake/firth/table/changes"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// check folds the changelog and wants it to give the rows of the source at every snapshot, with no image too
+// many.
+func (k *sink) check() {
+	s := k.source
+	s.t.Helper()
+	rows := k.read()
+	bySnapshot := map[int64][]told{}
+	for i, r := range rows {
+		require.Equal(s.t, int64(i), r.ordinal, "ordinals have no gap and no double")
+		bySnapshot[r.snapshot] = append(bySnapshot[r.snapshot], r)
+	}
+	table := map[item]int{}
+	var line []*icetable.Snapshot
+	for snapshot := range commit.Ancestry(s.meta) {
+		line = append(line, snapshot)
+	}
+	slices.Reverse(line)
+	for _, snapshot := range line {
+		images := bySnapshot[snapshot.SnapshotID]
+		delete(bySnapshot, snapshot.SnapshotID)
+		k.checkImages(snapshot, images, table)
+		var held []item
+		for it, n := range table {
+			for range n {
+				held = append(held, it)
+			}
+		}
+		slices.SortFunc(held, compareItems)
+		require.Equal(s.t, s.held[snapshot.SequenceNumber], held, "rows at snapshot %d", snapshot.SequenceNumber)
+	}
+	require.Empty(s.t, bySnapshot)
+}
+
+// checkImages applies the images of a snapshot to a table.
+func (k *sink) checkImages(snapshot *icetable.Snapshot, images []told, table map[item]int) {
+	t := k.source.t
+	t.Helper()
+	if k.source.moved[snapshot.SequenceNumber] && snapshot.ParentSnapshotID != nil {
+		require.Empty(t, images, "a replace changes nothing")
+	}
+	went := map[item]bool{}
+	for i, r := range images {
+		switch r.kind {
+		case changes.UpdateBefore:
+			require.Less(t, i+1, len(images))
+			require.Equal(t, changes.UpdateAfter, images[i+1].kind)
+			require.Equal(t, r.item.id, images[i+1].item.id, "an update is of one key")
+			require.NotEqual(t, r.item, images[i+1].item, "an update changes something")
+			fallthrough
+		case changes.Delete:
+			require.Positive(t, table[r.item], "%v is deleted and not there", r)
+			if table[r.item]--; table[r.item] == 0 {
+				delete(table, r.item)
+			}
+			went[r.item] = true
+		case changes.UpdateAfter:
+			require.Equal(t, changes.UpdateBefore, images[i-1].kind)
+			fallthrough
+		case changes.Insert:
+			require.False(t, went[r.item], "%v went and came unchanged", r)
+			table[r.item]++
+		default:
+			t.Fatalf("change of type %q", r.kind)
+		}
+	}
+}
+
+func TestChangelogFoldsToTheTableAtEverySnapshot(t *testing.T) {
+	histories := 24
+	if testing.Short() {
+		histories = 4
+	}
+	for n := range histories {
+		version, partitioned := []string{"2", "3"}[n%2], n%4 > 1
+		t.Run(fmt.Sprintf("v%s %d", version, n), func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(uint64(n), 1))
+			s := newSource(t, version, partitioned)
+			k := newSink(s)
+			f, err := k.follower(t.Context(), k.catalog, s.store)
+			require.NoError(t, err)
+			for i := range 25 {
+				s.random(dice)
+				if i == 12 {
+					s.evolve()
+				}
+				switch dice.IntN(4) {
+				case 0:
+					require.NoError(t, steps(t.Context(), f))
+				case 1: // another process
+					f, err = k.follower(t.Context(), k.catalog, s.store)
+					require.NoError(t, err)
+				}
+			}
+			require.NoError(t, steps(t.Context(), f))
+			k.check()
+		})
+	}
+}
+
+func TestEachChangeIsToldOnceWhereverTheProcessDies(t *testing.T) {
+	build := func(t *testing.T) (*source, *sink) {
+		s := newSource(t, "3", false)
+		k := newSink(s)
+		dice := rand.New(rand.NewPCG(9, 9))
+		for range 6 {
+			s.random(dice)
+		}
+		return s, k
+	}
+	stride := int64(1)
+	if testing.Short() {
+		stride = 7
+	}
+	for op := int64(0); ; op += stride {
+		s, k := build(t)
+		crashing := objstore.NewFaulty(s.store, objstore.FailAt(op, objstore.Fault{Kind: objstore.CrashAfter}))
+		f, err := k.follower(t.Context(), k.catalog, crashing)
+		if err == nil {
+			err = steps(t.Context(), f)
+		}
+		crashed := crashing.Crashed()
+		require.Equal(t, crashed, err != nil)
+		f, err = k.follower(t.Context(), k.catalog, s.store)
+		require.NoError(t, err)
+		require.NoError(t, steps(t.Context(), f))
+		k.check()
+		if !crashed {
+			return
+		}
+	}
+}
+
+func TestEachChangeIsToldOnceWhateverTheCatalogAnswers(t *testing.T) {
+	for _, fault := range []committest.Fault{committest.ErrorBefore, committest.AnswerLost, committest.LandsLate,
+		committest.Conflict, committest.CrashBefore, committest.CrashAfter, committest.CrashLate} {
+		for op := 0; ; op++ {
+			s := newSource(t, "3", false)
+			k := newSink(s)
+			dice := rand.New(rand.NewPCG(9, 9))
+			s.random(dice)
+			s.random(dice)
+			faulty := committest.NewFaulty(k.catalog, committest.FailAt(op, fault))
+			f, err := k.follower(t.Context(), faulty, s.store)
+			for range 4 {
+				if err == nil {
+					s.random(dice)
+					_ = steps(t.Context(), f) // goes on with the next
+				}
+			}
+			faulty.Settle()
+			f, err = k.follower(t.Context(), k.catalog, s.store)
+			require.NoError(t, err)
+			require.NoError(t, steps(t.Context(), f))
+			k.check()
+			if faulty.Ops() <= op {
+				break
+			}
+		}
+	}
+}
+
+func TestTwoFollowersTellEachChangeOnce(t *testing.T) {
+	s := newSource(t, "3", true)
+	k := newSink(s)
+	dice := rand.New(rand.NewPCG(3, 3))
+	var both [2]*Follower
+	for i := range both {
+		f, err := k.follower(t.Context(), k.catalog, s.store)
+		require.NoError(t, err)
+		both[i] = f
+	}
+	fenced := 0
+	for range 30 {
+		s.random(dice)
+		err := steps(t.Context(), both[dice.IntN(2)])
+		if errors.Is(err, commit.ErrFenced) {
+			fenced++
+			continue
+		}
+		require.NoError(t, err)
+	}
+	require.Positive(t, fenced)
+	for _, f := range both {
+		if err := steps(t.Context(), f); !errors.Is(err, commit.ErrFenced) {
+			require.NoError(t, err)
+		}
+	}
+	k.check()
+}
+
+func TestChangelogThatWasRememberedBridgesExpiredSnapshots(t *testing.T) {
+	s := newSource(t, "3", false)
+	k := newSink(s)
+	f, err := k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	s.commit(step{add: []item{{id: 1, value: 1}, {id: 2, value: 1}}})
+	require.NoError(t, steps(t.Context(), f))
+	s.commit(step{add: []item{{id: 3, value: 1}}})
+	s.commit(step{add: []item{{id: 1, value: 2}}, remove: map[*storedFile][]int{s.files[0]: {0}}})
+	s.expire(1)
+
+	other, err := k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	require.ErrorIs(t, steps(t.Context(), other), ErrGap)
+
+	require.NoError(t, steps(t.Context(), f))
+	rows := k.read()
+	require.Len(t, rows, 5)
+	require.Equal(t, s.meta.CurrentSnapshot().SnapshotID, rows[4].snapshot)
+}
+
+func TestChangelogRefusesAnotherTableUnderItsName(t *testing.T) {
+	s := newSource(t, "2", false)
+	k := newSink(s)
+	f, err := k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	s.commit(step{add: []item{{id: 1}}})
+	require.NoError(t, steps(t.Context(), f))
+	made := newSource(t, "2", false)
+	made.store = s.store
+	made.commit(step{add: []item{{id: 7}}})
+	k.source = made
+	f, err = k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	require.ErrorContains(t, steps(t.Context(), f), "dropped and made again")
+}
+
+func TestChangelogRefusesMainSetBack(t *testing.T) {
+	s := newSource(t, "2", false)
+	k := newSink(s)
+	f, err := k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	s.commit(step{add: []item{{id: 1}}})
+	first := s.meta.CurrentSnapshot().SnapshotID
+	s.commit(step{add: []item{{id: 2}}})
+	require.NoError(t, steps(t.Context(), f))
+	s.update(icetable.NewSetSnapshotRefUpdate("main", first, icetable.BranchRef, 0, 0, 0))
+	require.ErrorIs(t, steps(t.Context(), f), ErrGap)
+}
