@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -37,6 +38,7 @@ type versions struct {
 	keys  []keyindex.Key  // each once
 	// acts are what the files were written for, nil before.
 	acts   []upsert.Act
+	olds   *oldRows         // that merged rows were made with
 	placed []keyindex.Place // of rows, with numbers of paths
 	paths  []string         // of written files; 0 is none
 	sums   map[commit.TopicPartition]uint64
@@ -55,9 +57,7 @@ const staleMax = 8
 // writeVersions takes in the rows of a portion.
 func (b *buffer) writeVersions(p *portion) error {
 	if b.versions == nil {
-		k := p.shape.keyed
-		b.versions = &versions{shape: p.shape, paths: []string{""},
-			set: upsert.New(upsert.Options{Sequence: k.sequence, First: k.opts.First})}
+		b.versions = &versions{shape: p.shape, paths: []string{""}, set: upsert.New(p.shape.keyed.foldOptions())}
 	}
 	v := b.versions
 	if v.shape.version != p.shape.version {
@@ -200,12 +200,24 @@ func (c *checkpoint) resolve(ctx context.Context) error {
 	if err := c.index.Resolve(ctx, c.keys, c.places); err != nil {
 		return err
 	}
-	sequences, err := c.oldSequences(ctx)
-	if err != nil {
-		return fmt.Errorf("read sequences of rows that %s holds: %w", c.table, err)
+	sequences := make([][][]int64, 1+len(c.shape.keyed.groups))
+	for which := range sequences {
+		var err error
+		if sequences[which], err = c.oldSequences(ctx, which); err != nil {
+			return fmt.Errorf("read sequences of rows that %s holds: %w", c.table, err)
+		}
 	}
+	groups := make([][]int64, len(c.shape.keyed.groups))
 	c.result = c.set.Fold(func(key int) upsert.Old {
-		return upsert.Old{Present: c.places[key].File != 0, Sequence: sequences[key]}
+		old := upsert.Old{Present: c.places[key].File != 0}
+		if sequences[0] != nil {
+			old.Sequence = sequences[0][key]
+		}
+		for g := range groups {
+			groups[g] = sequences[1+g][key]
+		}
+		old.Groups = groups
+		return old
 	})
 	return nil
 }
@@ -214,9 +226,9 @@ func (c *checkpoint) resolve(ctx context.Context) error {
 func (c *checkpoint) write(ctx context.Context, standing *table.Table) error {
 	if c.acts != nil {
 		if !slices.EqualFunc(c.acts, c.result.Acts, sameWrite) {
-			return fmt.Errorf("%w: others changed the table, so that other rows are to be written", errBuffer)
+			return errOtherRows
 		}
-		return nil
+		return c.checkOldRows(ctx)
 	}
 	encoders := c.table.ingester.encoders
 	select {
@@ -232,6 +244,9 @@ func (c *checkpoint) write(ctx context.Context, standing *table.Table) error {
 	c.acts = c.result.Acts
 	return nil
 }
+
+// errOtherRows says that what was written to files is not what should have been.
+var errOtherRows = fmt.Errorf("%w: others changed the table, so that other rows are to be written", errBuffer)
 
 // sameWrite says whether two acts write the same row, or none.
 func sameWrite(a, b upsert.Act) bool { return a == b || a < 0 && b < 0 }
@@ -250,6 +265,20 @@ func (c *checkpoint) writeFiles(ctx context.Context, standing *table.Table) erro
 		return err
 	}
 	c.placed = make([]keyindex.Place, c.set.Rows())
+	if c.shape.keyed.merges() {
+		err = c.writeMerged(ctx)
+	} else {
+		err = c.writeChosen(ctx, sums)
+	}
+	if err != nil {
+		return err
+	}
+	c.buffer.files, err = w.Close(ctx)
+	return err
+}
+
+// writeChosen writes the versions that stay, as they came.
+func (c *checkpoint) writeChosen(ctx context.Context, sums *table.Checksummer) error {
 	writes, parts := c.result.Writes(), c.set.Parts()
 	for i := range parts {
 		part := &parts[i]
@@ -258,10 +287,9 @@ func (c *checkpoint) writeFiles(ctx context.Context, standing *table.Table) erro
 			return err
 		}
 		writes = writes[end:]
-		c.dropPart(part, opts.Memory)
+		c.dropPart(part, c.table.ingester.opts.Budget)
 	}
-	c.buffer.files, err = w.Close(ctx)
-	return err
+	return nil
 }
 
 // writePart writes some rows of a part, given by their numbers in the set.
@@ -271,24 +299,30 @@ func (c *checkpoint) writePart(
 	if len(rows) == 0 {
 		return nil
 	}
-	mem := c.table.ingester.opts.Allocator
-	numbers := array.NewInt64Builder(mem)
-	defer numbers.Release()
-	numbers.Reserve(len(rows))
 	chosen := make([]uint32, len(rows))
 	for i, row := range rows {
-		numbers.UnsafeAppend(int64(row))
 		chosen[i] = row - uint32(part.First)
 	}
-	tags := numbers.NewArray()
-	defer tags.Release()
-	batch := gather.Rows(mem, part.Batch, chosen)
+	batch := gather.Rows(c.table.ingester.opts.Allocator, part.Batch, chosen)
 	defer batch.Release()
 	sum, err := sums.Sum(batch)
 	if err != nil {
 		return err
 	}
 	c.sums[part.TopicPartition] += sum
+	return c.writeTagged(ctx, batch, rows)
+}
+
+// writeTagged writes rows with their numbers in the set.
+func (c *checkpoint) writeTagged(ctx context.Context, batch arrow.RecordBatch, rows []uint32) error {
+	numbers := array.NewInt64Builder(c.table.ingester.opts.Allocator)
+	defer numbers.Release()
+	numbers.Reserve(len(rows))
+	for _, row := range rows {
+		numbers.UnsafeAppend(int64(row))
+	}
+	tags := numbers.NewArray()
+	defer tags.Release()
 	tagged := array.NewRecordBatch(c.shape.keyed.tagged, append(slices.Clone(batch.Columns()), tags), batch.NumRows())
 	defer tagged.Release()
 	return c.buffer.rows.Write(ctx, tagged)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -20,33 +21,33 @@ type wantedRow struct {
 	key       int
 }
 
-// oldSequences are, by key, the sequences of the rows that the table holds. They are nil where the table
-// holds none, where the row has none, and where the bounds of its file tell that every version of the
-// checkpoint is newer: streams whose sequence grows read nothing.
-func (c *checkpoint) oldSequences(ctx context.Context) ([][]int64, error) {
-	out := make([][]int64, len(c.keys))
-	columns := c.shape.keyed.sequence
-	if len(columns) == 0 {
-		return out, nil
+// oldSequences are, by key, the sequences of the rows that the table holds: the table's (which 0) or those of a
+// column group. They are nil where the table holds none, where the row has none, and where the bounds of its file
+// tell that every version of the checkpoint is newer: streams whose sequence grows read nothing. Nil at all is
+// the same for every key.
+func (c *checkpoint) oldSequences(ctx context.Context, which int) ([][]int64, error) {
+	fields := c.shape.sequenceFields(which)
+	if len(fields) == 0 {
+		return nil, nil
 	}
+	out := make([][]int64, len(c.keys))
 	bounds := map[uint32]upperBound{}
 	var wanted []wantedRow
 	for key, place := range c.places {
 		if place.File == 0 {
 			continue
 		}
-		least, found := c.set.Least(key)
+		least, found := c.set.Least(key, which)
 		if !found {
 			continue
 		}
 		bound, known := bounds[place.File]
 		if !known {
-			task, ok := c.index.Task(c.index.Index().Path(place.File))
-			if !ok {
-				return nil, fmt.Errorf("BUG: key index knows a file that the table does not have: %s",
-					c.index.Index().Path(place.File))
+			task, err := c.taskOf(place.File)
+			if err != nil {
+				return nil, err
 			}
-			bound = boundOf(task.File, c.shape.schema.Field(columns[0]).ID)
+			bound = boundOf(task.File, fields[0].ID)
 			bounds[place.File] = bound
 		}
 		if bound.below(least) {
@@ -54,20 +55,61 @@ func (c *checkpoint) oldSequences(ctx context.Context) ([][]int64, error) {
 		}
 		wanted = append(wanted, wantedRow{place.File, place.Row, key})
 	}
+	for rows := range byFile(wanted, len(wanted)) {
+		if err := c.readSequences(ctx, fields, rows, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// taskOf is the live data file of a number, to read rows of by their positions.
+func (c *checkpoint) taskOf(file uint32) (table.Task, error) {
+	task, ok := c.index.Task(c.index.Index().Path(file))
+	if !ok {
+		return task, fmt.Errorf("BUG: key index knows a file that the table does not have: %s",
+			c.index.Index().Path(file))
+	}
+	task.Deletes, task.EqualityDeletes = nil, nil // the rows are live, or the index would not know them
+	return task, nil
+}
+
+// byFile sorts rows by their places and yields those of one file together, up to rowsMax of them.
+func byFile(wanted []wantedRow, rowsMax int) iter.Seq[[]wantedRow] {
 	slices.SortFunc(wanted, func(a, b wantedRow) int {
 		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.row, b.row))
 	})
-	for len(wanted) > 0 {
-		n := 1
-		for n < len(wanted) && wanted[n].file == wanted[0].file {
-			n++
+	return func(yield func([]wantedRow) bool) {
+		for len(wanted) > 0 {
+			n := 1
+			for n < min(rowsMax, len(wanted)) && wanted[n].file == wanted[0].file {
+				n++
+			}
+			if !yield(wanted[:n]) {
+				return
+			}
+			wanted = wanted[n:]
 		}
-		if err := c.readSequences(ctx, wanted[:n], out); err != nil {
-			return nil, err
-		}
-		wanted = wanted[n:]
 	}
-	return out, nil
+}
+
+// readOld yields rows of one file, which come in order, as batches of the schema.
+func (c *checkpoint) readOld(
+	ctx context.Context, schema *iceberg.Schema, wanted []wantedRow,
+) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		task, err := c.taskOf(wanted[0].file)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		task.Schema = schema
+		rows := make([]uint32, len(wanted))
+		for i, w := range wanted {
+			rows[i] = w.row
+		}
+		table.ReadWith(ctx, c.table.ingester.opts.Store, task, table.ReadOptions{Rows: rows})(yield)
+	}
 }
 
 // upperBound is the greatest value of a column in a file, as far as its metrics tell.
@@ -91,55 +133,46 @@ func boundOf(file iceberg.DataFile, fieldID int) upperBound {
 }
 
 // readSequences reads the sequences of rows of one file, which come in order, into out.
-func (c *checkpoint) readSequences(ctx context.Context, wanted []wantedRow, out [][]int64) error {
-	task, _ := c.index.Task(c.index.Index().Path(wanted[0].file)) // it was there a moment ago
-	task.Deletes = nil
-	stride := len(c.shape.keyed.sequence)
-	fields := make([]iceberg.NestedField, stride)
-	for i, place := range c.shape.keyed.sequence {
-		fields[i] = c.shape.schema.Field(place)
-	}
-	task.Schema = iceberg.NewSchema(0, fields...)
-	first := 0
-	for batch, err := range table.Read(ctx, c.table.ingester.opts.Store, task) {
+func (c *checkpoint) readSequences(
+	ctx context.Context, fields []iceberg.NestedField, wanted []wantedRow, out [][]int64,
+) error {
+	for batch, err := range c.readOld(ctx, iceberg.NewSchema(0, fields...), wanted) {
 		if err != nil {
 			return err
 		}
-		end := first + int(batch.NumRows())
-		n, _ := slices.BinarySearchFunc(wanted, end, func(w wantedRow, end int) int {
-			return cmp.Compare(int(w.row), end)
-		})
-		if err := takeSequences(batch, first, wanted[:n], out); err != nil {
+		rows := int(batch.NumRows())
+		if err := takeSequences(batch, wanted[:rows], out); err != nil {
 			return err
 		}
-		wanted, first = wanted[n:], end
-		if len(wanted) == 0 {
-			return nil
-		}
+		wanted = wanted[rows:]
 	}
-	return fmt.Errorf("%s has %d rows, and the key index names row %d", task.File.FilePath(), first, wanted[0].row)
+	return nil
 }
 
-// takeSequences copies the sequences of rows that are in a batch whose first row is row first of the file.
-func takeSequences(batch arrow.RecordBatch, first int, wanted []wantedRow, out [][]int64) error {
-	if len(wanted) == 0 {
-		return nil
+// takeSequences copies the sequences of the rows of a batch.
+func takeSequences(batch arrow.RecordBatch, wanted []wantedRow, out [][]int64) error {
+	sequences := make([][]int64, len(wanted))
+	if err := sequencesOf(batch.Columns(), sequences); err != nil {
+		return err
 	}
-	stride := int(batch.NumCols())
-	values := make([]int64, stride*int(batch.NumRows()))
-	for i, column := range batch.Columns() {
+	for row, w := range wanted {
+		out[w.key] = sequences[row]
+	}
+	return nil
+}
+
+// sequencesOf sets out to the sequences of the rows of columns, nil for those that are not whole.
+func sequencesOf(columns []arrow.Array, out [][]int64) error {
+	stride := len(columns)
+	values := make([]int64, stride*len(out))
+	for i, column := range columns {
 		if err := upsert.Integers(values[i:], stride, column); err != nil {
 			return err
 		}
 	}
-	for _, w := range wanted {
-		row := int(w.row) - first
-		whole := true
-		for _, column := range batch.Columns() {
-			whole = whole && column.IsValid(row)
-		}
-		if whole {
-			out[w.key] = slices.Clone(values[row*stride : (row+1)*stride])
+	for row := range out {
+		if !slices.ContainsFunc(columns, func(c arrow.Array) bool { return c.IsNull(row) }) {
+			out[row] = values[row*stride : (row+1)*stride : (row+1)*stride]
 		}
 	}
 	return nil

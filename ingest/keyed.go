@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
+	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/keyed"
 	"github.com/firthlake/firth/table/keyindex"
@@ -22,6 +23,8 @@ type KeyedOptions struct {
 	Sequence []string
 	// First keeps the version that came first, not the last one.
 	First bool
+	// Merge makes one row of several versions; nil replaces rows whole.
+	Merge *MergeOptions
 	// DeleteColumn is a boolean column: a row in which it is true deletes. "" is none.
 	DeleteColumn string
 	// Tombstones says that a record without a value deletes the row that its key names. It counts for
@@ -124,6 +127,10 @@ type keyedShape struct {
 	needed, ordering map[int]bool
 	// sequenceIDs are the sequence columns by their ids in the group's schema.
 	sequenceIDs []int
+	// columns say how versions are merged, nil when rows are replaced whole; groups are the places of the
+	// sequence columns of column groups.
+	columns []upsert.Column
+	groups  [][]int
 	// tagged is the arrow schema with a column for the numbers of rows.
 	tagged *arrow.Schema
 }
@@ -168,6 +175,9 @@ func newKeyedShape(opts *KeyedOptions, s *shape, idOf func(place int) int) (*key
 		}
 		k.deleteColumn = i
 		k.needed[idOf(i)] = true
+	}
+	if err := k.findMerges(s, place); err != nil {
+		return nil, err
 	}
 	fields := append(s.arrow.Fields(), arrow.Field{Name: "row", Type: arrow.PrimitiveTypes.Int64})
 	k.tagged = arrow.NewSchema(fields, nil)

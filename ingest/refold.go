@@ -30,6 +30,7 @@ func (r *Recounter) Refold(
 	ctx context.Context, steps []verify.Step, seed keyindex.Seed, mine func(keyindex.Key) bool,
 ) (map[keyindex.Key]*verify.Version, error) {
 	f := refold{recounter: r, seed: seed, mine: mine, versions: map[keyindex.Key]*verify.Version{}}
+	defer f.rows.drop()
 	for _, step := range steps {
 		if err := f.take(ctx, step); err != nil {
 			return nil, fmt.Errorf("fold %s again: %w", r.table, err)
@@ -48,6 +49,7 @@ type refold struct {
 	step   verify.Step
 	schema *iceberg.Schema
 	keyed  *keyedShape // nil until the first portion
+	rows   heldRows    // of tables that merge versions
 	set    *upsert.Set
 }
 
@@ -58,6 +60,9 @@ func (f *refold) take(ctx context.Context, step verify.Step) error {
 		return fmt.Errorf("no schema %d", step.SchemaID)
 	}
 	defer f.drop()
+	if err := f.follow(ctx); err != nil {
+		return err
+	}
 	for _, tp := range slices.SortedFunc(maps.Keys(step.Ranges), commit.TopicPartition.Compare) {
 		if err := f.read(ctx, tp, step.Ranges[tp]); err != nil {
 			return fmt.Errorf("%s: %w", tp, err)
@@ -102,7 +107,7 @@ func (f *refold) add(p *portion) error {
 	}
 	if f.set == nil {
 		f.keyed = p.shape.keyed
-		f.set = upsert.New(upsert.Options{Sequence: f.keyed.sequence, First: f.keyed.opts.First})
+		f.set = upsert.New(f.keyed.foldOptions())
 	}
 	if err := f.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {
 		return err
@@ -139,21 +144,15 @@ func (f *refold) fold() error {
 		}
 	}
 	keys = f.set.Order(keys)
-	result := f.set.Fold(func(key int) upsert.Old {
-		if v := f.versions[keys[key]]; v != nil && v.Present {
-			return upsert.Old{Present: true, Sequence: v.Sequence}
-		}
-		return upsert.Old{}
-	})
+	result := f.set.Fold(func(key int) upsert.Old { return f.old(keys[key]) })
+	if result.Merged != nil {
+		return f.merge(keys, &result)
+	}
 	for i, key := range keys {
 		if !f.mine(key) {
 			continue
 		}
-		v := f.versions[key]
-		if v == nil {
-			v = &verify.Version{}
-			f.versions[key] = v
-		}
+		v := f.version(key)
 		offered := f.set.Most(i)
 		most := slices.MaxFunc([][]int64{offered, v.Most, v.Sequence}, slices.Compare[[]int64])
 		settled := f.move(v, result.Acts[i], checksums, offered)
@@ -163,6 +162,25 @@ func (f *refold) fold() error {
 		}
 	}
 	return nil
+}
+
+// old is what the versions so far have left of a key.
+func (f *refold) old(key keyindex.Key) upsert.Old {
+	v := f.versions[key]
+	if v == nil || !v.Present {
+		return upsert.Old{}
+	}
+	return upsert.Old{Present: true, Sequence: v.Sequence, Groups: f.rows.groupsOf(key)}
+}
+
+// version is that of a key, a new one if there is none yet.
+func (f *refold) version(key keyindex.Key) *verify.Version {
+	v := f.versions[key]
+	if v == nil {
+		v = &verify.Version{Unsure: f.keyed.merges() && f.step.Headless}
+		f.versions[key] = v
+	}
+	return v
 }
 
 // doubtful says whether it matters for a key where a checkpoint ended, when nothing tells: it has deletes, whose

@@ -173,11 +173,7 @@ func TestVerifyProvesRandomHistoriesOfKeyedTables(t *testing.T) {
 		k := keyedTable{version: 2 + int(seed%2), sequence: seed/2%2 == 1, first: seed == 4}
 		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {
 			w := newWorld(t)
-			w.log.Create("events", 3)
-			c := &keyedChaos{k: k, model: model{rows: map[int64]keyedRow{}, floor: map[int64]int64{}},
-				chaos: &chaos{world: w, random: rand.New(rand.NewPCG(seed, 11))}}
-			c.ident = w.createKeyed("db.users", k)
-			c.tableOptions = func() TableOptions { return w.keyedOptions(c.ident, k) }
+			c := newPlainChaos(w, rand.New(rand.NewPCG(seed, 11)), k)
 			c.run(40)
 			opts := w.keyedOptions(c.ident, k)
 			report := w.verifyKeyed(c.ident, rereader{w.log, 0}, opts)

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 )
 
@@ -242,6 +243,7 @@ type outcome struct {
 // settle acts on the outcome of a commit.
 func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 	var fenced *commit.FencedError
+	var overflow *upsert.OverflowError
 	switch {
 	case o.err == nil:
 		t.landed(b, o)
@@ -252,6 +254,10 @@ func (t *tableState) settle(ctx context.Context, b *buffer, o outcome) {
 	case errors.As(o.err, &fenced):
 		t.drop(ctx)
 		t.fenced(fenced)
+	case errors.As(o.err, &overflow): // the same records come to the same
+		t.drop(ctx)
+		t.stop(ctx, fmt.Errorf("%w: leave the record out by a filter, or give the column a wider type, then "+
+			"`firth apply`", o.err))
 	case errors.Is(o.err, errBuffer):
 		t.drop(ctx)
 		t.placeAt = t.retry("write files", o.err)

@@ -205,6 +205,9 @@ func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
 	if s.Keyed() {
 		t.Keyed = &ingest.KeyedOptions{Sequence: s.Sequence, First: s.MergeEngine() == spec.MergeFirst,
 			DeleteColumn: s.Delete.Column, Tombstones: s.TombstonesDelete(src)}
+		if m := s.MergeEngine(); m == spec.MergePartial || m == spec.MergeAggregate {
+			t.Keyed.Merge = &ingest.MergeOptions{Functions: s.Aggregate, Groups: s.ColumnGroups}
+		}
 	}
 	if src.Filter != "" {
 		if t.Filter, err = filter.Parse(src.Filter); err != nil {

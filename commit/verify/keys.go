@@ -39,6 +39,9 @@ type Step struct {
 	// Unsure says that what the last versions are cannot be told for sure: of the schema or of the beginning
 	// of the checkpoint something is not known.
 	Unsure bool
+	// Headless says that the topics have not all records any more of before: what there was of a key is not
+	// known.
+	Headless bool
 }
 
 // Version is what the records say of the row of a key.
@@ -141,6 +144,7 @@ func (k *keyComparison) begin(ctx context.Context) error {
 		ranges := map[commit.TopicPartition]commit.Range{}
 		for tp, r := range s.Ranges {
 			first := k.first[place{tp.Topic, tp.Partition}]
+			s.Headless = k.partly
 			s.Unsure = s.Unsure || first > r.From && !s.Several
 			if r.From = max(r.From, first); r.From < r.Next {
 				ranges[tp] = r

@@ -11,15 +11,6 @@ import (
 	"github.com/firthlake/firth/ingest/decode"
 )
 
-// Merge says which of several versions of a row a keyed table keeps.
-type Merge string
-
-// The merge engines.
-const (
-	MergeLast  Merge = "last"  // the newest version
-	MergeFirst Merge = "first" // the one that came first
-)
-
 // TombstoneRule says what a record without a value does to a keyed table.
 type TombstoneRule string
 
@@ -40,14 +31,6 @@ type Delete struct {
 
 // Keyed says whether the table has at most one row a key: the spec names identifier columns.
 func (s *Spec) Keyed() bool { return len(s.Identifier) > 0 }
-
-// MergeEngine is the merge engine, with its default.
-func (s *Spec) MergeEngine() Merge {
-	if s.Merge == "" {
-		return MergeLast
-	}
-	return s.Merge
-}
 
 // TombstonesDelete says whether records without a value of a source delete by their keys.
 func (s *Spec) TombstonesDelete(src Source) bool {
@@ -176,25 +159,15 @@ func (c *check) keyed() {
 		for _, part := range []struct {
 			key string
 			set bool
-		}{{"sequence", len(s.Sequence) > 0}, {"merge", s.Merge != ""}, {"delete", s.Delete != Delete{}}} {
+		}{{"sequence", len(s.Sequence) > 0}, {"merge", s.Merge != ""}, {"delete", s.Delete != Delete{}},
+			{"column_groups", len(s.ColumnGroups) > 0}, {"aggregate", len(s.Aggregate) > 0}} {
 			if part.set {
 				c.fault(part.key, "write identifier: [column, ...], or remove it",
 					"is for tables with identifier columns")
 			}
 		}
 	}
-	switch s.MergeEngine() {
-	case MergeLast:
-	case MergeFirst:
-		if len(s.Sequence) > 0 {
-			c.fault("sequence", "remove it, or write merge: last", "merge first keeps what came first, whatever "+
-				"its sequence")
-		}
-	case "partial", "aggregate":
-		c.fault("merge", "write last or first", "merge engine %q is not built in this version", s.Merge)
-	default:
-		c.fault("merge", "write last or first", "unknown merge engine %q", s.Merge)
-	}
+	c.merge()
 	switch s.Delete.Tombstone {
 	case TombstoneAuto, TombstoneDelete, TombstoneIgnore:
 	default:

@@ -115,6 +115,9 @@ func (p *Plan) create(s *Spec, schema *iceberg.Schema) error {
 	}
 	if s.Keyed() {
 		p.add(StepCreate, "identifier", strings.Join(s.Identifier, ", "), "")
+		if s.MergeEngine() != MergeLast {
+			p.add(StepCreate, "merge", s.mergeText(), "")
+		}
 	}
 	if len(s.Partition) > 0 {
 		p.add(StepCreate, "partition spec", strings.Join(s.Partition, ", "), "")

@@ -24,16 +24,20 @@ type Spec struct {
 	// Sequence names the columns that put versions of a row in order, the first one first; without any
 	// the order of arrival does.
 	Sequence []string `yaml:"sequence,omitempty"`
-	// Merge says which version stays; empty is last.
-	Merge       Merge           `yaml:"merge,omitempty"`
-	Delete      Delete          `yaml:"delete,omitempty"`
-	Sources     []Source        `yaml:"sources,omitempty"`
-	Freshness   Freshness       `yaml:"freshness,omitempty"`
-	Format      FormatVersion   `yaml:"format_version,omitempty"`
-	Evolution   Evolution       `yaml:"evolution,omitempty"`
-	DeadLetters DeadLetters     `yaml:"dead_letters,omitempty"`
-	Metadata    MetadataColumns `yaml:"metadata_columns,omitempty"`
-	Retention   Retention       `yaml:"retention,omitempty"`
+	// Merge says what becomes of several versions; empty is last.
+	Merge Merge `yaml:"merge,omitempty"`
+	// ColumnGroups are for merge partial: columns with a sequence of their own.
+	ColumnGroups []ColumnGroup `yaml:"column_groups,omitempty"`
+	// Aggregate is for merge aggregate: functions by column.
+	Aggregate   map[string]Function `yaml:"aggregate,omitempty"`
+	Delete      Delete              `yaml:"delete,omitempty"`
+	Sources     []Source            `yaml:"sources,omitempty"`
+	Freshness   Freshness           `yaml:"freshness,omitempty"`
+	Format      FormatVersion       `yaml:"format_version,omitempty"`
+	Evolution   Evolution           `yaml:"evolution,omitempty"`
+	DeadLetters DeadLetters         `yaml:"dead_letters,omitempty"`
+	Metadata    MetadataColumns     `yaml:"metadata_columns,omitempty"`
+	Retention   Retention           `yaml:"retention,omitempty"`
 	// ReaderProfile is "standard"; "wide" is for older engines, without deletion vectors and with
 	// the oldest encodings alone; "modern" is for the newest, with all encodings.
 	ReaderProfile string            `yaml:"reader_profile,omitempty"`

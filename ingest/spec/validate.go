@@ -54,8 +54,8 @@ func (s *Spec) validate() []document.Fault {
 	return c.found
 }
 
-// metadataPrefix begins the names that only metadata columns may have.
-const metadataPrefix = "_kafka_"
+// MetadataPrefix begins the names that only metadata columns may have.
+const MetadataPrefix = "_kafka_"
 
 // levelName is what every engine and every file system takes as a level of a table's name.
 var levelName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
@@ -113,9 +113,9 @@ func (c *check) column(key string, col Column) {
 	case !utf8.ValidString(col.Name) || strings.ContainsAny(col.Name, ".\x00"):
 		c.fault(key+".name", "use path: to reach into the record",
 			"column name %q holds a dot or a control character", col.Name)
-	case strings.HasPrefix(col.Name, metadataPrefix):
+	case strings.HasPrefix(col.Name, MetadataPrefix):
 		c.fault(key+".name", "see metadata_columns", "names that begin with %s are the metadata columns",
-			metadataPrefix)
+			MetadataPrefix)
 	}
 	if col.Type == "" {
 		c.fault(key, "write type:", "column %s has no type", col.Name)
@@ -302,6 +302,7 @@ func (c *check) bindings() {
 		return
 	}
 	c.keyColumns(schema)
+	c.mergeColumns(schema)
 	if _, err := c.spec.PartitionSpec(schema); err != nil {
 		c.fault("partition", "see docs/operations.md, partitions", "%v", err)
 	}

@@ -5,6 +5,7 @@
 // the old one deleted, and of each record what it counts as.
 //
 //	Add (batch, operations) ... ─► Order (keys) ─► Fold (what the table holds) ─► Result
+//	                                     old rows ─► Merger.Rows (some keys) ─► rows     (with Options.Columns)
 //
 // The versions of a key are taken one after the other, by topic partition and then by offset, beginning with
 // the row that the table holds:
@@ -18,6 +19,13 @@
 //
 // All versions of a key but the last one that was taken are superseded.
 //
+// With Options.Columns a version does not replace the one before but is merged into it, column by column; a Merger
+// makes the rows. What is older than the one before still counts for columns that accumulate and for column
+// groups in which it is newer, and is superseded when there are none. A delete takes all that was merged; it
+// is held against the table's sequence alone. The row counts for the record that was merged in last, as inserted
+// or updated, and has its coordinates; the records before it in the checkpoint are superseded, since no row was
+// written for them, though they are in this one.
+//
 // A record counts once, whatever rows it has (a change of the key has two): as inserted when the table has more
 // rows for it, deleted when it has less, updated when rows were replaced only, superseded when newer versions
 // stood against all of them, and as a tombstone when it deletes what is not there.
@@ -26,5 +34,7 @@
 //
 // Invariants:
 //   - every record that was added is in the counts of its partition exactly once;
-//   - a key has at most one row in Result.Writes.
+//   - a key has at most one row in Result.Writes;
+//   - merged rows are those of one version after the other: but for what is older than a delete, they do not
+//     depend on where checkpoints end.
 package upsert

@@ -13,6 +13,8 @@ type Old struct {
 	// Sequence is that of the row. Nil is below every other: it is null in the row, or known to be lower
 	// than all versions of the checkpoint, or there is no sequence.
 	Sequence []int64
+	// Groups are the same for column groups; nil is as if each were nil.
+	Groups [][]int64
 }
 
 // Act is what becomes of a key.
@@ -33,6 +35,8 @@ type Result struct {
 	Counts map[commit.TopicPartition]commit.Counts
 	// Taken is how many rows of the table go, replaced ones included.
 	Taken int64
+	// Merged says what the rows are made of that are written; nil when they are versions as they came.
+	Merged *Merged
 }
 
 // Writes are the rows to write, in the order of their coming.
@@ -60,11 +64,21 @@ const (
 
 // Fold decides, given what the table holds for each key. It may be called again when that has changed.
 func (s *Set) Fold(old func(key int) Old) Result {
-	result := Result{Acts: make([]Act, len(s.groups)-1)}
+	result := Result{Acts: make([]Act, len(s.begins)-1)}
 	outcomes := make([]outcome, len(s.ops))
+	var merging *mergeFold
+	if s.opts.Columns != nil {
+		merging = s.newMergeFold(len(result.Acts))
+		result.Merged = &merging.Merged
+	}
 	for i := range result.Acts {
 		was := old(i)
-		act := s.foldKey(s.versionsOf(i), was, outcomes)
+		var act folded
+		if merging != nil {
+			act = merging.foldKey(i, was, outcomes)
+		} else {
+			act = s.foldKey(s.versionsOf(i), was, outcomes)
+		}
 		result.Acts[i] = act.act
 		if act.last < 0 {
 			continue
@@ -120,6 +134,11 @@ func (s *Set) foldKey(versions []version, was Old, outcomes []outcome) folded {
 		}
 		live, last = op&Delete == 0, row
 	}
+	return actOf(live, last, was)
+}
+
+// actOf is what becomes of a key that had one row or none.
+func actOf(live bool, last int, was Old) folded {
 	switch {
 	case last < 0:
 		return folded{Keep, last}

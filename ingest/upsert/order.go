@@ -45,14 +45,14 @@ func (s *Set) Order(keys []keyindex.Key) []keyindex.Key {
 		from = end
 	}
 	distinct := keys[:0]
-	s.groups = s.groups[:0]
+	s.begins = s.begins[:0]
 	for i := range s.versions {
 		if i == 0 || s.versions[i].key != s.versions[i-1].key {
-			s.groups = append(s.groups, int32(i))
+			s.begins = append(s.begins, int32(i))
 			distinct = append(distinct, s.versions[i].key)
 		}
 	}
-	s.groups = append(s.groups, int32(len(s.versions)))
+	s.begins = append(s.begins, int32(len(s.versions)))
 	return distinct
 }
 

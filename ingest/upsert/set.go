@@ -31,7 +31,14 @@ type Options struct {
 	Sequence []int
 	// First keeps the version that came first.
 	First bool
+	// Columns say, column by column of batches, how versions are merged into one row; nil replaces rows whole.
+	Columns []Column
+	// Groups are the sequence columns of each column group.
+	Groups [][]int
 }
+
+// orders is how many sequences a row has: the table's and those of the groups.
+func (o *Options) orders() int { return 1 + len(o.Groups) }
 
 // RowsMax is how many rows a Set can hold.
 const RowsMax = 1 << 31
@@ -41,12 +48,20 @@ type Set struct {
 	opts  Options
 	parts []Part
 	ops   []Op
-	// sequences of the rows, one number for each column of the sequence.
-	sequences []int64
-	// versions are rows in order of their keys, once Order was called; groups are where each key begins,
-	// and the end of the last.
+	// orders are the sequences of the rows: the table's, then those of column groups.
+	orders []order
+	// versions are rows in order of their keys, once Order was called; begins are where those of each key
+	// begin, and the end of the last.
 	versions []version
-	groups   []int32
+	begins   []int32
+}
+
+// order is a sequence of the rows.
+type order struct {
+	columns []int
+	values  []int64 // one number a row for each column
+	// absent are rows without it; nil when the operations say which these are.
+	absent []bool
 }
 
 // Part is rows of one topic partition that were added at once.
@@ -71,7 +86,14 @@ type version struct {
 }
 
 // New returns an empty set.
-func New(opts Options) *Set { return &Set{opts: opts} }
+func New(opts Options) *Set {
+	s := &Set{opts: opts, orders: make([]order, opts.orders())}
+	s.orders[0].columns = opts.Sequence
+	for i, columns := range opts.Groups {
+		s.orders[i+1].columns = columns
+	}
+	return s
+}
 
 // Rows is how many rows were added.
 func (s *Set) Rows() int { return len(s.ops) }
@@ -90,9 +112,11 @@ func (s *Set) Add(from commit.TopicPartition, batch arrow.RecordBatch, ops []Op)
 		return fmt.Errorf("more than %d rows in one checkpoint: let freshness.rows be smaller", RowsMax)
 	}
 	s.ops = append(s.ops, ops...)
-	if err := s.addSequences(batch, s.ops[first:]); err != nil {
-		s.ops = s.ops[:first]
-		return err
+	for i := range s.orders {
+		if err := s.addSequences(i, batch, s.ops[first:]); err != nil {
+			s.ops = s.ops[:first]
+			return err
+		}
 	}
 	batch.Retain()
 	s.parts = append(s.parts, Part{TopicPartition: from, Batch: batch, First: first, rows: rows})
@@ -100,24 +124,33 @@ func (s *Set) Add(from commit.TopicPartition, batch arrow.RecordBatch, ops []Op)
 }
 
 // addSequences appends the sequences of batch's rows and marks those without one.
-func (s *Set) addSequences(batch arrow.RecordBatch, ops []Op) error {
-	stride := len(s.opts.Sequence)
+func (s *Set) addSequences(which int, batch arrow.RecordBatch, ops []Op) error {
+	o := &s.orders[which]
+	stride := len(o.columns)
 	if stride == 0 {
 		return nil
 	}
-	at := len(s.sequences)
-	s.sequences = slices.Grow(s.sequences, stride*len(ops))[:at+stride*len(ops)]
-	for i, place := range s.opts.Sequence {
+	at := len(o.values)
+	o.values = slices.Grow(o.values, stride*len(ops))[:at+stride*len(ops)]
+	absent := len(o.absent)
+	if which > 0 {
+		o.absent = append(o.absent, make([]bool, len(ops))...)
+	}
+	for i, place := range o.columns {
 		column := batch.Column(place)
-		if err := Integers(s.sequences[at+i:], stride, column); err != nil {
-			s.sequences = s.sequences[:at]
+		if err := Integers(o.values[at+i:], stride, column); err != nil {
+			o.values = o.values[:at]
 			return fmt.Errorf("sequence column %s: %w", batch.ColumnName(place), err)
 		}
 		if column.NullN() == 0 {
 			continue
 		}
 		for row := range ops {
-			if column.IsNull(row) {
+			switch {
+			case column.IsValid(row):
+			case which > 0:
+				o.absent[absent+row] = true
+			default:
 				ops[row] |= unordered
 			}
 		}
@@ -153,21 +186,36 @@ func spread[T ~int32 | ~int64](dst []int64, stride int, values []T) {
 
 // Sequence is that of a row, in the memory of the set, or nil when it has none.
 func (s *Set) Sequence(row int) []int64 {
-	stride := len(s.opts.Sequence)
+	o := &s.orders[0]
+	stride := len(o.columns)
 	if stride == 0 || s.ops[row]&unordered != 0 {
 		return nil
 	}
-	return s.sequences[row*stride : (row+1)*stride]
+	return o.values[row*stride : (row+1)*stride]
+}
+
+// groupSequence is that of a row for a column group, or nil when it has none.
+func (s *Set) groupSequence(group, row int) []int64 {
+	o := &s.orders[1+group]
+	if o.absent[row] {
+		return nil
+	}
+	stride := len(o.columns)
+	return o.values[row*stride : (row+1)*stride]
 }
 
 // versionsOf are those of the i-th key.
-func (s *Set) versionsOf(i int) []version { return s.versions[s.groups[i]:s.groups[i+1]] }
+func (s *Set) versionsOf(i int) []version { return s.versions[s.begins[i]:s.begins[i+1]] }
 
-// Least is the least value that the first sequence column has among the versions of the i-th key, and false
-// when none of them has a sequence.
-func (s *Set) Least(i int) (least int64, found bool) {
+// Least is the least value that the first column of a sequence has among the versions of the i-th key, and
+// false when none of them has it. Which 0 is the table's sequence, others are those of groups, from 1 on.
+func (s *Set) Least(i, which int) (least int64, found bool) {
 	for _, v := range s.versionsOf(i) {
-		if own := s.Sequence(int(v.row)); own != nil && (!found || own[0] < least) {
+		own := s.Sequence(int(v.row))
+		if which > 0 {
+			own = s.groupSequence(which-1, int(v.row))
+		}
+		if own != nil && (!found || own[0] < least) {
 			least, found = own[0], true
 		}
 	}
