@@ -140,10 +140,11 @@ func (c *Committer) append(ctx context.Context, in *appendIntent) (out Committed
 // its snapshot, and makes room for pending dead letters.
 func (c *Committer) prepare(ctx context.Context) error {
 	t := c.main
-	if t.head == nil || t.stale || len(planExpiry(t.head.meta, t.retention(t.head))) > 0 {
+	if t.head == nil || t.stale || t.expiryDue() > 0 {
 		if err := t.reload(ctx); err != nil {
 			return err
 		}
+		t.holdUnread(ctx)
 	}
 	if len(t.head.ledger.Pending) > 0 {
 		if err := c.drain(ctx); err != nil && len(c.unpublished(t.head.ledger)) >= pendingMax {

@@ -22,6 +22,8 @@ type Expiry struct {
 	Keep int
 	// AgeMin is how young a snapshot is kept whatever their number.
 	AgeMin time.Duration
+	// unread is that of retention.
+	unread int64
 }
 
 // The properties by which Iceberg lets a table say what expiry keeps of each branch.
@@ -73,6 +75,8 @@ func (c *Committer) Expire(ctx context.Context, e Expiry) (out Expired, err erro
 		if err := t.reload(ctx); err != nil {
 			return err
 		}
+		t.holdUnread(ctx)
+		e.unread = t.unread
 		in := &expireIntent{expiry: e, now: t.retention(t.head).now}
 		if err := t.land(ctx, in); err != nil {
 			return fmt.Errorf("expire snapshots of %s: %w", t.name(), err)
@@ -100,6 +104,8 @@ func (c *Committer) PlanExpiry(ctx context.Context, e Expiry) (out Expired, err 
 		if err := t.reload(ctx); err != nil {
 			return err
 		}
+		t.holdUnread(ctx)
+		e.unread = t.unread
 		gone, refs := e.plan(t.head.meta, t.retention(t.head).now)
 		out.tell(gone, refs)
 		leave := map[int64]bool{}
@@ -175,7 +181,7 @@ func (e Expiry) plan(meta icetable.Metadata, now time.Time) (gone []expired, ref
 		if s.Summary != nil && s.Summary.Properties[summaryStaged] != "" {
 			ageMin = max(ageMin, ExpiryAgeDefault)
 		}
-		if kept[s.SnapshotID] || !referenced[s.SnapshotID] && ageOf(s) < ageMin {
+		if kept[s.SnapshotID] || isUnread(s, e.unread) || !referenced[s.SnapshotID] && ageOf(s) < ageMin {
 			continue
 		}
 		gone = append(gone, expired{Snapshot: s, statistics: statistics[s.SnapshotID]})

@@ -15,6 +15,9 @@ type retention struct {
 	keep   int
 	ageMin time.Duration
 	now    time.Time
+	// unread is the sequence number from which on snapshots stay, since the changelog of the table has not read
+	// them; 0 holds none.
+	unread int64
 }
 
 // expired is a snapshot that leaves, and the statistics files that leave with it.
@@ -38,7 +41,7 @@ func planExpiry(meta icetable.Metadata, r retention) []expired {
 	statistics := statisticsOf(meta)
 	var out []expired
 	for _, s := range slices.Backward(chain[max(1, len(chain)-min(surplus, expireMax)):]) {
-		if r.now.Sub(timeOf(s)) < r.ageMin {
+		if r.now.Sub(timeOf(s)) < r.ageMin || isUnread(s, r.unread) {
 			break
 		}
 		if !held[s.SnapshotID] {
@@ -85,7 +88,11 @@ func timeOf(s *icetable.Snapshot) time.Time { return time.UnixMilli(s.TimestampM
 
 // retention tells ages by the newest snapshot when the clock jumped back behind it.
 func (t *trunk) retention(h *head) retention {
-	r := retention{keep: max(2, t.opts.SnapshotsKeep), ageMin: t.opts.SnapshotAgeMin, now: t.opts.Now()}
+	r := retention{keep: max(2, t.opts.SnapshotsKeep), ageMin: t.opts.SnapshotAgeMin, now: t.opts.Now(),
+		unread: t.unread}
+	if r.unread == 0 && h.meta.Properties()[PropertyChangelog] != "" {
+		r.unread = unreadAll // nobody has looked yet
+	}
 	if h.snapshot != nil && timeOf(h.snapshot).After(r.now) {
 		r.now = timeOf(h.snapshot)
 	}

@@ -34,6 +34,10 @@ type trunk struct {
 	holdings *holdings
 	// unmergeable are kinds of manifests that could not be merged; they are left alone.
 	unmergeable map[manifestKind]bool
+	// unread is that of retention, as it was found last.
+	unread int64
+	// unreadTold is how many snapshots the log was told that the changelog holds.
+	unreadTold int
 }
 
 // intent is something to be made true of a table by one swap.

@@ -107,12 +107,13 @@ func (p *pairing) key(old, now []entry) {
 	slices.SortFunc(p.old, byPlace)
 	slices.SortFunc(p.left, byPlace)
 	both := min(len(p.old), len(p.left))
-	for i := range both {
-		p.add(p.old[i], updatedBefore)
-		p.add(p.left[i], updatedAfter)
-	}
-	for _, e := range p.old[both:] {
+	more := len(p.old) - both
+	for _, e := range p.old[:more] { // first, so that what is told last of a key is what the table has
 		p.add(e, deleted)
+	}
+	for i := range both {
+		p.add(p.old[more+i], updatedBefore)
+		p.add(p.left[i], updatedAfter)
 	}
 	for _, e := range p.left[both:] {
 		p.add(e, inserted)
