@@ -32,7 +32,7 @@ type tallied struct {
 	places   map[place]*segments
 	checksum uint64 // of all rows in our files, for tables without coordinates
 	deleted  int64  // rows that delete files take out
-	foreign  int64  // rows in others' files that are not records of ours
+	foreign  int64  // rows of others that are not records of ours
 	astray   map[string]int64
 	faults   []Fault
 }

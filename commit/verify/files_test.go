@@ -314,27 +314,7 @@ func TestRowsThatRecordsDeletedAreProvenGone(t *testing.T) {
 	require.Contains(t, strings.Join(r.Notes, "\n"), "4 rows were updated or deleted by later records")
 
 	// A rewrite leaves them out; then the other rows are held against the ledger as before.
-	schema := w.load(events).Metadata().CurrentSchema()
-	change := commit.Change{ID: w.ids(), Removed: files[:1],
-		Base: w.load(events).Metadata().CurrentSnapshot().SnapshotID}
-	tasks, err := table.Plan(t.Context(), w.load(events), w.store, table.Scan{})
-	require.NoError(t, err)
-	writer, err := table.NewWriter(w.store, table.WriterOptions{Schema: schema,
-		Location: w.load(events).Metadata().Location(), ChangeID: change.ID})
-	require.NoError(t, err)
-	for _, task := range tasks {
-		if task.File.FilePath() != files[0].FilePath() {
-			continue
-		}
-		for batch, err := range table.Read(t.Context(), w.store, task) {
-			require.NoError(t, err)
-			require.NoError(t, writer.Write(t.Context(), batch))
-		}
-	}
-	change.Files, err = writer.Close(t.Context())
-	require.NoError(t, err)
-	_, err = w.committer.Commit(t.Context(), change)
-	require.NoError(t, err)
+	rewritten := w.rewrite(files[0])
 	for _, deep := range []bool{false, true} {
 		r = w.check(deep)
 		require.Empty(t, r.Faults)
@@ -343,6 +323,58 @@ func TestRowsThatRecordsDeletedAreProvenGone(t *testing.T) {
 		require.EqualValues(t, 3, r.Foreign.Compacted)
 	}
 
-	require.NoError(t, w.store.Remove(t.Context(), change.Files[0].FilePath()))
+	require.NoError(t, w.store.Remove(t.Context(), rewritten[0].FilePath()))
 	require.Contains(t, kinds(w.check(true)), "missing_row")
+}
+
+// rewrite makes new files of some, as compaction does.
+func (w *world) rewrite(files ...iceberg.DataFile) []iceberg.DataFile {
+	w.t.Helper()
+	meta := w.load(events).Metadata()
+	change := commit.Change{ID: w.ids(), Removed: files, Base: meta.CurrentSnapshot().SnapshotID}
+	tasks, err := table.Plan(w.t.Context(), w.load(events), w.store, table.Scan{})
+	require.NoError(w.t, err)
+	writer, err := table.NewWriter(w.store, table.WriterOptions{Schema: meta.CurrentSchema(),
+		Location: meta.Location(), ChangeID: change.ID})
+	require.NoError(w.t, err)
+	for _, task := range tasks {
+		if !slices.ContainsFunc(files, func(f iceberg.DataFile) bool {
+			return f.FilePath() == task.File.FilePath()
+		}) {
+			continue
+		}
+		for batch, err := range table.Read(w.t.Context(), w.store, task) {
+			require.NoError(w.t, err)
+			require.NoError(w.t, writer.Write(w.t.Context(), batch))
+		}
+	}
+	change.Files, err = writer.Close(w.t.Context())
+	require.NoError(w.t, err)
+	_, err = w.committer.Commit(w.t.Context(), change)
+	require.NoError(w.t, err)
+	return change.Files
+}
+
+func TestRowsOfOthersStayTheirsInOurRewrites(t *testing.T) {
+	w := newWorld(t)
+	w.theirs(7)
+	w.commit(0, 2, 0) // which sees that
+	files := w.live()
+	w.delete(0, files[0], 0, 1)
+	w.rewrite(files...)
+	for _, deep := range []bool{false, true} {
+		r := w.check(deep)
+		require.Empty(t, r.Faults)
+		require.Zero(t, r.Files.ForeignRows)
+		require.EqualValues(t, 7, r.Foreign.AddedRecords)
+	}
+
+	// Records of ours that are not where they belong are no rows of others.
+	from := w.next[0]
+	change := commit.Change{ID: w.ids(), Ranges: map[commit.TopicPartition]commit.Range{
+		tp(0): {From: from, Next: from + 1, Counts: commit.Counts{Inserted: 1}}}}
+	change.Files = w.write(events, change.ID, w.rows(events, 0, from+1, 1, "x"))
+	_, err := w.committer.Commit(t.Context(), change)
+	require.NoError(t, err)
+	require.Contains(t, kinds(w.check(true)), "rows")
 }
