@@ -86,6 +86,15 @@ func (d *Memory) change(do func(on *Memory, share int)) error {
 	return nil
 }
 
+// atOnce makes a change that happens as a whole or not at all.
+func (d *Memory) atOnce(do func(on *Memory)) error {
+	return d.change(func(on *Memory, share int) {
+		if share == 4 {
+			do(on)
+		}
+	})
+}
+
 // OpenFile implements disk.Disk.
 func (d *Memory) OpenFile(name string, flag int) (disk.File, error) {
 	d.mu.Lock()
@@ -97,12 +106,7 @@ func (d *Memory) OpenFile(name string, flag int) (disk.File, error) {
 	case !there && flag&os.O_CREATE == 0:
 		return nil, fs.ErrNotExist
 	case !there || flag&os.O_TRUNC != 0:
-		err := d.change(func(on *Memory, share int) {
-			if share == 4 {
-				on.files[name] = &memoryFile{}
-			}
-		})
-		if err != nil {
+		if err := d.atOnce(func(on *Memory) { on.files[name] = &memoryFile{} }); err != nil {
 			return nil, err
 		}
 	}
@@ -116,11 +120,9 @@ func (d *Memory) Rename(from, to string) error {
 	if d.files[from] == nil {
 		return fs.ErrNotExist
 	}
-	return d.change(func(on *Memory, share int) {
-		if share == 4 {
-			on.files[to] = on.files[from]
-			delete(on.files, from)
-		}
+	return d.atOnce(func(on *Memory) {
+		on.files[to] = on.files[from]
+		delete(on.files, from)
 	})
 }
 
@@ -131,11 +133,7 @@ func (d *Memory) Remove(name string) error {
 	if d.files[name] == nil {
 		return fs.ErrNotExist
 	}
-	return d.change(func(on *Memory, share int) {
-		if share == 4 {
-			delete(on.files, name)
-		}
-	})
+	return d.atOnce(func(on *Memory) { delete(on.files, name) })
 }
 
 // MakeFolder implements disk.Disk.
