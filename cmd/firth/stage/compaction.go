@@ -294,14 +294,20 @@ func (b *compacting) deleteRows(ctx context.Context) error {
 		Base: t.Metadata().CurrentSnapshot().SnapshotID}, counts, nil)
 }
 
-// compare reads the table back and counts the rows that are not what they were.
-func (b *compacting) compare(ctx context.Context) (mismatches int64, err error) {
+// plan finds the data files of the newest snapshot, and what makes checksums of their rows.
+func (b *compacting) plan(ctx context.Context) ([]table.Task, *table.Checksummer, error) {
 	t := b.committer.Table()
 	tasks, err := table.Plan(ctx, t, b.store, table.Scan{})
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	sums, err := table.NewChecksummer(t.Metadata().CurrentSchema())
+	return tasks, sums, err
+}
+
+// compare reads the table back and counts the rows that are not what they were.
+func (b *compacting) compare(ctx context.Context) (mismatches int64, err error) {
+	tasks, sums, err := b.plan(ctx)
 	if err != nil {
 		return 0, err
 	}

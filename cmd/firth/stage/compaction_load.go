@@ -138,12 +138,7 @@ func (l *load) run(ctx context.Context, begin, end <-chan struct{}) error {
 
 // look reads the data files that are new to the writer, which are those of compaction, and forgets those that left.
 func (l *load) look(ctx context.Context) error {
-	t := l.committer.Table()
-	tasks, err := table.Plan(ctx, t, l.store, table.Scan{})
-	if err != nil {
-		return err
-	}
-	sums, err := table.NewChecksummer(t.Metadata().CurrentSchema())
+	tasks, sums, err := l.plan(ctx)
 	if err != nil {
 		return err
 	}
