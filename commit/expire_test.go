@@ -54,28 +54,11 @@ func (w *world) beside(t testing.TB, id int64, on *icetable.Snapshot, branch str
 	file, err := committest.DataFile(t.Context(), w.store, meta,
 		committest.File{Change: w.ids(), Rows: 3, Region: "b"})
 	require.NoError(t, err)
-	var buf bytes.Buffer
-	mw, err := iceberg.NewManifestWriter(meta.Version(), &buf, meta.PartitionSpec(), meta.CurrentSchema(), id)
-	require.NoError(t, err)
-	require.NoError(t, mw.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &id, nil, nil, file)))
-	require.NoError(t, mw.Close())
-	location := fmt.Sprintf("%s/metadata/beside-%d.avro", meta.Location(), id)
-	m, err := mw.ToManifestFile(location, int64(buf.Len()))
-	require.NoError(t, err)
-	w.put(t, location, buf.Bytes())
-	buf.Reset()
-	seq := meta.LastSequenceNumber() + 1
-	require.NoError(t, iceberg.WriteManifestList(meta.Version(), &buf, id, &on.SnapshotID, &seq, meta.NextRowID(),
-		append(manifests, m)))
-	list := fmt.Sprintf("%s/metadata/beside-list-%d.avro", meta.Location(), id)
-	w.put(t, list, buf.Bytes())
-	s := &icetable.Snapshot{SnapshotID: id, ParentSnapshotID: &on.SnapshotID, SequenceNumber: seq,
-		TimestampMs: meta.LastUpdatedMillis() + 1, ManifestList: list,
-		Summary: &icetable.Summary{Operation: icetable.OpAppend, Properties: iceberg.Properties{}}}
-	if meta.Version() == 3 {
-		first, added := meta.NextRowID(), int64(3)
-		s.FirstRowID, s.AddedRows = &first, &added
-	}
+	s := w.foreign(t, foreign{meta, on, id}, manifests, func(mw *iceberg.ManifestWriter) int64 {
+		require.NoError(t, mw.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &id, nil, nil, file)))
+		return file.Count()
+	})
+	s.Summary = &icetable.Summary{Operation: icetable.OpAppend, Properties: iceberg.Properties{}}
 	updates := []icetable.Update{icetable.NewAddSnapshotUpdate(s)}
 	if branch != "" {
 		updates = append(updates, icetable.NewSetSnapshotRefUpdate(branch, id, icetable.BranchRef, 0, 0, 0))

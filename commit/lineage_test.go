@@ -39,50 +39,67 @@ func (w *world) stranger(t testing.TB, id int64, rows int64, remove map[string]b
 	file, err := committest.DataFile(t.Context(), w.store, meta,
 		committest.File{Change: w.ids(), Rows: rows, Region: "s"})
 	require.NoError(t, err)
-	var buf bytes.Buffer
-	mw, err := iceberg.NewManifestWriter(meta.Version(), &buf, meta.PartitionSpec(), meta.CurrentSchema(), id)
-	require.NoError(t, err)
 	var removed, removedRows, removedSize, kept, keptRows int64
-	for _, e := range live {
-		if remove[e.DataFile().FilePath()] {
-			removed, removedRows = removed+1, removedRows+e.DataFile().Count()
-			removedSize += e.DataFile().FileSizeBytes()
-			require.NoError(t, mw.Delete(e))
-			continue
+	s := w.foreign(t, foreign{meta, parent, id}, deletes, func(mw *iceberg.ManifestWriter) int64 {
+		for _, e := range live {
+			if remove[e.DataFile().FilePath()] {
+				removed, removedRows = removed+1, removedRows+e.DataFile().Count()
+				removedSize += e.DataFile().FileSizeBytes()
+				require.NoError(t, mw.Delete(e))
+				continue
+			}
+			kept, keptRows = kept+1, keptRows+e.DataFile().Count()
+			require.NoError(t, mw.Existing(e))
 		}
-		kept, keptRows = kept+1, keptRows+e.DataFile().Count()
-		require.NoError(t, mw.Existing(e))
-	}
-	require.NoError(t, mw.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &id, nil, nil, file)))
-	location := fmt.Sprintf("%s/metadata/stranger-%d.avro", meta.Location(), id)
-	require.NoError(t, mw.Close())
-	m, err := mw.ToManifestFile(location, int64(buf.Len()))
-	require.NoError(t, err)
-	w.put(t, location, buf.Bytes())
-	buf.Reset()
-	seq := meta.LastSequenceNumber() + 1
-	require.NoError(t, iceberg.WriteManifestList(meta.Version(), &buf, id, &parent.SnapshotID, &seq, meta.NextRowID(),
-		append(deletes, m)))
-	list := fmt.Sprintf("%s/metadata/stranger-list-%d.avro", meta.Location(), id)
-	w.put(t, list, buf.Bytes())
+		require.NoError(t, mw.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &id, nil, nil, file)))
+		return keptRows + rows
+	})
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
 	size, err := strconv.ParseInt(parent.Summary.Properties["total-files-size"], 10, 64)
 	require.NoError(t, err)
-	s := &icetable.Snapshot{SnapshotID: id, ParentSnapshotID: &parent.SnapshotID, SequenceNumber: seq,
-		TimestampMs: meta.LastUpdatedMillis() + 1, ManifestList: list,
-		Summary: &icetable.Summary{Operation: icetable.OpOverwrite, Properties: iceberg.Properties{
-			"added-data-files": "1", "added-records": n(rows), "deleted-data-files": n(removed),
-			"deleted-records": n(removedRows), "total-data-files": n(kept + 1), "total-records": n(keptRows + rows),
-			"total-files-size":       n(size - removedSize + file.FileSizeBytes()),
-			"total-position-deletes": parent.Summary.Properties["total-position-deletes"]}}}
-	if meta.Version() == 3 {
-		first, added := meta.NextRowID(), keptRows+rows
-		s.FirstRowID, s.AddedRows = &first, &added
-	}
+	s.Summary = &icetable.Summary{Operation: icetable.OpOverwrite, Properties: iceberg.Properties{
+		"added-data-files": "1", "added-records": n(rows), "deleted-data-files": n(removed),
+		"deleted-records": n(removedRows), "total-data-files": n(kept + 1), "total-records": n(keptRows + rows),
+		"total-files-size":       n(size - removedSize + file.FileSizeBytes()),
+		"total-position-deletes": parent.Summary.Properties["total-position-deletes"]}}
 	_, err = w.catalog.CommitTable(t.Context(), events, nil, []icetable.Update{icetable.NewAddSnapshotUpdate(s),
 		icetable.NewSetSnapshotRefUpdate(icetable.MainBranch, id, icetable.BranchRef, 0, 0, 0)})
 	require.NoError(t, err)
 	return file.FilePath()
+}
+
+// foreign is what others begin a snapshot with.
+type foreign struct {
+	meta   icetable.Metadata
+	parent *icetable.Snapshot
+	id     int64
+}
+
+// foreign writes a manifest, which fill fills and says the rows of, and a list of it and of other manifests.
+func (w *world) foreign(t testing.TB, f foreign, others []iceberg.ManifestFile,
+	fill func(*iceberg.ManifestWriter) int64) *icetable.Snapshot {
+	t.Helper()
+	var buf bytes.Buffer
+	mw, err := iceberg.NewManifestWriter(f.meta.Version(), &buf, f.meta.PartitionSpec(), f.meta.CurrentSchema(), f.id)
+	require.NoError(t, err)
+	first, added := f.meta.NextRowID(), fill(mw)
+	require.NoError(t, mw.Close())
+	location := fmt.Sprintf("%s/metadata/foreign-%d.avro", f.meta.Location(), f.id)
+	m, err := mw.ToManifestFile(location, int64(buf.Len()))
+	require.NoError(t, err)
+	w.put(t, location, buf.Bytes())
+	buf.Reset()
+	seq := f.meta.LastSequenceNumber() + 1
+	require.NoError(t, iceberg.WriteManifestList(f.meta.Version(), &buf, f.id, &f.parent.SnapshotID, &seq, first,
+		append(others, m)))
+	list := fmt.Sprintf("%s/metadata/foreign-list-%d.avro", f.meta.Location(), f.id)
+	w.put(t, list, buf.Bytes())
+	s := &icetable.Snapshot{SnapshotID: f.id, ParentSnapshotID: &f.parent.SnapshotID, SequenceNumber: seq,
+		TimestampMs: f.meta.LastUpdatedMillis() + 1, ManifestList: list}
+	if f.meta.Version() == 3 {
+		s.FirstRowID, s.AddedRows = &first, &added
+	}
+	return s
 }
 
 func (w *world) object(t testing.TB, location string) []byte {
