@@ -6,10 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
-	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
@@ -515,69 +512,4 @@ func TestAnIndexThatCannotFollowIsOpenedAnew(t *testing.T) {
 	w.requireRows(ident, keyedRow{1, 1, "a", "x"})
 	require.Equal(t, 2, opened)
 	g.Close(t.Context())
-}
-
-// newestOf reads the newest ts of each country in a table, and how many rows it has.
-func (w *world) newestOf(ident table.Ident) (newest map[string]arrow.Timestamp, rows int) {
-	w.t.Helper()
-	t, err := w.catalog.LoadTable(w.t.Context(), ident)
-	require.NoError(w.t, err)
-	tasks, err := table.Plan(w.t.Context(), t, w.objects, table.Scan{Columns: []string{"country", "ts"}})
-	require.NoError(w.t, err)
-	newest = map[string]arrow.Timestamp{}
-	for _, task := range tasks {
-		for batch, err := range table.Read(w.t.Context(), w.objects, task) {
-			require.NoError(w.t, err)
-			for i := range int(batch.NumRows()) {
-				country, ts := textAt(batch.Column(0), i), batch.Column(1).(*array.Timestamp).Value(i)
-				newest[country] = max(newest[country], ts)
-				rows++
-			}
-		}
-	}
-	return newest, rows
-}
-
-func TestRunKeepsTheNewestRowsThroughCrashes(t *testing.T) {
-	w := newWorld(t)
-	w.interval = 30 * time.Millisecond
-	b, totals := broker(t, 4, 60_000)
-	all := w.create("db.events", genFields(t, "events10")...)
-	r := w.run(b, all, "all", 10*time.Second)
-	w.await(r, all, totals.Rows)
-	require.NoError(t, r.stop())
-	want, _ := w.newestOf(all)
-
-	fields := genFields(t, "events10")
-	var id []int
-	for i := range fields {
-		if fields[i].Name == "country" {
-			fields[i].Required = true
-			id = []int{fields[i].ID}
-		}
-	}
-	ident := table.Ident{"db", "newest"}
-	w.createOne(ident, iceberg.NewSchemaWithIdentifiers(0, id, fields...))
-	w.createOne(commit.DeadLettersIdent(ident), DeadLetterSchema())
-	w.adjust = func(o *TableOptions) { o.Keyed = &KeyedOptions{Sequence: []string{"ts"}, Keys: w.keys()} }
-	for crashes := range 3 {
-		var read int64
-		for _, covered := range w.check(ident).Covered {
-			read += covered.Counts.Sum()
-		}
-		if read == totals.Rows {
-			break
-		}
-		r := w.run(b, ident, fmt.Sprint("g", crashes), -1)
-		require.Eventually(t, func() bool { return r.ingester.Progress().Tables[0].Commits > 0 },
-			30*time.Second, time.Millisecond, "%+v", r.ingester.Progress())
-		_ = r.stop() // as if killed: what is under way is given up
-	}
-	r = w.run(b, ident, "g", 10*time.Second)
-	w.await(r, ident, totals.Rows)
-	require.NoError(t, r.stop())
-	newest, rows := w.newestOf(ident)
-	require.Equal(t, want, newest)
-	require.Len(t, want, rows)
-	w.check(ident)
 }
