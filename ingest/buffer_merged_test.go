@@ -86,10 +86,10 @@ func (w *world) throughCrashes(b *source.Embedded, name string, records int64, k
 		}
 		r := w.run(b, ident, fmt.Sprint(name, crashes), -1)
 		require.Eventually(w.t, func() bool { return r.ingester.Progress().Tables[0].Commits > 0 },
-			30*time.Second, time.Millisecond, "%+v", r.ingester.Progress())
+			patience, time.Millisecond, "%+v", r.ingester.Progress())
 		_ = r.stop() // as if killed: what is under way is given up
 	}
-	r := w.run(b, ident, name, 10*time.Second)
+	r := w.run(b, ident, name, patience)
 	w.await(r, ident, records)
 	require.NoError(w.t, r.stop())
 	w.check(ident)
@@ -101,7 +101,7 @@ func TestRunKeepsWhatRecordsComeToThroughCrashes(t *testing.T) {
 	w.interval = 30 * time.Millisecond
 	b, totals := broker(t, 4, 60_000)
 	all := w.create("db.events", genFields(t, "events10")...)
-	r := w.run(b, all, "all", 10*time.Second)
+	r := w.run(b, all, "all", patience)
 	w.await(r, all, totals.Rows)
 	require.NoError(t, r.stop())
 	want, _ := w.summaries(all)

@@ -88,6 +88,9 @@ func (r *running) stop() error {
 	return <-r.done
 }
 
+// patience is how long tests wait for what takes a second, unless the machine is busy.
+const patience = 2 * time.Minute
+
 // await waits until the table holds rows.
 func (w *world) await(r *running, ident table.Ident, rows int64) {
 	w.t.Helper()
@@ -101,7 +104,7 @@ func (w *world) await(r *running, ident table.Ident, rows int64) {
 			n += int64(next)
 		}
 		return n >= rows
-	}, 30*time.Second, 20*time.Millisecond, "%+v", r.ingester.Progress())
+	}, patience, 20*time.Millisecond, "%+v", r.ingester.Progress())
 }
 
 // requireTotals compares the table with what was generated.
@@ -120,7 +123,7 @@ func TestRunCommitsATopicAndEndsCleanly(t *testing.T) {
 	w := newWorld(t)
 	b, totals := broker(t, 4, 100_000)
 	ident := w.create("db.events", genFields(t, "events10")...)
-	r := w.run(b, ident, "g", 10*time.Second)
+	r := w.run(b, ident, "g", patience)
 	w.await(r, ident, totals.Rows)
 	require.NoError(t, r.stop())
 	w.requireTotals(ident, totals)
@@ -131,13 +134,13 @@ func TestRunStoppedEarlyCommitsWhatItRead(t *testing.T) {
 	w := newWorld(t)
 	b, totals := broker(t, 2, 20_000)
 	ident := w.create("db.events", genFields(t, "events10")...)
-	r := w.run(b, ident, "g", 10*time.Second)
+	r := w.run(b, ident, "g", patience)
 	require.Eventually(t, func() bool { return r.ingester.Progress().Tables[0].Read.Inserted > 0 },
-		20*time.Second, time.Millisecond)
+		patience, time.Millisecond)
 	require.NoError(t, r.stop())
 	p := r.ingester.Progress().Tables[0]
 	require.Equal(t, p.Read, p.Committed)
-	r = w.run(b, ident, "g", 10*time.Second)
+	r = w.run(b, ident, "g", patience)
 	w.await(r, ident, totals.Rows)
 	require.NoError(t, r.stop())
 	w.requireTotals(ident, totals)
@@ -161,10 +164,10 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 				return p.Read.Inserted >= wanted
 			}
 			return p.Commits > 0
-		}, 20*time.Second, time.Millisecond)
+		}, patience, time.Millisecond)
 		_ = r.stop() // a crash has no good outcome
 	}
-	r := w.run(b, ident, "g", 10*time.Second)
+	r := w.run(b, ident, "g", patience)
 	w.await(r, ident, totals.Rows)
 	require.NoError(t, r.stop())
 	w.requireTotals(ident, totals)
@@ -174,8 +177,8 @@ func TestTwoDeploymentsRunningAtOnceDoubleNothing(t *testing.T) {
 	w := newWorld(t)
 	b, totals := broker(t, 4, 50_000)
 	ident := w.create("db.events", genFields(t, "events10")...)
-	blue := w.run(b, ident, "blue", 10*time.Second)
-	green := w.run(b, ident, "green", 10*time.Second)
+	blue := w.run(b, ident, "blue", patience)
+	green := w.run(b, ident, "green", patience)
 	w.await(blue, ident, totals.Rows)
 	require.NoError(t, blue.stop())
 	require.NoError(t, green.stop())
