@@ -45,7 +45,7 @@ func TestApplyTellsTheRunningProcess(t *testing.T) {
 	require.Equal(t, runningTold, told.State)
 	require.Contains(t, told.Text, "takes the specs now")
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "taking changed specs") },
-		20*time.Second, 10*time.Millisecond, r.log)
+		patience, 10*time.Millisecond, r.log)
 
 	// The same listener, asked by somebody with other specs.
 	other := &lakeFolder{dir: t.TempDir(), broker: f.broker}

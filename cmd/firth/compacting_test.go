@@ -24,7 +24,7 @@ func TestRunCompactsByItself(t *testing.T) {
 
 	alone := f.run(t, "--roles", "compaction")
 	require.Eventually(t, func() bool { return strings.Contains(alone.log.String(), "files rewritten") },
-		30*time.Second, 10*time.Millisecond, alone.log)
+		patience, 10*time.Millisecond, alone.log)
 	alone.end(t)
 	after := f.report(t)
 	require.Equal(t, 1, after.Files.Data)

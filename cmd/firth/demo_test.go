@@ -165,7 +165,7 @@ func TestKilledDemoLosesAndRepeatsNothing(t *testing.T) {
 		cmd := process(t.Context(), "demo", "--dir", dir, "--rate", "20000", "--listen", "127.0.0.1:0",
 			"--json")
 		require.NoError(t, cmd.Start())
-		require.Eventually(t, func() bool { return dataFiles(dir) > commits }, 30*time.Second,
+		require.Eventually(t, func() bool { return dataFiles(dir) > commits }, patience,
 			5*time.Millisecond)
 		require.NoError(t, cmd.Process.Kill())
 		require.Error(t, cmd.Wait())
@@ -193,7 +193,7 @@ func TestInterruptedDemoEndsCleanly(t *testing.T) {
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { return dataFiles(dir) > 0 }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return dataFiles(dir) > 0 }, patience, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.NoError(t, cmd.Wait(), stderr.String())
 	require.Contains(t, stdout.String(), "DuckDB")

@@ -61,7 +61,7 @@ func TestAnInterruptedGenSaysWhatIsMissing(t *testing.T) {
 	require.Eventually(t, func() bool {
 		found, err := os.Stat(file)
 		return err == nil && found.Size() > 0
-	}, 20*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	interrupt()
 	out := <-ended
 	require.Equal(t, exitFallsShort, out.code, out.stderr)

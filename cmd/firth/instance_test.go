@@ -60,7 +60,7 @@ func TestAProcessWhosePlaceIsTakenJoinsAnew(t *testing.T) {
 	second.url(t, "admin")
 	require.Eventually(t, func() bool {
 		return strings.Contains(first.log.String(), "joining the consumer group as a new member")
-	}, 40*time.Second, 20*time.Millisecond, first.log)
+	}, patience, 20*time.Millisecond, first.log)
 	require.Contains(t, first.log.String(), "give every process a host name or an instance of its own")
 	f.produce(t, 3000)
 	f.committed(t, 3000)

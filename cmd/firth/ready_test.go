@@ -22,7 +22,7 @@ func (r *running) readiness(t *testing.T, code int) string {
 	require.Eventually(t, func() bool {
 		is, body = get(t, admin+"/readyz")
 		return is == code
-	}, 30*time.Second, 20*time.Millisecond, r.log)
+	}, patience, 20*time.Millisecond, r.log)
 	return body
 }
 

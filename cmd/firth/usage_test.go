@@ -49,7 +49,7 @@ func (o ordeal) ingest(t *testing.T) ingestBenchResult {
 		"]}\nsources: [{topics: [ordeal], format: json}]\n")
 	text, err := json.Marshal(job)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	child := process(ctx, "bench", "process", "--json")
 	var out, log bytes.Buffer
