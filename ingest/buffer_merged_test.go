@@ -61,7 +61,9 @@ func (w *world) summaries(ident table.Ident) (out map[string]summary, rows int) 
 
 // throughCrashes takes all records of a broker into a keyed table of one row a country, by processes of which
 // three are killed.
-func (w *world) throughCrashes(b *source.Embedded, name string, records int64, keyed func() *KeyedOptions) table.Ident {
+func (w *world) throughCrashes(
+	b *source.Embedded, name string, records int64, keyed func() *KeyedOptions,
+) table.Ident {
 	w.t.Helper()
 	fields := append(genFields(w.t, "events10"),
 		iceberg.NestedField{ID: 1000, Name: "orders", Type: iceberg.PrimitiveTypes.Int64})
@@ -115,7 +117,8 @@ func TestRunKeepsWhatRecordsComeToThroughCrashes(t *testing.T) {
 	}
 	got, rows = w.summaries(w.throughCrashes(b, "sums", totals.Rows, func() *KeyedOptions {
 		return &KeyedOptions{Keys: w.keys(), Merge: &MergeOptions{Functions: map[string]spec.Function{
-			"quantity": spec.FunctionSum, "orders": spec.FunctionCount, "ts": spec.FunctionMax, "amount": spec.FunctionMax}}}
+			"quantity": spec.FunctionSum, "orders": spec.FunctionCount, "ts": spec.FunctionMax,
+			"amount": spec.FunctionMax}}}
 	}))
 	require.Len(t, want, rows)
 	require.Equal(t, want, got)
