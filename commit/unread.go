@@ -18,7 +18,9 @@ const (
 )
 
 // isUnread says whether a snapshot has to stay for a changelog.
-func isUnread(s *icetable.Snapshot, unread int64) bool { return unread > 0 && s.SequenceNumber >= unread }
+func isUnread(s *icetable.Snapshot, unread int64) bool {
+	return unread > 0 && s.SequenceNumber >= unread
+}
 
 // holdUnread finds the snapshots that have to stay for the changelog of the table, if it has one. What cannot be
 // found out holds all of them for now.

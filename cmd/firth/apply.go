@@ -135,13 +135,17 @@ func (p *program) apply(ctx context.Context, l *lake, each planned) (appliedTabl
 		done.Steps = []spec.Step{}
 		return done, nil
 	}
-	if each.plan.Creates() {
+	var err error
+	if done.Outcome = "evolved"; each.plan.Creates() {
 		done.Outcome = "created"
-		_, err := l.create(ctx, each.spec)
-		return done, err
+		_, err = l.create(ctx, each.spec)
+	} else {
+		err = p.evolve(ctx, l, each)
 	}
-	done.Outcome = "evolved"
-	return done, p.evolve(ctx, l, each)
+	if err == nil {
+		_, err = l.changelogTable(ctx, each.spec)
+	}
+	return done, err
 }
 
 // create makes the table of a spec, and its namespaces.
@@ -150,7 +154,11 @@ func (l *lake) create(ctx context.Context, s *spec.Spec) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	ident := s.Ident()
+	return l.createIn(ctx, s.Ident(), wanted)
+}
+
+// createIn makes a table and its namespaces.
+func (l *lake) createIn(ctx context.Context, ident table.Ident, wanted catalog.TableSpec) (*table.Table, error) {
 	for depth := 1; depth < len(ident); depth++ {
 		err := l.catalog.CreateNamespace(ctx, catalog.Namespace(ident[:depth]), nil)
 		if err != nil && !errors.Is(err, table.ErrExists) {
@@ -175,7 +183,7 @@ func tableSpec(s *spec.Spec) (catalog.TableSpec, error) {
 		return catalog.TableSpec{}, err
 	}
 	properties := iceberg.Properties{"format-version": strconv.Itoa(s.Version())}
-	maps.Copy(properties, s.Properties)
+	maps.Copy(properties, s.TableProperties())
 	return catalog.TableSpec{Schema: schema, PartitionSpec: &partition, SortOrder: &order,
 		Properties: properties}, nil
 }

@@ -94,6 +94,7 @@ func (c *compacting) open(ctx context.Context) (map[string]*commit.Committer, er
 	if err != nil {
 		return nil, err
 	}
+	specs = withChangelogs(specs)
 	c.mu.Lock()
 	before := c.own
 	c.mu.Unlock()

@@ -21,14 +21,17 @@ import (
 // tableReport is what 'firth describe --json' prints.
 type tableReport struct {
 	tableSummary
-	UUID      string            `json:"uuid"`
-	Columns   []columnReport    `json:"columns"`
-	Partition []string          `json:"partition"`
-	Sort      string            `json:"sort"`
-	Offsets   []positionReport  `json:"offsets"`
-	History   []snapshotReport  `json:"history"`
-	Pending   int               `json:"dead_letters_pending"`
-	Foreign   commit.Foreign    `json:"foreign"`
+	UUID      string           `json:"uuid"`
+	Columns   []columnReport   `json:"columns"`
+	Partition []string         `json:"partition"`
+	Sort      string           `json:"sort"`
+	Offsets   []positionReport `json:"offsets"`
+	History   []snapshotReport `json:"history"`
+	Pending   int              `json:"dead_letters_pending"`
+	Foreign   commit.Foreign   `json:"foreign"`
+	// Changelog is the table of this one's changes, ChangesOf the table whose changes this one holds.
+	Changelog string            `json:"changelog,omitempty"`
+	ChangesOf string            `json:"changes_of,omitempty"`
 	Settings  map[string]string `json:"properties"`
 }
 
@@ -117,6 +120,8 @@ func describeTable(t *table.Table) tableReport {
 	}
 	out.Partition = append(out.Partition, spec.PartitionTerms(meta.PartitionSpec(), schema)...)
 	out.Sort = strings.Join(spec.SortTerms(meta.SortOrder(), schema), ", ")
+	out.Changelog = meta.Properties()[commit.PropertyChangelog]
+	out.ChangesOf = meta.Properties()[commit.PropertyChangelogOf]
 	for name, value := range meta.Properties() {
 		if !strings.HasPrefix(name, "firth.") {
 			out.Settings[name] = value
@@ -200,7 +205,14 @@ func (r tableReport) write(w io.Writer) error {
 	if r.Fault != "" {
 		fmt.Fprintf(w, "DAMAGED: %s\n", r.Fault)
 	}
-	fmt.Fprintf(w, "partition: %s\nsort: %s\n\n", orNone(strings.Join(r.Partition, ", ")), orNone(r.Sort))
+	fmt.Fprintf(w, "partition: %s\nsort: %s\n", orNone(strings.Join(r.Partition, ", ")), orNone(r.Sort))
+	if r.Changelog != "" {
+		fmt.Fprintf(w, "changelog: %s\n", r.Changelog)
+	}
+	if r.ChangesOf != "" {
+		fmt.Fprintf(w, "changes of: %s\n", r.ChangesOf)
+	}
+	fmt.Fprintln(w)
 	var rows [][]string
 	for _, c := range r.Columns {
 		required := ""

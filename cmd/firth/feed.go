@@ -17,6 +17,7 @@ import (
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest"
+	"github.com/firthlake/firth/ingest/changelog"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/source"
@@ -41,6 +42,7 @@ type feeder struct {
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
 	writerMetrics *table.Metrics
+	changeMetrics *changelog.Metrics
 }
 
 // newFeeder prepares a feeder. The caller closes it.
@@ -57,7 +59,8 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		program: p, lake: l, registry: client, log: log, spillDir: spill,
 		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
-		writerMetrics: table.NewMetrics(registerer), keys: map[uuid.UUID]*ingest.Keys{},
+		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
+		keys: map[uuid.UUID]*ingest.Keys{},
 	}
 	if client != nil {
 		f.schemas = client
@@ -85,6 +88,8 @@ type feed struct {
 	ingesters  []*ingest.Ingester
 	committers map[string]*commit.Committer
 	letters    map[string]*table.Table // nil where no policy uses it
+	// followers write the changes of tables that have a changelog.
+	followers []*changelog.Follower
 	// keyedTables is how many of the tables are keyed.
 	keyedTables int
 }
@@ -109,6 +114,9 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec, loaded map[string
 		if s.Keyed() {
 			out.keyedTables++
 		}
+	}
+	if err := f.follow(ctx, out, specs); err != nil {
+		return nil, err
 	}
 	for _, cluster := range clustersOf(specs) {
 		log := f.log.With("cluster", cluster)

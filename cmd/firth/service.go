@@ -128,6 +128,12 @@ func (s *service) generation(ctx context.Context) ([]*spec.Spec, error) {
 	for _, g := range s.feed.ingesters {
 		group.Go(func() error { return g.Run(running) })
 	}
+	for _, changes := range s.feed.followers {
+		group.Go(func() error {
+			_ = changes.Run(running) // it ends when the generation does, which is no fault
+			return nil
+		})
+	}
 	next := s.watch(running)
 	cancel()
 	return next, group.Wait()

@@ -46,6 +46,7 @@ func readSpecs(folder string, files []string) ([]*spec.Spec, error) {
 		names[s.Name] = file
 		specs = append(specs, s)
 	}
+	faults = append(faults, changelogClashes(specs, names)...)
 	return specs, errors.Join(faults...)
 }
 

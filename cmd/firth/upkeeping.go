@@ -40,7 +40,7 @@ func (c *compacting) policies(ctx context.Context) ([]upkeep.Table, error) {
 		return nil, err
 	}
 	var out []upkeep.Table
-	for _, s := range specs {
+	for _, s := range withChangelogs(specs) {
 		if committer := committers[s.Name]; committer != nil {
 			out = append(out, policyOf(s, committer))
 		}

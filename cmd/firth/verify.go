@@ -22,6 +22,7 @@ type verifyOptions struct {
 	requireLog bool
 	log        verify.Log // nil leaves the topics out
 	progress   func(done, total int)
+	changesOf  *table.Table // nil unless the table holds changes
 }
 
 func (p *program) verifyCommand() *cobra.Command {
@@ -68,7 +69,11 @@ func (p *program) proveTable(ctx context.Context, l *lake, t *table.Table, o ver
 		bar.at(int64(done), "")
 	}
 	var notes []string
-	if o.deep && !o.filesOnly {
+	source, err := l.sourceOfChanges(ctx, t)
+	if err != nil {
+		return err
+	}
+	if o.deep && !o.filesOnly && source == nil {
 		topics, err := p.openTopicLog(ctx, l, o, t)
 		if err != nil {
 			return err
@@ -79,6 +84,7 @@ func (p *program) proveTable(ctx context.Context, l *lake, t *table.Table, o ver
 			o.log = topics.recounter
 		}
 	}
+	o.changesOf = source
 	report, err := verifyTable(ctx, l, t, o)
 	if err != nil {
 		return err
@@ -102,7 +108,20 @@ func verifyTable(ctx context.Context, l *lake, t *table.Table, o verifyOptions) 
 		return nil, err
 	}
 	return verify.Check(ctx, t, l.objects, verify.Options{Deep: o.deep, Log: o.log, LogRequired: o.requireLog,
-		DeadLetters: letters, Progress: o.progress})
+		DeadLetters: letters, ChangesOf: o.changesOf, Progress: o.progress})
+}
+
+// sourceOfChanges loads the table whose changes t holds, nil when it holds none.
+func (l *lake) sourceOfChanges(ctx context.Context, t *table.Table) (*table.Table, error) {
+	name := t.Metadata().Properties()[commit.PropertyChangelogOf]
+	if name == "" {
+		return nil, nil
+	}
+	ident, err := table.ParseIdent(name)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: property %s: %w", t, commit.PropertyChangelogOf, err)
+	}
+	return l.catalog.LoadTable(ctx, ident)
 }
 
 // deadLetters loads the dead-letter table of t, nil when there is none.

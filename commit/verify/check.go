@@ -24,6 +24,8 @@ type Options struct {
 	LogRequired bool
 	// DeadLetters is the dead-letter table, or nil when there is none.
 	DeadLetters *table.Table
+	// ChangesOf is the table whose changes the table holds, or nil when it holds none.
+	ChangesOf *table.Table
 	// Progress, when not nil, is told how many files of how many are done.
 	Progress func(done, total int)
 	// Parallel bounds the files and stretches of log that are read together; 0 is 8.

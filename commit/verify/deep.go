@@ -27,6 +27,8 @@ var (
 // tallied is what deep reading found, guarded while files are read side by side.
 type tallied struct {
 	names coordinates
+	// changes is the topic of changes, whose ordinals place rows; "" for other tables.
+	changes string
 
 	mu       sync.Mutex // guards what follows
 	places   map[place]*segments
@@ -48,6 +50,9 @@ func (c *check) deep(ctx context.Context) error {
 	}
 	rows := func(n commit.Counts) int64 { return n.Inserted + n.Updated }
 	found := &tallied{names: rowCoordinates, places: c.segments(rows), astray: map[string]int64{}}
+	if c.opts.ChangesOf != nil {
+		found.changes = commit.ChangesOf(c.opts.ChangesOf).Topic
+	}
 	spans, err := c.askLog(ctx, found)
 	if err != nil {
 		return err
@@ -66,11 +71,17 @@ func (c *check) deep(ctx context.Context) error {
 	if err := c.compareKeys(ctx); err != nil {
 		return err
 	}
+	if err := c.foldChanges(ctx); err != nil {
+		return err
+	}
 	return c.deepLetters(ctx)
 }
 
 // placed says whether the table has the columns that place its rows.
 func (c *check) placed() bool {
+	if c.opts.ChangesOf != nil {
+		return true
+	}
 	schema := c.meta.CurrentSchema()
 	for _, name := range []string{rowCoordinates.topic, rowCoordinates.partition, rowCoordinates.offset} {
 		if _, ok := schema.FindFieldByName(name); !ok {
@@ -205,7 +216,10 @@ func (t *tallied) count(batch arrow.RecordBatch, sums []uint64, file *liveFile) 
 	topic, ok1 := column(batch, t.names.topic).(*array.String)
 	partition, ok2 := column(batch, t.names.partition).(*array.Int32)
 	offset, ok3 := column(batch, t.names.offset).(*array.Int64)
-	if ok1 && ok2 && ok3 {
+	switch {
+	case t.changes != "":
+		placed = t.placeChanges(batch, sums, origin{file.name, file.snapshotID})
+	case ok1 && ok2 && ok3:
 		placed = t.place(runner{topic, partition, offset}, sums, origin{file.name, file.snapshotID})
 	}
 	left := batch.NumRows() - placed

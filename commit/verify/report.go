@@ -91,6 +91,7 @@ const (
 	FaultMissingRow  Kind = "missing_row"  // a record that the ledger counts is not in the table
 	FaultStaleRow    Kind = "stale_row"    // a row is not the last version of its key
 	FaultRevivedRow  Kind = "revived_row"  // a row of a key that was deleted, or never was
+	FaultChanges     Kind = "changes"      // changes that do not make the rows of the table they are of
 	FaultDeadLetters Kind = "dead_letters" // the dead-letter table has other rows than counted
 	FaultLog         Kind = "log"          // the log's records are not the table's rows
 )

@@ -44,6 +44,8 @@ type Plan struct {
 	properties iceberg.Properties
 	version    int
 	reorder    bool
+	// removed are properties that are to go.
+	removed []string
 }
 
 // Refused says whether any step contradicts the table.
@@ -101,6 +103,7 @@ func Diff(s *Spec, current *table.Table) (Plan, error) {
 	d.partition()
 	d.sort()
 	d.props()
+	d.changelog()
 	return plan, nil
 }
 
@@ -118,6 +121,9 @@ func (p *Plan) create(s *Spec, schema *iceberg.Schema) error {
 		if s.MergeEngine() != MergeLast {
 			p.add(StepCreate, "merge", s.mergeText(), "")
 		}
+	}
+	if name := s.ChangelogName(); name != "" {
+		p.add(StepCreate, "changelog", name, "")
 	}
 	if len(s.Partition) > 0 {
 		p.add(StepCreate, "partition spec", strings.Join(s.Partition, ", "), "")

@@ -95,5 +95,8 @@ func (p Plan) Updates(s *Spec, meta icetable.Metadata) ([]icetable.Update, error
 	if len(p.properties) > 0 {
 		updates = append(updates, icetable.NewSetPropertiesUpdate(p.properties))
 	}
+	if len(p.removed) > 0 {
+		updates = append(updates, icetable.NewRemovePropertiesUpdate(p.removed))
+	}
 	return updates, nil
 }

@@ -29,15 +29,17 @@ type Spec struct {
 	// ColumnGroups are for merge partial: columns with a sequence of their own.
 	ColumnGroups []ColumnGroup `yaml:"column_groups,omitempty"`
 	// Aggregate is for merge aggregate: functions by column.
-	Aggregate   map[string]Function `yaml:"aggregate,omitempty"`
-	Delete      Delete              `yaml:"delete,omitempty"`
-	Sources     []Source            `yaml:"sources,omitempty"`
-	Freshness   Freshness           `yaml:"freshness,omitempty"`
-	Format      FormatVersion       `yaml:"format_version,omitempty"`
-	Evolution   Evolution           `yaml:"evolution,omitempty"`
-	DeadLetters DeadLetters         `yaml:"dead_letters,omitempty"`
-	Metadata    MetadataColumns     `yaml:"metadata_columns,omitempty"`
-	Retention   Retention           `yaml:"retention,omitempty"`
+	Aggregate map[string]Function `yaml:"aggregate,omitempty"`
+	Delete    Delete              `yaml:"delete,omitempty"`
+	// Changelog writes the changes of a keyed table to another.
+	Changelog   Changelog       `yaml:"changelog,omitempty"`
+	Sources     []Source        `yaml:"sources,omitempty"`
+	Freshness   Freshness       `yaml:"freshness,omitempty"`
+	Format      FormatVersion   `yaml:"format_version,omitempty"`
+	Evolution   Evolution       `yaml:"evolution,omitempty"`
+	DeadLetters DeadLetters     `yaml:"dead_letters,omitempty"`
+	Metadata    MetadataColumns `yaml:"metadata_columns,omitempty"`
+	Retention   Retention       `yaml:"retention,omitempty"`
 	// ReaderProfile is "standard"; "wide" is for older engines, without deletion vectors and with
 	// the oldest encodings alone; "modern" is for the newest, with all encodings.
 	ReaderProfile string            `yaml:"reader_profile,omitempty"`

@@ -45,6 +45,7 @@ func (s *Spec) validate() []document.Fault {
 	c.sound = len(c.found) == 0
 	c.sources()
 	c.keyed()
+	c.changelog()
 	c.freshness()
 	c.policies()
 	c.rest()
@@ -70,15 +71,20 @@ func (c *check) name() {
 		c.fault("name", "write name: namespace.table", "%v", err)
 		return
 	}
-	for _, level := range ident {
-		if !levelName.MatchString(level) || len(level) > 128 {
-			c.fault("name", "use letters, digits, _ and -, at most 128 of them",
-				"level %q is not a name that every engine takes", level)
-		}
-	}
+	c.levels("name", ident)
 	if strings.HasSuffix(c.spec.Name, deadLetterSuffix) {
 		c.fault("name", "choose another name", "names that end in %s belong to dead-letter tables",
 			deadLetterSuffix)
+	}
+}
+
+// levels checks the levels of a table's name.
+func (c *check) levels(key string, ident table.Ident) {
+	for _, level := range ident {
+		if !levelName.MatchString(level) || len(level) > 128 {
+			c.fault(key, "use letters, digits, _ and -, at most 128 of them",
+				"level %q is not a name that every engine takes", level)
+		}
 	}
 }
 

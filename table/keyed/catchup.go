@@ -245,14 +245,14 @@ func (c *catchUp) age(a, b keyindex.Place) int {
 }
 
 // finish applies what is left, and then gives keys whose row went the newest of their doubles.
-func (c *catchUp) finish(ctx context.Context, retired []string, tag keyindex.Tag) error {
+func (c *catchUp) finish(ctx context.Context, removed []string, tag keyindex.Tag) error {
 	k := c.k
 	before := k.doubles
 	k.doubles = c.doubles
 	if over := len(k.doubles) - keyindex.DoublesMax; over > 0 {
 		k.doubles, k.missed = k.doubles[:keyindex.DoublesMax], true
 	}
-	if err := k.apply(ctx, keyindex.Changes{Entries: c.moved, Retired: retired}, tag); err != nil {
+	if err := k.apply(ctx, keyindex.Changes{Entries: c.moved, Retired: removed}, tag); err != nil {
 		k.doubles = before
 		return err
 	}
