@@ -104,6 +104,7 @@ func (l *lake) readiness(t *testing.T, want int) string {
 }
 
 func TestBadInputIsToldAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t)
 	for name, test := range map[string]func(*testing.T){
 		"what cannot work is refused":            s.refusals,

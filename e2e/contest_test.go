@@ -43,6 +43,7 @@ func (l *lake) holdsOnce(t *testing.T, w workload) {
 }
 
 func TestSecondGroupIsRefused(t *testing.T) {
+	t.Parallel()
 	first, w := newContest(t)
 	second := first.twin(t, "intruders")
 	span, rate := either(20*time.Second, 3*time.Minute), int64(4_000)
@@ -72,6 +73,7 @@ func TestSecondGroupIsRefused(t *testing.T) {
 // TestStaleProcessIsFenced stops a process for longer than its session, so that another of its group
 // takes over, and lets it go on with what it had read before.
 func TestStaleProcessIsFenced(t *testing.T) {
+	t.Parallel()
 	first, w := newContest(t)
 	second := first.twin(t, first.settings.group)
 	asleep, rate := either(20*time.Second, time.Minute), int64(4_000)

@@ -54,6 +54,7 @@ type replica struct {
 // taken back, and a column that is added. firth is killed meanwhile, and Connect, which then sends changes
 // twice. Whenever the load pauses, every row is compared with Postgres.
 func TestTableFollowsPostgres(t *testing.T) {
+	t.Parallel()
 	r := newReplica(t)
 	pauses := either(2, 10)
 	service := r.run(t, "firth")

@@ -42,6 +42,7 @@ type keyed struct {
 // first, in tables of both format versions. Then all snapshots expire but the last and one that a tag holds, and
 // orphans are removed: both snapshots are read.
 func TestEveryEngineSeesDeletedRowsGone(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	minio, err := lab.MinIO(t.Context(), "warehouse") // this Trino has no local files
 	require.NoError(t, err)

@@ -29,6 +29,7 @@ func demoFolder(t *testing.T) (dir string, want map[string]figures) {
 }
 
 func TestDemoFolderIsServedToEngines(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	dir, want := demoFolder(t)
 	l := newLake(t, lab, settings{store: dir + "/catalog.db", warehouse: dir + "/warehouse"})
@@ -38,6 +39,7 @@ func TestDemoFolderIsServedToEngines(t *testing.T) {
 }
 
 func TestTokensDecideWhatAClientMayDo(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	dir, want := demoFolder(t)
 	l := newLake(t, lab, settings{store: dir + "/catalog.db", warehouse: dir + "/warehouse",
@@ -80,6 +82,7 @@ func embeddedBroker(t *testing.T, topic string) string {
 // TestPromotedColumnsFilterRightInEveryEngine leaves the old files as they were written, with the old
 // types and the bounds that they had.
 func TestPromotedColumnsFilterRightInEveryEngine(t *testing.T) {
+	t.Parallel()
 	lab, brokers := newLab(t), embeddedBroker(t, "grown")
 	minio, err := lab.MinIO(t.Context(), "warehouse")
 	require.NoError(t, err)
@@ -157,6 +160,7 @@ func (l *lake) answers(t *testing.T, engine string, parts ...map[string][][]stri
 }
 
 func TestExternalCatalogTakesTheCommits(t *testing.T) {
+	t.Parallel()
 	lab, brokers := newLab(t), embeddedBroker(t, "events")
 	minio, err := lab.MinIO(t.Context(), "warehouse")
 	require.NoError(t, err)

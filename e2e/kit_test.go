@@ -16,6 +16,7 @@ const kitReferencePassed = 144
 
 // TestCompatibilityKitPassesOnLocalWarehouses runs the kit on both stores of the catalog.
 func TestCompatibilityKitPassesOnLocalWarehouses(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	postgres, err := lab.Postgres(t.Context())
 	require.NoError(t, err)
@@ -34,6 +35,7 @@ func TestCompatibilityKitPassesOnLocalWarehouses(t *testing.T) {
 
 // TestCompatibilityKitPassesOnS3 allows for the one test that moves a file on the local disk.
 func TestCompatibilityKitPassesOnS3(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	minio, err := lab.MinIO(t.Context(), "warehouse")
 	require.NoError(t, err)
@@ -51,6 +53,7 @@ func TestCompatibilityKitPassesOnS3(t *testing.T) {
 
 // TestCompatibilityKitPassesWithNestedNamespacesAndOddNames turns on what the reference leaves off.
 func TestCompatibilityKitPassesWithNestedNamespacesAndOddNames(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	address := startCatalog(t, lab, "widened", settings{warehouse: "warehouse"})
 	result, err := lab.Kit(t.Context(), "widened", components.KitOptions{

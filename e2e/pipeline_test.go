@@ -233,6 +233,7 @@ func (p *pipeline) feed(t *testing.T) map[string][]place {
 }
 
 func TestRecordsSurviveKillsAndFaults(t *testing.T) {
+	t.Parallel()
 	p := newPipeline(t)
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("FIRTH_SEED"); text != "" {

@@ -31,6 +31,7 @@ const sessionMin = 6 * time.Second
 // same instance, as on another host; and on another one that has only the group in common. It prints how
 // long it takes from the kill to the first snapshot with rows.
 func TestAKilledProcessTakesItsPlaceAtOnce(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	kafka, err := lab.Kafka(t.Context(), "group.initial.rebalance.delay.ms=3000") // the default
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 // TestS3ConformsOnMinIO runs the object store's conformance suite against a real server, with answers lost
 // by a proxy.
 func TestS3ConformsOnMinIO(t *testing.T) {
+	t.Parallel()
 	minio, err := newLab(t).MinIO(t.Context(), "conformance")
 	require.NoError(t, err)
 	keys := url.UserPassword(components.AccessKey, components.SecretKey)
@@ -26,6 +27,7 @@ func TestS3ConformsOnMinIO(t *testing.T) {
 
 // TestCatalogStoreConformsOnPostgres runs the catalog's suites, crash sweeps among them, on a real server.
 func TestCatalogStoreConformsOnPostgres(t *testing.T) {
+	t.Parallel()
 	postgres, err := newLab(t).Postgres(t.Context())
 	require.NoError(t, err)
 	runTagged(t, "../catalog", ".", "FIRTH_TEST_POSTGRES="+postgres.DSN)

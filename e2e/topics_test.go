@@ -18,6 +18,7 @@ import (
 const foundWithin = time.Minute
 
 func TestTopicsThatGrowAndTransactionsAreProven(t *testing.T) {
+	t.Parallel()
 	lab := newLab(t)
 	kafka, err := lab.Kafka(t.Context())
 	require.NoError(t, err)

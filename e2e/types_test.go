@@ -112,6 +112,7 @@ func engines() map[string]int {
 // TestEveryTypeAndTransformReadsEqualInEveryEngine reads values one by one, and counts rows by conditions on
 // partitions and on columns with bounds: what is pruned wrongly shows as a wrong count.
 func TestEveryTypeAndTransformReadsEqualInEveryEngine(t *testing.T) {
+	t.Parallel()
 	wide := &dataset{name: "wide_types", columns: append(types(), shapes()...), rows: 700, seed: 3, profile: "wide"}
 	modern := &dataset{name: "modern_types", columns: append(types(), shapes()...), rows: 2000, seed: 4,
 		profile: "modern"}

@@ -50,6 +50,7 @@ delete from lake.db.shared where id in (-2, 5);
 
 // TestSparkWritesWhileFirthIngests changes a table by Spark, through firth's catalog, while firth fills it.
 func TestSparkWritesWhileFirthIngests(t *testing.T) {
+	t.Parallel()
 	const before = 100
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"shared": 2}})
 	require.NoError(t, err)
