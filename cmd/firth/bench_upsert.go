@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,11 +20,17 @@ type upsertBenchOptions struct {
 	stage.UpsertOptions
 	benchFlags
 	distribution string
+	merge        string
 	memory       spec.Size
 }
 
 // upsertMemoryDefault lets the rows of a few seconds wait for their checkpoint.
 const upsertMemoryDefault = 800 << 20
+
+// mergesMeasured are the merge engines that the benchmark knows.
+func mergesMeasured() []string {
+	return []string{string(spec.MergeLast), string(spec.MergePartial), string(spec.MergeAggregate)}
+}
 
 func (p *program) benchUpsertCommand() *cobra.Command {
 	o := upsertBenchOptions{memory: upsertMemoryDefault}
@@ -34,7 +42,7 @@ func (p *program) benchUpsertCommand() *cobra.Command {
 			"records come from this process. At the end all rows are read and held against a map of the records." +
 			exitCodes("measured", "a row is not what it should be", "could not measure"),
 		Example: example("firth bench upsert", "firth bench upsert --rows 20000000 --keys 1000000 --json",
-			"firth bench upsert --distribution zipf --memory 2GiB"),
+			"firth bench upsert --distribution zipf --memory 2GiB", "firth bench upsert --merge aggregate"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchUpsert(cmd.Context(), o) },
 	}
@@ -42,10 +50,12 @@ func (p *program) benchUpsertCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&o.Keys, "keys", 1_000_000, "how many keys")
 	flags.StringVar(&o.distribution, "distribution", "uniform", "how keys are drawn: uniform, zipf")
+	flags.StringVar(&o.merge, "merge", "last", "merge engine: last, partial, aggregate")
 	flags.DurationVar(&o.Interval, "interval", 10*time.Second, "commit interval")
 	flags.IntVar(&o.Workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and write")
 	flags.Var(sizeFlag{&o.memory}, "memory", "memory limit of the process, as limits.memory")
 	completions(cmd, "distribution", []string{"uniform", "zipf"})
+	completions(cmd, "merge", mergesMeasured())
 	addBenchDir(cmd, &o.UpsertOptions.Dir)
 	return cmd
 }
@@ -62,6 +72,7 @@ func (p *program) benchUpsert(ctx context.Context, o upsertBenchOptions) error {
 		u.Options = stage.Options{Feed: o.benchFlags.Feed, Rows: o.rows, CPUProfile: o.cpuProfile, Now: p.now,
 			Progress: func(rows int64) { bar.at(rows, "") }}
 		u.Dir, u.Committer, u.Zipf = dir, p.commitOptions(), o.distribution == "zipf"
+		u.Merge = spec.Merge(o.merge)
 		u.BudgetBytes, u.IndexBytes = bufferBytes(o.memory), indexBytes(o.memory, 1)
 		result, err := stage.Upsert(ctx, u)
 		if err != nil {
@@ -89,6 +100,8 @@ func (o *upsertBenchOptions) validate() error {
 		return couldNot(fmt.Errorf("--keys %d must be %d to %d", o.Keys, stage.UpsertKeysMin, stage.UpsertKeysMax), "")
 	case o.distribution != "uniform" && o.distribution != "zipf":
 		return couldNot(fmt.Errorf("--distribution %q must be uniform or zipf", o.distribution), "")
+	case !slices.Contains(mergesMeasured(), o.merge):
+		return couldNot(fmt.Errorf("--merge %q must be one of %s", o.merge, strings.Join(mergesMeasured(), ", ")), "")
 	case o.memory < memoryMin:
 		return couldNot(fmt.Errorf("--memory %s must be %s or more", o.memory, spec.Size(memoryMin)), "")
 	case o.Interval <= 0 || o.Workers < 1:
@@ -101,8 +114,9 @@ func writeUpsert(w io.Writer, r *stage.UpsertResult) error {
 	if err := writeStage(w, &r.Result); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "  %s over %s keys: %s; %s commits, %.0f bytes of index a key, %d mismatches\n",
-		r.Distribution, count(int64(r.Keys)), r.Counts, count(r.Commits), r.IndexBytesPerKey, r.Mismatches)
+	_, err := fmt.Fprintf(w, "  %s over %s keys, merge %s: %s; %s commits, %.0f bytes of index a key, "+
+		"%d mismatches\n", r.Distribution, count(int64(r.Keys)), r.Merge, r.Counts, count(r.Commits),
+		r.IndexBytesPerKey, r.Mismatches)
 	for _, name := range stage.Shares() {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "  %-8s %5.1f %%\n", name, 100*r.CPUShare[name])

@@ -27,6 +27,8 @@ type UpsertOptions struct {
 	Keys int
 	// Zipf draws few keys often; else all are as likely.
 	Zipf bool
+	// Merge is the merge engine: last, partial or aggregate, which counts and sums versions.
+	Merge spec.Merge
 	// Interval is how often it commits, Workers how many goroutines decode and write, BudgetBytes what
 	// buffered rows may take, and IndexBytes what the key index may.
 	Interval                time.Duration
@@ -41,9 +43,10 @@ type UpsertOptions struct {
 // UpsertResult is what was measured, from the first record to the last commit. Rows are records.
 type UpsertResult struct {
 	Result
-	Distribution string `json:"distribution"`
-	Keys         int    `json:"keys"`
-	Commits      int64  `json:"commits"`
+	Distribution string     `json:"distribution"`
+	Merge        spec.Merge `json:"merge"`
+	Keys         int        `json:"keys"`
+	Commits      int64      `json:"commits"`
 	// Counts are what the records came to.
 	Counts commit.Counts `json:"counts"`
 	// IndexBytesPerKey is the memory of the index at the end.
@@ -58,7 +61,7 @@ const upsertTable = "bench.upserts"
 // Upsert measures how fast records become the rows of a keyed table, on a local store and an SQLite catalog.
 // Records are made of rows that were made ready beforehand: what it takes to give them keys is counted.
 func Upsert(ctx context.Context, o UpsertOptions) (UpsertResult, error) {
-	result := UpsertResult{Distribution: "uniform", Keys: o.Keys}
+	result := UpsertResult{Distribution: "uniform", Merge: o.Merge, Keys: o.Keys}
 	if o.Zipf {
 		result.Distribution = "zipf"
 	}
@@ -112,7 +115,7 @@ type upserting struct {
 // open makes the table. The caller calls what it returns at the end.
 func (b *upserting) open(ctx context.Context) (func(), error) {
 	var err error
-	if b.spec, err = upsertSpec(b.opts.Feed); err != nil {
+	if b.spec, err = upsertSpec(b.opts); err != nil {
 		return nil, err
 	}
 	schema, err := b.spec.TableSchema()
@@ -153,15 +156,20 @@ func (b *upserting) open(ctx context.Context) (func(), error) {
 }
 
 // upsertSpec is the spec of the table.
-func upsertSpec(f Feed) (*spec.Spec, error) {
-	g, err := f.Generator()
+func upsertSpec(o UpsertOptions) (*spec.Spec, error) {
+	g, err := o.Generator()
 	if err != nil {
 		return nil, err
 	}
-	s := Spec(upsertTable, spec.Source{Topics: []string{topic}, Format: f.Format}, g)
+	s := Spec(upsertTable, spec.Source{Topics: []string{topic}, Format: o.Format}, g)
 	s.Schema.Columns = append([]spec.Column{{Name: columnKey, Type: "string", Required: true},
 		{Name: columnVersion, Type: "long"}}, s.Schema.Columns...)
-	s.Identifier, s.Sequence = []string{columnKey}, []string{columnVersion}
+	s.Identifier, s.Sequence, s.Merge = []string{columnKey}, []string{columnVersion}, o.Merge
+	if o.Merge == spec.MergeAggregate {
+		s.Schema.Columns = append(s.Schema.Columns, spec.Column{Name: columnCount, Type: "long"},
+			spec.Column{Name: columnSum, Type: "long", Path: columnVersion})
+		s.Aggregate = map[string]spec.Function{columnCount: spec.FunctionCount, columnSum: spec.FunctionSum}
+	}
 	text, err := spec.Marshal(&s)
 	if err != nil {
 		return nil, err
@@ -177,13 +185,17 @@ func (b *upserting) ingester(ctx context.Context, log *keyedLog) (*ingest.Ingest
 	if err := os.MkdirAll(filepath.Join(b.opts.Dir, "index"), 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of the index: %w", err)
 	}
+	keyed := &ingest.KeyedOptions{Sequence: b.spec.Sequence, Tombstones: true, Keys: b.keys}
+	if m := b.opts.Merge; m == spec.MergePartial || m == spec.MergeAggregate {
+		keyed.Merge = &ingest.MergeOptions{Functions: b.spec.Aggregate}
+	}
 	return ingest.New(ctx, ingest.Options{
 		Source: log, Store: b.store, Budget: table.NewBudget(b.opts.BudgetBytes), Workers: b.opts.Workers,
 		SpillDir: b.opts.Dir, Now: b.opts.Now, NewID: b.opts.Committer.NewID,
 		Tables: []ingest.TableOptions{{Ident: b.spec.Ident(), Topics: []string{topic}, Committer: b.committer,
 			Decode: decoding, Freshness: spec.Freshness{Interval: spec.Duration(b.opts.Interval),
 				Rows: b.opts.Rows + 1, Bytes: spec.Size(b.opts.BudgetBytes)},
-			Keyed: &ingest.KeyedOptions{Sequence: b.spec.Sequence, Tombstones: true, Keys: b.keys},
+			Keyed: keyed,
 		}},
 	})
 }
@@ -220,12 +232,16 @@ func (b *upserting) run(ctx context.Context, ingester *ingest.Ingester) error {
 
 // compare reads the table and counts the keys that are not as the records left them.
 func (b *upserting) compare(ctx context.Context, log *keyedLog) (mismatches int64, err error) {
-	tasks, err := table.Plan(ctx, b.committer.Table(), b.store,
-		table.Scan{Columns: []string{columnKey, columnVersion}})
+	scan := table.Scan{Columns: []string{columnKey, columnVersion}}
+	adds := b.opts.Merge == spec.MergeAggregate
+	if adds {
+		scan.Columns = append(scan.Columns, columnCount, columnSum)
+	}
+	tasks, err := table.Plan(ctx, b.committer.Table(), b.store, scan)
 	if err != nil {
 		return 0, err
 	}
-	found := make([]int64, b.opts.Keys)
+	found := make([]keyState, b.opts.Keys)
 	for _, task := range tasks {
 		for batch, err := range table.Read(ctx, b.store, task) {
 			if err != nil {
@@ -234,16 +250,23 @@ func (b *upserting) compare(ctx context.Context, log *keyedLog) (mismatches int6
 			keys, versions := batch.Column(0).(*array.String), batch.Column(1).(*array.Int64)
 			for row := range int(batch.NumRows()) {
 				key, err := keyNumber(keys.Value(row))
-				if err != nil || key >= len(found) || found[key] != 0 {
+				if err != nil || key >= len(found) || found[key] != (keyState{}) {
 					mismatches++ // no key of ours, or one that has two rows
 					continue
 				}
-				found[key] = versions.Value(row)
+				found[key].version = versions.Value(row)
+				if adds {
+					found[key].count = batch.Column(2).(*array.Int64).Value(row)
+					found[key].sum = batch.Column(3).(*array.Int64).Value(row)
+				}
 			}
 		}
 	}
-	for key, version := range log.last {
-		if found[key] != version {
+	for key, want := range log.last {
+		if !adds {
+			want.count, want.sum = 0, 0
+		}
+		if found[key] != want {
 			mismatches++
 		}
 	}

@@ -13,10 +13,12 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 )
 
-// The columns of the key and of the version of a row.
+// The columns of the key and of the version of a row, and of how many versions it has and their sum.
 const (
 	columnKey     = "row_key"
 	columnVersion = "row_version"
+	columnCount   = "row_count"
+	columnSum     = "row_sum"
 )
 
 // UpsertKeysMin and UpsertKeysMax bound how many keys there are.
@@ -50,12 +52,15 @@ type keyedLog struct {
 	next   []commit.Offset
 	made   int64
 	bytes  int64
-	// last is, by key, the version of the last record, 0 when it was a tombstone or there was none.
-	last []int64
+	// last is, by key, what its records come to: zero when the last one was a tombstone or there was none.
+	last []keyState
 	told bool
 	// sought are the topic partitions that reading may begin in.
 	sought map[commit.TopicPartition]bool
 }
+
+// keyState is the last version of a key, and how many versions there were since a tombstone and their sum.
+type keyState struct{ version, count, sum int64 }
 
 // newKeyedLog makes the rows and the keys ready.
 func newKeyedLog(o UpsertOptions) (*keyedLog, error) {
@@ -63,7 +68,7 @@ func newKeyedLog(o UpsertOptions) (*keyedLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &keyedLog{opts: o, next: make([]commit.Offset, upsertPartitions), last: make([]int64, o.Keys),
+	l := &keyedLog{opts: o, next: make([]commit.Offset, upsertPartitions), last: make([]keyState, o.Keys),
 		draws: make([]uint32, drawsReady), sought: map[commit.TopicPartition]bool{}}
 	for p := range int32(upsertPartitions) {
 		l.ids = append(l.ids, commit.TopicPartition{Cluster: "bench", Topic: topic, TopicID: uuid.Max, Partition: p})
@@ -127,7 +132,7 @@ func (l *keyedLog) chunk(p, rows int) source.Chunk {
 		l.made++
 		if l.made%tombstoneEvery == 0 {
 			r.Key = fmt.Appendf(nil, `{"%s":"%s"}`, columnKey, keyText(key))
-			l.last[key] = 0
+			l.last[key] = keyState{}
 			continue
 		}
 		at := len(room)
@@ -135,7 +140,7 @@ func (l *keyedLog) chunk(p, rows int) source.Chunk {
 		r.Value = room[at:len(room):len(room)]
 		digits(r.Value[bytes.IndexByte(r.Value, ':')+3:][:keyDigits], int64(key))
 		digits(r.Value[len(columnKey)+keyDigits+len(columnVersion)+11:][:10], version)
-		l.last[key] = version
+		l.last[key] = keyState{version, l.last[key].count + 1, l.last[key].sum + version}
 		l.bytes += int64(len(r.Value))
 	}
 	chunk.Next = l.next[p]

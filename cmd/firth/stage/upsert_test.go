@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/spec"
 )
 
 func TestUpsertHoldsTheTableAgainstTheRecords(t *testing.T) {
-	for _, zipf := range []bool{false, true} {
-		o := UpsertOptions{Keys: 3003, Zipf: zipf, Interval: time.Millisecond, Workers: 2,
+	for i, merge := range []spec.Merge{spec.MergeLast, spec.MergePartial, spec.MergeAggregate} {
+		o := UpsertOptions{Keys: 3003, Zipf: i > 0, Merge: merge, Interval: time.Millisecond, Workers: 2,
 			BudgetBytes: 4 << 20, IndexBytes: 8 << 20, Dir: t.TempDir(),
 			Committer: commit.Options{Now: time.Now, NewID: uuid.New, Random: rand.Uint64, Writer: "test",
 				Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}}
@@ -38,19 +39,20 @@ func TestKeyedLogIsWhatItsModelSays(t *testing.T) {
 	log, err := newKeyedLog(o)
 	require.NoError(t, err)
 	chunk := log.chunk(3, 500)
-	last := make([]int64, o.Keys)
+	last := make([]keyState, o.Keys)
 	for i, r := range chunk.Records {
 		if r.Value == nil {
 			key, err := keyNumber(string(r.Key[len(`{"row_key":"`) : len(r.Key)-2]))
 			require.NoError(t, err)
-			last[key] = 0
+			last[key] = keyState{}
 			continue
 		}
 		key, err := keyNumber(string(r.Value[len(`{"row_key":"`):][:keyDigits+1]))
 		require.NoError(t, err)
 		require.Equal(t, 3, key%upsertPartitions)
 		require.Contains(t, string(r.Value), `"row_version":`)
-		last[key] = versionBegin + int64(i)
+		version := versionBegin + int64(i)
+		last[key] = keyState{version, last[key].count + 1, last[key].sum + version}
 	}
 	require.Equal(t, last, log.last)
 }
