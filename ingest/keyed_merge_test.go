@@ -16,7 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/evolve"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 )
@@ -375,4 +377,77 @@ func TestATableStopsBeforeASumThatDoesNotFit(t *testing.T) {
 	require.Equal(t, commit.Counts{Inserted: 1}, w.counts(ident))
 	g.Close(t.Context())
 	require.Zero(t, g.opts.Budget.Used())
+}
+
+func TestVerifyFindsWhatAMergedTableLacks(t *testing.T) {
+	build := func(t *testing.T) (*world, table.Ident, TableOptions) {
+		w := newWorld(t)
+		w.log.Create("events", 1)
+		k := mergedTable{version: 3, aggregate: true}
+		ident := w.createMerged("db.users", k)
+		opts := w.mergedOptions(ident, k)
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		for round := range 3 {
+			for id := range int64(5) {
+				w.put(0, id, fields{"id": float64(id), "total": float64(round)}.json())
+			}
+			w.steps(g, 14)
+		}
+		w.put(0, 4, "") // only this row is known whatever was before
+		w.put(0, 4, `{"id":4,"total":1}`)
+		w.steps(g, 14)
+		g.Close(t.Context())
+		return w, ident, opts
+	}
+	w, ident, opts := build(t)
+	report := w.verifyKeyed(ident, edited{rereader{w.log, 0}, nil}, opts)
+	require.Empty(t, report.Faults)
+	require.EqualValues(t, 5, report.Keys)
+
+	w, ident, opts = build(t)
+	values := map[commit.Offset]string{6: `{"id":1,"total":7}`}
+	report = w.verifyKeyed(ident, edited{rereader{w.log, 0}, values}, opts)
+	require.Len(t, report.Faults, 1)
+	require.Equal(t, verify.FaultStaleRow, report.Faults[0].Kind)
+
+	w, ident, opts = build(t)
+	report = w.verifyKeyed(ident, edited{rereader{w.log, 7}, nil}, opts) // the topic has lost its beginning
+	require.Empty(t, report.Faults)
+	require.EqualValues(t, 1, report.Keys)
+}
+
+func TestMergedTablesFollowTheirWriters(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := mergedTable{version: 3, aggregate: true}
+	ident := w.createMerged("db.users", k)
+	opts := w.mergedOptions(ident, k)
+	opts.Decode.UnknownFields = decode.UnknownEvolve
+	opts.Evolver = Follower{Committer: opts.Committer.(*commit.Committer), Policy: evolve.Policy{AddColumn: true}}
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	w.put(0, 1, `{"id":1,"total":1}`)
+	w.steps(g, 14)
+	w.put(0, 1, `{"id":1,"total":2,"color":"red"}`)
+	w.put(0, 2, `{"id":2,"total":5}`)
+	w.steps(g, 30)
+	w.put(0, 1, `{"id":1,"total":4}`)
+	w.steps(g, 14)
+	w.requireMerged(ident, fields{"id": 1.0, "total": 7.0, "orders": 3.0, "color": "red"},
+		fields{"id": 2.0, "total": 5.0, "orders": 1.0})
+	require.Empty(t, w.verifyKeyed(ident, rereader{w.log, 0}, w.mergedOptions(ident, k)).Faults)
+
+	others, err := w.catalog.LoadTable(t.Context(), ident)
+	require.NoError(t, err)
+	update, err := evolve.Plan(evolve.StateOf(others.Metadata()), []decode.Proposal{{Kind: decode.Rename,
+		Path: []string{"total"}, To: "sum"}}, evolve.Policy{Rename: true})
+	require.NoError(t, err)
+	_, err = w.catalog.CommitTable(t.Context(), ident, nil, update.Updates)
+	require.NoError(t, err)
+	w.put(0, 1, `{"id":1,"total":8}`)
+	w.steps(g, 30)
+	progress := g.Progress().Tables[0]
+	require.Equal(t, StateStopped, progress.State)
+	require.Contains(t, progress.Trouble, "no column total")
+	require.Contains(t, progress.Trouble, "firth plan")
+	g.Close(t.Context())
 }
