@@ -148,9 +148,19 @@ type Uncounted struct {
 	Taken int64
 }
 
+// RowExpiry says what is too old.
+type RowExpiry struct {
+	// Files are data files that stay, and lose rows by the deletes that Rebase makes, one for each.
+	Files []iceberg.DataFile
+	// Column is the column by which rows grow old, Before what its values lie before: both are for the
+	// snapshot's summary.
+	Column, Before string
+}
+
 // Change is what one checkpoint wants to publish: files, and the offsets they cover. A change
 // without files still moves the position, so that progress is fenced too. A rewrite is a change that removes
-// data files: it covers no offsets, and no row of the table comes or goes with it.
+// data files: it covers no offsets, and no row of the table comes or goes with it. With an Expiry it takes
+// rows out, which are counted.
 type Change struct {
 	// ID identifies the change for ever; a commit whose outcome is unknown is read back by it.
 	ID uuid.UUID
@@ -173,6 +183,9 @@ type Change struct {
 	BaseSequence int64
 	// Rebase moves a rewrite behind deletes that came after Base; nil has it refused instead.
 	Rebase Rebase
+	// Expiry takes rows out since they are too old, with the files in Removed that hold no other; nil is
+	// no such change. It has neither Files nor Ranges, and its Deletes are what its Rebase makes.
+	Expiry *RowExpiry
 	// DeadLetters are data files of the dead-letter table that belong to the same ranges.
 	DeadLetters []iceberg.DataFile
 	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic

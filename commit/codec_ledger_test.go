@@ -97,7 +97,7 @@ func TestCodedValuesRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, someForeign(), foreign)
 	rewritten := someForeign()
-	rewritten.Compacted = 1 << 33
+	rewritten.Compacted, rewritten.Expired = 1<<33, 1<<40
 	foreign, err = decodeForeign(encodeForeign(rewritten))
 	require.NoError(t, err)
 	require.Equal(t, rewritten, foreign)

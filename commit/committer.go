@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/table"
@@ -231,18 +232,20 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	ledger.Pending = c.unpublished(ledger)
 	w := work{id: in.change.ID, files: in.change.Files, ranges: in.change.Ranges, ledger: ledger,
 		compacted: compacted(&in.change)}
-	if change := in.change; len(change.Deletes)+len(change.Removed)+len(change.Dead) > 0 {
+	if change := in.change; len(change.Deletes)+len(change.Removed)+len(change.Dead) > 0 || change.Expiry != nil {
 		var err error
 		if w.cut, err = c.main.plan(ctx, h, &change); err != nil {
 			return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
 		}
 		w.deletes = change.Deletes
 	}
-	if len(in.change.Removed)+len(in.change.Dead) > 0 {
+	switch expiry := in.change.Expiry; {
+	case expiry != nil:
+		w.summary = expiry.summary(w.cut.expired)
+	case len(in.change.Removed)+len(in.change.Dead) > 0:
 		w.rewriteOf, _ = begunAt(h.meta, &in.change)
-	}
-	if in.declared {
-		w.summary = map[string]string{SummaryTransition: "true"}
+	case in.declared:
+		w.summary = iceberg.Properties{SummaryTransition: "true"}
 	}
 	var letters *desk
 	if len(in.change.DeadLetters) > 0 {

@@ -58,6 +58,9 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 	}
 	f.ledger.Foreign = h.ledger.Foreign.Since(h.meta, rowsOf(h.manifests))
 	f.ledger.Foreign.Compacted += w.compacted
+	if w.cut != nil {
+		f.ledger.Foreign.Expired += w.cut.expired
+	}
 	f.ledger.Foreign.Through, f.ledger.Foreign.TotalRecords = f.sequence, rowsOf(f.manifests)
 	if f.coded = encodeRanges(kindRanges, w.ranges); len(f.coded) > rangesInlineBytesMax {
 		body, statistics, err := rangesBlob(f.coded, d.location("-ranges.puffin"), w.snapshotID, f.sequence)
@@ -200,7 +203,7 @@ func (f *facts) operation() icetable.Operation {
 	switch {
 	case f.rewriteOf > 0:
 		return icetable.OpReplace
-	case len(f.deletes) == 0:
+	case len(f.deletes) == 0 && f.cut == nil:
 		return icetable.OpAppend
 	case len(f.files) == 0:
 		return icetable.OpDelete

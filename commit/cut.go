@@ -21,6 +21,8 @@ type cut struct {
 	// are about several data files.
 	rows  int64
 	exact bool
+	// expired is how many rows an expiry takes out; at most as many when exact is false.
+	expired int64
 }
 
 // plan finds what the change takes out of h. It refuses a change whose base is not what the table is any more,
@@ -36,14 +38,14 @@ func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error)
 	if h.snapshot != nil {
 		stale.Head = h.snapshot.SnapshotID
 	}
-	p := &cutting{holdings: t.holdings, stale: stale,
+	p := &cutting{holdings: t.holdings, stale: stale, before: map[string]int64{},
 		cut: &cut{data: map[fileKey]bool{}, deletes: map[place]bool{}, manifests: map[string]bool{}, exact: true}}
 	var expired bool
 	if p.base, expired = begunAt(h.meta, change); p.base == 0 {
 		return nil, stale
 	}
 	p.remove(change, h.meta.Version())
-	if p.moved = p.moved || expired; p.moved && len(stale.Files) == 0 {
+	if p.moved = p.moved || expired || change.Expiry != nil; p.moved && len(stale.Files) == 0 {
 		if err := p.rebase(ctx, t, h, change); err != nil {
 			return nil, err
 		}
@@ -89,20 +91,23 @@ type cutting struct {
 	cut   *cut
 	// rebased says that the change is a rewrite that can be, moved that it has to be.
 	rebased, moved bool
+	// before are the most positions that one delete file held, by the data file whose deletes are cut.
+	before map[string]int64
 }
 
 // remove cuts the data files that the change removes, with the delete files that are about them.
 func (p *cutting) remove(change *Change, version int) {
-	p.rebased = change.Rebase != nil && len(change.Removed) > 0
+	rewrites := len(change.Removed) > 0 || change.Expiry != nil
+	p.rebased = change.Rebase != nil && rewrites
 	for _, d := range p.loose {
 		// They are in no vector and no rewritten file when they came behind the base. Position delete files
 		// go on to hold beside those of version 2, and equality deletes by their sequence numbers.
 		if d.content == iceberg.EntryContentPosDeletes {
 			p.cut.exact = false
-			if d.sequence > p.base && (version >= 3 || len(change.Removed) > 0) {
+			if d.sequence > p.base && (version >= 3 || rewrites) {
 				p.late("(position deletes of several data files)")
 			}
-		} else if len(change.Removed) > 0 {
+		} else if rewrites {
 			p.cut.exact = false
 		}
 	}
@@ -115,6 +120,15 @@ func (p *cutting) remove(change *Change, version int) {
 		p.cut.data[keyOf(f.FilePath())] = true
 		p.cut.manifests[p.manifests[number].location] = true
 		p.replace(f.FilePath())
+	}
+	if change.Expiry != nil {
+		for _, f := range change.Expiry.Files {
+			if _, alive := p.data[keyOf(f.FilePath())]; !alive {
+				p.stale.Files = append(p.stale.Files, f.FilePath())
+				continue
+			}
+			p.replace(f.FilePath()) // so that Rebase is told of their deletes
+		}
 	}
 	for _, f := range change.Dead {
 		at := slices.IndexFunc(p.loose, func(d heldDelete) bool { return d.place == placeOf(f) })
@@ -157,7 +171,11 @@ func (p *cutting) delete(change *Change) error {
 			return invalid("deletes %s are of partition spec %d, their data file %s is of %d", d.FilePath(), d.SpecID(),
 				of, spec)
 		}
-		if before := p.replace(of); before > d.Count() {
+		before, cut := p.before[of]
+		if !cut {
+			before = p.replace(of)
+		}
+		if before > d.Count() {
 			return invalid("deletes %s hold %d positions of %s, those that they replace %d", d.FilePath(), d.Count(),
 				of, before)
 		}
@@ -181,12 +199,25 @@ func (p *cutting) replace(of string) (count int64) {
 		count = max(count, d.count)
 	}
 	p.cut.exact = p.cut.exact && len(list) < 2
+	p.before[of] = count
 	return count
 }
 
 // count holds the rows that leave against what the change says of them.
 func (c *cut) count(change *Change) error {
 	deleted := countRows(change.Deletes) - c.rows
+	if change.Expiry != nil {
+		if len(change.Deletes) != len(change.Expiry.Files) {
+			return invalid("%d files lose old rows, and %d deletes say which", len(change.Expiry.Files),
+				len(change.Deletes))
+		}
+		c.expired = countRows(change.Removed) + deleted
+		if c.expired < 0 && c.exact {
+			return invalid("it brings %d rows back", -c.expired)
+		}
+		c.expired = max(0, c.expired)
+		return nil
+	}
 	if len(change.Removed) > 0 {
 		// A rewrite loses no row and finds none: all that is deleted was so before.
 		left := countRows(change.Removed) - countRows(change.Files) + deleted

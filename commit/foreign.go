@@ -24,8 +24,12 @@ type Foreign struct {
 	// rows that they added, less those that they removed, are in AddedRecords or RemovedRecords.
 	Unseen int64 `json:"unseen,omitempty"`
 
-	// Compacted is the rows that firth's own rewrites left out of files, since they were deleted.
+	// Compacted is the rows that left data files with firth's own rewrites and expiries, since they were
+	// deleted or too old.
 	Compacted int64 `json:"compacted,omitempty"`
+	// Expired is the rows that firth took out since they were too old; at most as many, when others had
+	// deleted some of them by files that are about several data files.
+	Expired int64 `json:"expired,omitempty"`
 }
 
 func (f *Foreign) fields() [8]*int64 {
@@ -33,7 +37,7 @@ func (f *Foreign) fields() [8]*int64 {
 		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles, &f.Unseen}
 }
 
-// Add returns the sum of the counts, and f's Through, TotalRecords and Compacted.
+// Add returns the sum of the counts, and what else f has.
 func (f Foreign) Add(o Foreign) Foreign {
 	theirs := o.fields()
 	for i, count := range f.fields() {
@@ -98,8 +102,11 @@ func encodeForeign(f Foreign) []byte {
 	for _, count := range f.fields() {
 		e.uvarint(uint64(*count))
 	}
-	if f.Compacted > 0 {
+	if f.Compacted+f.Expired > 0 {
 		e.uvarint(uint64(f.Compacted))
+	}
+	if f.Expired > 0 {
+		e.uvarint(uint64(f.Expired))
 	}
 	return e.finish()
 }
@@ -110,8 +117,10 @@ func decodeForeign(coded []byte) (Foreign, error) {
 	for _, count := range f.fields() {
 		*count = d.natural()
 	}
-	if d.more() {
-		f.Compacted = d.natural()
+	for _, count := range []*int64{&f.Compacted, &f.Expired} {
+		if d.more() {
+			*count = d.natural()
+		}
 	}
 	if err := d.end(); err != nil {
 		return Foreign{}, err

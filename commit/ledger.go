@@ -21,6 +21,11 @@ const (
 	SummaryState      = "firth.state"
 	SummaryTransition = "firth.transition"
 
+	// What an expiry of rows took out: how many, and by which values of which column.
+	SummaryExpiredRows   = "firth.expired-rows"
+	SummaryExpiredColumn = "firth.expired-column"
+	SummaryExpiredBefore = "firth.expired-before"
+
 	PropertyPosition = "firth.position"
 	PropertyFolded   = "firth.folded"
 	PropertyForeign  = "firth.foreign"

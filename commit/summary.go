@@ -148,6 +148,12 @@ func (t *tally) changes() map[string]int64 {
 	return changed
 }
 
+// summary is what the summary of a snapshot says of an expiry.
+func (e *RowExpiry) summary(rows int64) iceberg.Properties {
+	return iceberg.Properties{SummaryExpiredRows: strconv.FormatInt(rows, 10), SummaryExpiredColumn: e.Column,
+		SummaryExpiredBefore: e.Before}
+}
+
 // rowsOf is the number of rows in the data files of manifests.
 func rowsOf(manifests []iceberg.ManifestFile) (rows int64) {
 	for _, m := range manifests {

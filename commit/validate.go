@@ -15,9 +15,9 @@ func (c Change) Validate(meta icetable.Metadata) error {
 	if c.ID == uuid.Nil {
 		return invalid("it has no id")
 	}
-	if rewrite := len(c.Removed)+len(c.Dead) > 0; rewrite != (len(c.Ranges) == 0) {
+	if rewrite := len(c.Removed)+len(c.Dead) > 0 || c.Expiry != nil; rewrite != (len(c.Ranges) == 0) {
 		if rewrite {
-			return invalid("it removes data or delete files and covers offsets")
+			return invalid("it removes data or delete files or rows, and covers offsets")
 		}
 		return invalid("it covers no offsets")
 	}

@@ -12,7 +12,7 @@ import (
 // validateDeletes checks what the change takes out against itself and against the table that it is for.
 // Whether it fits the head is for trunk.plan.
 func (c *Change) validateDeletes(meta icetable.Metadata) error {
-	if len(c.Deletes)+len(c.Removed)+len(c.Dead) == 0 {
+	if len(c.Deletes)+len(c.Removed)+len(c.Dead) == 0 && c.Expiry == nil {
 		return nil
 	}
 	if c.Base == 0 {
@@ -39,6 +39,11 @@ func (c *Change) validateDeletes(meta icetable.Metadata) error {
 			return invalid("file %s holds no equality deletes: others leave with their data file", f.FilePath())
 		}
 	}
+	if c.Expiry != nil {
+		if err := c.validateExpiry(removed, added); err != nil {
+			return err
+		}
+	}
 	seen := map[string]bool{}
 	for _, d := range c.Deletes {
 		of := vector.DataFile(d)
@@ -47,13 +52,36 @@ func (c *Change) validateDeletes(meta icetable.Metadata) error {
 			return invalid("data file %s has two delete files", of)
 		case removed[of]:
 			return invalid("deletes %s are of a data file that it removes", d.FilePath())
-		case len(removed) > 0 && !added[of]:
+		case (len(removed) > 0 || c.Expiry != nil) && !added[of]:
 			return invalid("deletes %s are of a data file that the rewrite does not add", d.FilePath())
 		}
 		seen[of] = true
 		if err := validateDelete(d, meta); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// validateExpiry checks what is too old, and lets added be the files that lose some of their rows.
+func (c *Change) validateExpiry(removed, added map[string]bool) error {
+	switch {
+	case len(c.Files)+len(c.Dead)+len(c.DeadLetters) > 0 || c.Uncounted != Uncounted{}:
+		return invalid("it takes old rows out and does something else")
+	case c.Rebase == nil:
+		return invalid("it takes old rows out and cannot make deletes")
+	case len(c.Removed)+len(c.Expiry.Files) == 0:
+		return invalid("it takes no old row out")
+	}
+	for _, f := range c.Expiry.Files {
+		path := f.FilePath()
+		switch {
+		case removed[path] || added[path]:
+			return invalid("file %s loses rows twice", path)
+		case f.ContentType() != iceberg.EntryContentData:
+			return invalid("file %s is no data file", path)
+		}
+		added[path] = true
 	}
 	return nil
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 )
 
@@ -22,6 +21,9 @@ type expireOptions struct {
 	dryRun    bool
 	keep      int
 	olderThan string
+	// rows asks for rows instead, which column says how old.
+	rows   bool
+	column string
 }
 
 func (p *program) expireCommand() *cobra.Command {
@@ -32,11 +34,14 @@ func (p *program) expireCommand() *cobra.Command {
 		Long: "Takes out the snapshots that are older than a span and not among the newest of their branch, and\n" +
 			"those that no branch leads to; then removes the objects that no other snapshot needs. What branches\n" +
 			"and tags hold stays, and so does the ledger. Every commit expires snapshots too: the command is for\n" +
-			"tables that firth does not feed, and for keeping less than usual." +
+			"tables that firth does not feed, and for keeping less than usual.\n" +
+			"--rows takes rows out instead, those whose --column lies further back than --older-than: whole files\n" +
+			"where all of their rows do, others by deletes. The rows that leave are counted, for 'firth verify'." +
 			exitCodes("expired, or nothing to do", "snapshots are out, some of their files stayed",
 				"could not expire"),
 		Example: example("firth expire db.events --dry-run", "firth expire db.events",
 			"firth expire db.events --older-than 7d --keep 10",
+			"firth expire db.events --rows --column ts --older-than 90d --dry-run",
 			"firth expire db.events --older-than 0s --keep 1 --json | jq .files"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.expire(cmd.Context(), o) },
 	}
@@ -47,6 +52,8 @@ func (p *program) expireCommand() *cobra.Command {
 		"(default history.expire.min-snapshots-to-keep of the table, else 50)")
 	flags.StringVar(&o.olderThan, "older-than", "", "how old a snapshot must be to leave: 30m, 12h, 7d "+
 		"(default history.expire.max-snapshot-age-ms of the table, else 5d)")
+	flags.BoolVar(&o.rows, "rows", false, "take out rows, not snapshots")
+	flags.StringVar(&o.column, "column", "", "with --rows: the date or timestamp that says how old a row is")
 	completions(cmd, "older-than", []string{"1h", "1d", "7d", "30d"})
 	return cmd
 }
@@ -70,17 +77,9 @@ func (o *expireOptions) complete(t *table.Table) (commit.Expiry, error) {
 	return e, nil
 }
 
-// parseSpan reads a span of time as Go writes it, or whole days as 7d.
+// parseSpan reads a span of time that is not negative.
 func parseSpan(text string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	if days, found := strings.CutSuffix(text, "d"); found {
-		n, err := strconv.Atoi(days)
-		if err != nil || n < 0 || n > int(math.MaxInt64/day) {
-			return 0, errors.New("it is no number of days")
-		}
-		return time.Duration(n) * day, nil
-	}
-	span, err := time.ParseDuration(text)
+	span, err := spec.ParseSpan(text)
 	if err == nil && span < 0 {
 		err = errors.New("it is negative")
 	}
@@ -95,6 +94,9 @@ type expiryReport struct {
 }
 
 func (p *program) expire(ctx context.Context, o expireOptions) error {
+	if o.rows || o.column != "" {
+		return p.expireRows(ctx, o)
+	}
 	return p.withTable(ctx, o.tableFlags, func(l *lake, t *table.Table) error {
 		policy, err := o.complete(t)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/firthlake/firth/commit"
@@ -13,11 +14,12 @@ import (
 	"github.com/firthlake/firth/table"
 )
 
-// upkeep makes what expires snapshots and removes orphans of the tables of the specs, beside compaction.
+// upkeep makes what expires rows and snapshots and removes orphans of the tables of the specs, beside compaction.
 func (c *compacting) upkeep(registry prometheus.Registerer) (func(context.Context) error, error) {
 	f := c.service.feeder
 	u, err := upkeep.New(upkeep.Options{
-		Tables: c.policies, Catalog: f.lake.catalog, Store: f.lake.objects, Now: f.program.now, Sleep: sleep,
+		Tables: c.policies, Catalog: f.lake.catalog, Store: f.lake.objects, Now: f.program.now,
+		NewID: uuid.New, Sleep: sleep,
 		Others: func(ctx context.Context, t *table.Table) ([]orphans.Place, error) {
 			return otherPlaces(ctx, f.lake.catalog, t)
 		},
@@ -52,5 +54,6 @@ func (c *compacting) policies(ctx context.Context) ([]upkeep.Table, error) {
 func policyOf(s *spec.Spec, c upkeep.Committer) upkeep.Table {
 	e := commit.DefaultExpiry(c.Table().Metadata().Properties())
 	e.Keep = s.Retention.Snapshots
-	return upkeep.Table{Committer: c, Expiry: e, Grace: time.Duration(s.Retention.Orphans)}
+	return upkeep.Table{Committer: c, Expiry: e, Rows: s.Retention.Rows.Age(),
+		Grace: time.Duration(s.Retention.Orphans)}
 }

@@ -67,8 +67,9 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 	if report.Rows != want {
 		return report, fmt.Errorf("files hold %d rows, the ledger counts %d", report.Rows, want)
 	}
+	deleted += foreign.Expired
 	if foreign.Snapshots == 0 && report.Deleted+foreign.Compacted != deleted {
-		return report, fmt.Errorf("%d rows are deleted and %d were left out by rewrites, the ledger counts %d",
+		return report, fmt.Errorf("%d rows are deleted and %d left files, the ledger counts %d",
 			report.Deleted, foreign.Compacted, deleted)
 	}
 	return report, nil

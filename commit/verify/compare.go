@@ -133,6 +133,9 @@ func (c *check) tellShort(all comparison, found *tallied) {
 	ours := min(all.shortRows, c.replaced())
 	c.report.RemovedByOthers = all.shortRows - ours
 	who := "updated or deleted by later records"
+	if foreign.Expired > 0 {
+		who += " or too old"
+	}
 	switch {
 	case ours == 0:
 		who = "removed by others"
@@ -143,8 +146,10 @@ func (c *check) tellShort(all comparison, found *tallied) {
 		all.shortRows, who, len(all.short))
 }
 
-// replaced are the rows that the ledger says later records updated or deleted.
-func (c *check) replaced() int64 { return c.report.Counts.Updated + c.report.Counts.Deleted }
+// replaced are the rows that the ledger says later records updated or deleted, or grew too old.
+func (c *check) replaced() int64 {
+	return c.report.Counts.Updated + c.report.Counts.Deleted + c.report.Foreign.Expired
+}
 
 // tellRows says of each topic partition how many of its rows were found.
 func (c *check) tellRows(found *tallied) {

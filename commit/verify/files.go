@@ -120,7 +120,7 @@ func (c *check) compareRows() {
 		text := fmt.Sprintf("files hold %d rows, want %d: %d by the ledger, %d added and %d removed by others",
 			have, want, counts.Inserted+counts.Updated, foreign.AddedRecords, foreign.RemovedRecords)
 		if foreign.Compacted > 0 {
-			text += fmt.Sprintf(", %d left out by rewrites", foreign.Compacted)
+			text += fmt.Sprintf(", %d left out by rewrites or too old", foreign.Compacted)
 		}
 		c.report.fault(Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: text})
 	}
@@ -134,11 +134,11 @@ func (c *check) compareDeletes() {
 	if foreign.Snapshots+foreign.Unseen > 0 {
 		return
 	}
-	want := counts.Updated + counts.Deleted - foreign.Compacted
+	want := counts.Updated + counts.Deleted + foreign.Expired - foreign.Compacted
 	if have := c.report.Files.DeletedRows; have != want {
 		c.report.fault(Fault{Kind: FaultRows, SnapshotID: c.report.SnapshotID, Text: fmt.Sprintf(
-			"delete files take out %d rows, want %d: %d updated and deleted by the ledger, %d left out by rewrites",
-			have, want, counts.Updated+counts.Deleted, foreign.Compacted)})
+			"delete files take out %d rows, want %d: %d updated, deleted and expired by the ledger, %d of them"+
+				" left their files", have, want, want+foreign.Compacted, foreign.Compacted)})
 	}
 }
 

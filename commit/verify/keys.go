@@ -75,8 +75,7 @@ func (c *check) compareKeys(ctx context.Context) error {
 	if !c.keyed() {
 		return nil
 	}
-	k := &keyComparison{check: c, log: c.opts.Log.(Refolder), told: map[Kind]int64{},
-		first: map[place]commit.Offset{}}
+	k := &keyComparison{check: c, log: c.opts.Log.(Refolder), first: map[place]commit.Offset{}}
 	if err := k.begin(ctx); err != nil || k.steps == nil {
 		return err
 	}
@@ -107,9 +106,9 @@ type keyComparison struct {
 
 	mu       sync.Mutex // guards what follows
 	versions map[keyindex.Key]*Version
-	told     map[Kind]int64
-	faults   []Fault
-	keys     int64 // compared
+	sure     differences
+	aged     differences // those that there may be since the row of the key was too old and went
+	keys     int64       // compared
 	unsure   int64
 	unknown  int64 // rows whose keys no record has that is still there
 }
@@ -175,7 +174,7 @@ func (k *keyComparison) compare(ctx context.Context) error {
 		case v.Unsure:
 			k.unsure++
 		case v.Present && v.rows == 0:
-			k.fault(Fault{Kind: FaultMissingRow, Text: "the last version of a key is not in the table"})
+			k.aged.add(Fault{Kind: FaultMissingRow, Text: "the last version of a key is not in the table"})
 		}
 	}
 	k.keys += int64(len(k.versions))
@@ -253,19 +252,19 @@ func (k *keyComparison) take(r rowsOfFile) {
 		v := k.versions[key]
 		if v == nil {
 			if k.unknown++; !k.partly && !r.foreign {
-				k.fault(k.at(r, i, FaultRevivedRow, "no record of the topics is of its key"))
+				k.sure.add(k.at(r, i, FaultRevivedRow, "no record of the topics is of its key"))
 			}
 			continue
 		}
 		if v.rows++; v.rows > 1 {
-			k.fault(k.at(r, i, FaultDoubledRow, "the key has another row"))
+			k.sure.add(k.at(r, i, FaultDoubledRow, "the key has another row"))
 		}
 		switch older := k.older(r, i, v); {
 		case v.Unsure, older, v.Present && v.Checksum == r.sums[i]:
 		case v.Present:
-			k.fault(k.at(r, i, FaultStaleRow, "it is not the last version of its key: an update was lost"))
+			k.aged.add(k.at(r, i, FaultStaleRow, "it is not the last version of its key: an update was lost"))
 		default:
-			k.fault(k.at(r, i, FaultRevivedRow, "the last version of its key deletes it"))
+			k.aged.add(k.at(r, i, FaultRevivedRow, "the last version of its key deletes it"))
 		}
 	}
 }
@@ -299,10 +298,21 @@ func (k *keyComparison) at(r rowsOfFile, i int, kind Kind, text string) Fault {
 	return f
 }
 
-// fault counts a fault and keeps the first few of each kind. Where it is called mu is held, or nothing runs.
-func (k *keyComparison) fault(f Fault) {
-	if k.told[f.Kind]++; k.told[f.Kind] <= keyFaultsMax {
-		k.faults = append(k.faults, f)
+// differences are rows that are not as the topics say.
+type differences struct {
+	rows   int64
+	told   map[Kind]int64
+	faults []Fault // the first few of each kind
+}
+
+// add counts a fault. Where it is called the comparison's mu is held, or nothing runs.
+func (d *differences) add(f Fault) {
+	if d.told == nil {
+		d.told = map[Kind]int64{}
+	}
+	d.rows++
+	if d.told[f.Kind]++; d.told[f.Kind] <= keyFaultsMax {
+		d.faults = append(d.faults, f)
 	}
 }
 
@@ -316,22 +326,30 @@ func (k *keyComparison) tell() {
 	if k.partly && k.unknown > 0 {
 		k.note("%d rows are of keys of which the topics have no record any more", k.unknown)
 	}
-	if len(k.told) == 0 {
-		return
+	// A row that went takes with it what its key had, so each makes one key differ at most.
+	if expired := k.report.Foreign.Expired; k.aged.rows > 0 && k.aged.rows <= expired {
+		k.note("%d keys differ from the topics, and %d rows were too old and went", k.aged.rows, expired)
+		k.aged = differences{}
 	}
+	for _, found := range []differences{k.sure, k.aged} {
+		k.tellDifferences(found)
+	}
+}
+
+func (k *keyComparison) tellDifferences(found differences) {
 	if k.report.Foreign.Snapshots+k.report.Foreign.Unseen > 0 {
-		for _, kind := range slices.Sorted(maps.Keys(k.told)) {
+		for _, kind := range slices.Sorted(maps.Keys(found.told)) {
 			k.note("%d rows differ from the topics (%s); others changed this table, and a wanted change is not "+
-				"told from damage", k.told[kind], kind)
+				"told from damage", found.told[kind], kind)
 		}
 		return
 	}
-	slices.SortStableFunc(k.faults, compareFaults)
-	for _, f := range k.faults {
+	slices.SortStableFunc(found.faults, compareFaults)
+	for _, f := range found.faults {
 		k.report.fault(f)
 	}
-	for _, kind := range slices.Sorted(maps.Keys(k.told)) {
-		if more := k.told[kind] - keyFaultsMax; more > 0 {
+	for _, kind := range slices.Sorted(maps.Keys(found.told)) {
+		if more := found.told[kind] - keyFaultsMax; more > 0 {
 			k.note("%d more rows are %s", more, kind)
 		}
 	}

@@ -166,18 +166,12 @@ func (r *run) clock(ctx context.Context) (time.Time, error) {
 	if r.opts.DryRun {
 		return r.opts.Now(), nil
 	}
-	location := r.root + clockName
-	if _, err := r.store.Put(ctx, location, strings.NewReader(""), 0, objstore.PutOptions{}); err != nil {
-		return time.Time{}, fmt.Errorf("ask the store for its time: %w", err)
+	now, err := objstore.Clock(ctx, r.store, r.root+clockName)
+	if errors.Is(err, objstore.ErrLeftBehind) {
+		r.log.Warn("the list of orphans goes on", "err", err)
+		err = nil
 	}
-	object, err := r.store.Stat(ctx, location)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask the store for its time: %w", err)
-	}
-	if err := r.store.Remove(ctx, location); err != nil {
-		r.log.Warn("the object that tells the store's time stays behind", "err", err)
-	}
-	return object.Modified, nil
+	return now, err
 }
 
 // list writes a new list of orphans.

@@ -4,6 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics counts what upkeep does. Its label table is one of the tables configured.
 type Metrics struct {
+	rows      *prometheus.CounterVec
 	snapshots *prometheus.CounterVec
 	removed   *prometheus.CounterVec
 	waiting   *prometheus.GaugeVec
@@ -14,6 +15,8 @@ type Metrics struct {
 func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	labels := []string{"table"}
 	m := &Metrics{
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "firth_upkeep_rows_expired_total",
+			Help: "Rows taken out since they were too old."}, labels),
 		snapshots: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "firth_upkeep_snapshots_expired_total",
 			Help: "Snapshots taken out without a commit."}, labels),
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "firth_upkeep_orphans_removed_total",
@@ -24,7 +27,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Help: "Turns of a table that went wrong."}, labels),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.snapshots, m.removed, m.waiting, m.failed)
+		registerer.MustRegister(m.rows, m.snapshots, m.removed, m.waiting, m.failed)
 	}
 	return m
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
@@ -58,9 +59,10 @@ func TestTablesAreLookedAfterByTheirPolicies(t *testing.T) {
 		tables[1].Grace = 0
 		metrics := NewMetrics(nil)
 		lists := 0
-		u, err := New(Options{Catalog: catalog, Store: store, Now: time.Now, Sleep: sleep, Metrics: metrics,
-			Tables: func(context.Context) ([]Table, error) { return tables, nil },
-			Others: func(context.Context, *table.Table) ([]orphans.Place, error) { lists++; return nil, nil }})
+		u, err := New(Options{Catalog: catalog, Store: store, Now: time.Now, NewID: uuid.New, Sleep: sleep,
+			Metrics: metrics,
+			Tables:  func(context.Context) ([]Table, error) { return tables, nil },
+			Others:  func(context.Context, *table.Table) ([]orphans.Place, error) { lists++; return nil, nil }})
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 4*24*time.Hour)
 		defer cancel()
@@ -78,6 +80,48 @@ func TestTablesAreLookedAfterByTheirPolicies(t *testing.T) {
 		require.Equal(t, 1.0, testutil.ToFloat64(metrics.removed.WithLabelValues("db.clean")))
 		require.Positive(t, testutil.ToFloat64(metrics.failed.WithLabelValues("db.bad")))
 	})
+}
+
+// aged is a table that is only asked for its rows.
+type aged struct {
+	Committer
+	asked int
+}
+
+func (a *aged) Refresh(context.Context) error { a.asked++; return errors.New("enough") }
+
+func TestRowsWaitATurnWhenTheClockJumps(t *testing.T) {
+	store := objstore.NewMemory(time.Now)
+	catalog := committest.NewCatalog()
+	ident := table.Ident{"db", "events"}
+	meta, err := committest.Metadata(2, "mem://lake/events", false)
+	require.NoError(t, err)
+	require.NoError(t, catalog.Create(ident, meta))
+	c, err := commit.Open(t.Context(), catalog, store, ident, committest.Options(1, "a"))
+	require.NoError(t, err)
+	a := &aged{Committer: c}
+	now := time.Now()
+	u, err := New(Options{Catalog: catalog, Store: store, NewID: uuid.New, Sleep: sleep,
+		Now: func() time.Time { return now },
+		Tables: func(context.Context) ([]Table, error) {
+			return []Table{{Committer: a, Expiry: commit.Expiry{Keep: 1},
+				Rows: commit.RowAge{Column: "at", After: 1}}}, nil
+		},
+		Others: func(context.Context, *table.Table) ([]orphans.Place, error) { return nil, nil }})
+	require.NoError(t, err)
+	for i, step := range []struct {
+		to   time.Time
+		asks int
+	}{
+		{now, 1},
+		{now.Add(time.Hour), 2},
+		{now.Add(48 * time.Hour), 2}, // after an hour's sleep
+		{now.Add(49 * time.Hour), 3},
+	} {
+		now = step.to
+		require.NoError(t, u.Step(t.Context()))
+		require.Equal(t, step.asks, a.asked, "step %d", i)
+	}
 }
 
 func TestNewWantsItsFunctions(t *testing.T) {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -58,11 +59,24 @@ func orElse(s, other string) string {
 	return s
 }
 
-// UnmarshalYAML reads a span as Go writes it.
+// ParseSpan reads a span of time as Go writes it, or whole days as 7d.
+func ParseSpan(text string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	if days, found := strings.CutSuffix(text, "d"); found {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 0 || n > int(math.MaxInt64/day) {
+			return 0, errors.New("it is no number of days")
+		}
+		return time.Duration(n) * day, nil
+	}
+	return time.ParseDuration(text)
+}
+
+// UnmarshalYAML reads a span as ParseSpan does.
 func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
-	span, err := time.ParseDuration(n.Value)
+	span, err := ParseSpan(n.Value)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		return document.Unreadable(n, "%q is not a time span; write it as 10s, 5m or 1h", n.Value)
+		return document.Unreadable(n, "%q is not a time span; write it as 10s, 5m, 1h or 30d", n.Value)
 	}
 	*d = Duration(span)
 	return nil

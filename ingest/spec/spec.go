@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/spec/document"
 	"github.com/firthlake/firth/table"
@@ -166,15 +167,28 @@ type MetadataColumns struct {
 	Headers   bool `yaml:"headers"`
 }
 
-// Retention is how much history the table keeps.
+// Retention is how much history the table keeps, and how long it keeps rows.
 type Retention struct {
+	// Rows says when rows are too old; without a column they never are.
+	Rows RowRetention `yaml:"rows,omitempty"`
 	// Snapshots is how many snapshots are kept, at most 500.
 	Snapshots int `yaml:"snapshots,omitempty"`
 	// Orphans is how long objects that nothing needs stay once they were seen; 0 keeps them for ever.
 	Orphans Duration `yaml:"orphans,omitempty"`
 }
 
-// Duration is a time span written as Go does: 10s, 5m, 1h30m.
+// RowRetention takes rows out of the table once a column's time lies so far back.
+type RowRetention struct {
+	Column string   `yaml:"column,omitempty"`
+	After  Duration `yaml:"after,omitempty"`
+}
+
+// Age is what the retention says to who expires rows; it is zero when they stay.
+func (r RowRetention) Age() commit.RowAge {
+	return commit.RowAge{Column: r.Column, After: time.Duration(r.After)}
+}
+
+// Duration is a time span written as Go does, or in days: 10s, 5m, 1h30m, 30d.
 type Duration time.Duration
 
 // Size is a number of bytes, written as 128MiB, 1GB or plain digits.
@@ -186,6 +200,7 @@ const (
 	intervalMin      = 100 * time.Millisecond
 	intervalMax      = time.Hour
 	orphansMin       = time.Hour // a checkpoint may take as long
+	rowAgeMin        = time.Hour
 	rowsDefault      = 5_000_000
 	bytesDefault     = 256 << 20
 	snapshotsDefault = 50

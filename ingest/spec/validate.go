@@ -275,6 +275,13 @@ func (c *check) rest() {
 		c.fault("retention.orphans", fmt.Sprintf("write %s or more, or 0 to keep them", orphansMin),
 			"%s is too short", d)
 	}
+	switch r := s.Retention.Rows; {
+	case r == RowRetention{}:
+	case r.Column == "":
+		c.fault("retention.rows", "write rows: {column: ts, after: 30d}", "names no column")
+	case time.Duration(r.After) < rowAgeMin:
+		c.fault("retention.rows.after", fmt.Sprintf("write %s or more", rowAgeMin), "%s is too short", r.After)
+	}
 	if !slices.Contains([]string{"standard", "wide", "modern"}, s.ReaderProfile) {
 		c.fault("reader_profile", "write standard, wide or modern", "unknown profile %q", s.ReaderProfile)
 	}
@@ -314,6 +321,11 @@ func (c *check) bindings() {
 	}
 	if _, err := c.spec.SortOrder(schema); err != nil {
 		c.fault("sort", "see docs/operations.md, sort order", "%v", err)
+	}
+	if age := c.spec.Retention.Rows.Age(); age.Column != "" {
+		if _, err := age.Field(schema); err != nil {
+			c.fault("retention.rows.column", "name a column of the schema", "%v", err)
+		}
 	}
 	for i, src := range c.spec.Sources {
 		if src.Filter == "" {
