@@ -31,6 +31,9 @@ type Committer interface {
 type Options struct {
 	// Policy says which files are rewritten; the zero value is the table's DefaultPolicy.
 	Policy Policy
+	// ZOrder are columns by which decoded rows are put in z-order, in place of the table's sort order; nil is
+	// what the table's properties ask for.
+	ZOrder []string
 	// Where leaves out the files that can hold no row for which it is true; nil leaves out none.
 	Where *filter.Expr
 	// Parallel is how many groups are rewritten at once; 0 is 1.
@@ -96,6 +99,9 @@ func New(committer Committer, store objstore.Store, opts Options) (*Compactor, e
 	if err := opts.Policy.Validate(); err != nil {
 		return nil, fmt.Errorf("new compactor: %w", err)
 	}
+	if opts.ZOrder == nil {
+		opts.ZOrder = table.ZOrderOf(committer.Table().Metadata().Properties())
+	}
 	opts.Parallel = max(opts.Parallel, 1)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -132,7 +138,8 @@ func PlanTable(ctx context.Context, store objstore.Store, t *table.Table, opts O
 		tasks = among(tasks, chosen)
 	}
 	order := t.Metadata().SortOrder()
-	return Plan(tasks, opts.Policy, !order.IsUnsorted()), nil
+	sorted := !order.IsUnsorted() || len(opts.ZOrder)+len(table.ZOrderOf(t.Metadata().Properties())) > 0
+	return Plan(tasks, opts.Policy, sorted), nil
 }
 
 // among keeps the tasks whose files are in chosen.

@@ -96,6 +96,10 @@ func partitionName(t table.Task) string {
 func (p Policy) pack(files []table.Task, sorted bool) []Group {
 	var groups []Group
 	var open Group
+	bytesMax := p.TargetBytes
+	if p.Whole {
+		bytesMax = wholeTargets * p.TargetBytes
+	}
 	end := func() {
 		p.trim(&open)
 		if p.worthwhile(&open) {
@@ -105,11 +109,11 @@ func (p Policy) pack(files []table.Task, sorted bool) []Group {
 		open = Group{}
 	}
 	for _, t := range files {
-		if !p.small(t) && !p.eroded(t) {
+		if !p.Whole && !p.small(t) && !p.eroded(t) {
 			continue
 		}
 		size := t.File.FileSizeBytes()
-		if len(open.Tasks) > 0 && open.Bytes+size > p.TargetBytes {
+		if len(open.Tasks) > 0 && open.Bytes+size > bytesMax {
 			end()
 		}
 		open.add(t)
@@ -120,6 +124,9 @@ func (p Policy) pack(files []table.Task, sorted bool) []Group {
 
 // trim leaves out files that would be rewritten for the sake of little.
 func (p Policy) trim(g *Group) {
+	if p.Whole {
+		return
+	}
 	for len(g.Tasks) > 0 {
 		largest := -1
 		for i, t := range g.Tasks {
@@ -187,6 +194,9 @@ func (p Policy) worthwhile(g *Group) bool {
 		return true
 	case eroded > 0:
 		g.Reason = fmt.Sprintf("%d files with many deleted rows", eroded)
+		return true
+	case p.Whole && len(g.Tasks) > 0:
+		g.Reason = "all files"
 		return true
 	case len(g.Tasks) >= p.FilesMin:
 		g.Reason = "small files"

@@ -24,6 +24,9 @@ type Policy struct {
 	// rewritten with others, unless it is below a share of TargetBytes, which costs nothing. So a file
 	// that grows is rewritten a few times and not whenever a file comes.
 	GrowthShare float64
+	// Whole takes all files of a partition, in groups of up to wholeTargets targets: to put rows in another
+	// order, of which several files have narrower bounds than one.
+	Whole bool
 	// RunBytesMax bounds the bytes of all groups of one plan; 0 is no bound. The first group may be larger.
 	RunBytesMax int64
 }
@@ -42,6 +45,9 @@ const (
 
 	propertyTargetBytes = "write.target-file-size-bytes"
 )
+
+// wholeTargets bounds a group of a policy that takes all files: rows are sorted on local disk, which takes as much.
+const wholeTargets = 32
 
 // rowGroupBytesMin is the mean size of row groups from which files are copied. Below it readers pay more
 // for row groups than decoding costs once.

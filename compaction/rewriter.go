@@ -62,8 +62,17 @@ func (c *Compactor) write(ctx context.Context, base *table.Table, g *Group, w wr
 		}
 		c.opts.Log.Info("files are decoded", "table", base.String(), "files", len(g.Tasks), "reason", err)
 	}
-	files, err = rewrite.Decode(ctx, c.source, g.Tasks, c.decoded(base, w.change),
-		rewrite.Decoding{Places: w.places})
+	opts := c.decoded(base, w.change)
+	if len(c.opts.ZOrder) > 0 {
+		sources := make([]iceberg.DataFile, len(g.Tasks))
+		for i, t := range g.Tasks {
+			sources[i] = t.File
+		}
+		if opts.ZOrder, err = table.NewZOrder(meta.CurrentSchema(), c.opts.ZOrder, sources); err != nil {
+			return nil, false, err
+		}
+	}
+	files, err = rewrite.Decode(ctx, c.source, g.Tasks, opts, rewrite.Decoding{Places: w.places})
 	return files, false, err
 }
 

@@ -55,7 +55,11 @@ func newSorter(w *Writer) (*sorter, error) {
 			return nil, err
 		}
 	}
-	if w.opts.Sort.Len() > 0 {
+	if w.opts.ZOrder != nil {
+		if s.order, err = w.opts.ZOrder.bind(w.opts.Schema); err != nil {
+			return nil, err
+		}
+	} else if w.opts.Sort.Len() > 0 {
 		if s.order, err = newSortOrder(w.opts.Schema, w.opts.Sort); err != nil {
 			return nil, err
 		}

@@ -16,6 +16,10 @@ import (
 type sortOrder struct {
 	id     int
 	fields []*sortField
+	// z is set when the fields take turns, bit by bit; then they have one of its columns each.
+	z    *ZOrder
+	turn []uint64
+	bits *zSpread
 }
 
 type sortField struct {
@@ -39,6 +43,19 @@ func newSortOrder(schema *iceberg.Schema, order icetable.SortOrder) (*sortOrder,
 		}
 		s.fields = append(s.fields, &sortField{
 			transform: t, descending: descending, nullsLast: nullsLast})
+	}
+	return s, nil
+}
+
+// bind finds the columns in schema.
+func (z *ZOrder) bind(schema *iceberg.Schema) (*sortOrder, error) {
+	s := &sortOrder{z: z, turn: make([]uint64, len(z.columns)), bits: newZSpread(len(z.columns))}
+	for _, c := range z.columns {
+		t, err := compileTransform(schema, []int{c.fieldID}, iceberg.IdentityTransform{})
+		if err != nil {
+			return nil, fmt.Errorf("z-order: %w", err)
+		}
+		s.fields = append(s.fields, &sortField{transform: t})
 	}
 	return s, nil
 }
@@ -71,7 +88,7 @@ func (k *sortKeys) head(row int) (marker uint32, low uint64) {
 
 // exact says that rows with equal heads have equal keys.
 func (s *sortOrder) exact() bool {
-	return len(s.fields) == 1 && s.fields[0].transform.kind != keyText &&
+	return s.z == nil && len(s.fields) == 1 && s.fields[0].transform.kind != keyText &&
 		s.fields[0].transform.kind != keyDecimals
 }
 
@@ -85,12 +102,27 @@ func (s *sortOrder) encode(k *sortKeys, batch arrow.RecordBatch) error {
 	n := int(batch.NumRows())
 	k.data, k.ends = k.data[:0], slices.Grow(k.ends[:0], n)[:n]
 	for row := range n {
-		for _, field := range s.fields {
-			k.data = field.append(k.data, row)
+		if s.z != nil {
+			k.data = s.appendTurns(k.data, row)
+		} else {
+			for _, field := range s.fields {
+				k.data = field.append(k.data, row)
+			}
 		}
 		k.ends[row] = len(k.data)
 	}
 	return nil
+}
+
+// appendTurns appends the key of a row in z-order.
+func (s *sortOrder) appendTurns(key []byte, row int) []byte {
+	for i, field := range s.fields {
+		s.turn[i] = 0
+		if column := &s.z.columns[i]; !field.keys.isNull(row) {
+			s.turn[i] = column.key(column.point(field.transform.kind, &field.keys, row))
+		}
+	}
+	return s.bits.append(key, s.turn)
 }
 
 // append adds the key of one field: a marker that puts nulls first or last, then the value in bytes

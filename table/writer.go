@@ -30,6 +30,8 @@ type WriterOptions struct {
 	Spec iceberg.PartitionSpec
 	// Sort is the order of rows inside a file; the zero value is unsorted.
 	Sort icetable.SortOrder
+	// ZOrder is another order of rows, in place of Sort; nil is none.
+	ZOrder *ZOrder
 	// Location is the table's location; files lie under <Location>/data.
 	Location string
 	// ChangeID is the commit.Change that the files are for; it stands in their names.

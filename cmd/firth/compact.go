@@ -24,6 +24,7 @@ type compactOptions struct {
 	dryRun        bool
 	targetSize    string
 	where         string
+	zorder        []string
 	policy        compaction.Policy
 	whereSelected *filter.Expr
 }
@@ -36,11 +37,13 @@ func (p *program) compactCommand() *cobra.Command {
 		Long: "Rewrites the small files of each partition into files of the target size, and files of which many\n" +
 			"rows are deleted without those rows. Values, ledger and row ids stay what they are, and ingest goes\n" +
 			"on meanwhile. Each group of files is a commit of its own, so what is done stays done.\n" +
-			"--where leaves alone the files that can hold no row for which it is true." +
+			"--where leaves alone the files that can hold no row for which it is true. --zorder writes all other\n" +
+			"files anew, so that look-ups by each of the columns read few of them." +
 			exitCodes("compacted, or nothing to do", "others changed the same files again and again",
 				"could not compact"),
 		Example: example("firth compact db.events --dry-run", "firth compact db.events",
 			"firth compact db.events --target-size 256MiB --where \"day = '2026-01-31'\"",
+			"firth compact db.events --zorder customer,ts",
 			"firth compact db.events --json | jq .files_removed"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.compact(cmd.Context(), o) },
 	}
@@ -49,6 +52,7 @@ func (p *program) compactCommand() *cobra.Command {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show what would be rewritten, and write nothing")
 	flags.StringVar(&o.targetSize, "target-size", "",
 		"size that files should have (default write.target-file-size-bytes of the table, else 512MiB)")
+	flags.StringSliceVar(&o.zorder, "zorder", nil, "columns by which rows are put in z-order, in all files")
 	flags.StringVar(&o.where, "where", "", "predicate on rows, as of 'firth read'")
 	completions(cmd, "target-size", []string{"128MiB", "256MiB", "512MiB", "1GiB"})
 	return cmd
@@ -66,6 +70,12 @@ func (o *compactOptions) complete(t *table.Table) error {
 			return couldNot(fmt.Errorf("--target-size %s: %w", o.targetSize, err), "write it as 256MiB")
 		}
 		o.policy.TargetBytes = int64(target)
+	}
+	if len(o.zorder) > 0 {
+		if _, err := table.NewZOrder(t.Metadata().CurrentSchema(), o.zorder, nil); err != nil {
+			return couldNot(fmt.Errorf("--zorder: %w", err), "name top-level columns, as --zorder customer,ts")
+		}
+		o.policy.Whole = true
 	}
 	if o.where == "" {
 		return nil
@@ -85,7 +95,7 @@ func (p *program) compact(ctx context.Context, o compactOptions) error {
 		if err := o.complete(t); err != nil {
 			return err
 		}
-		how := compaction.Options{Policy: o.policy, Where: o.whereSelected, NewID: uuid.New,
+		how := compaction.Options{Policy: o.policy, Where: o.whereSelected, ZOrder: o.zorder, NewID: uuid.New,
 			Parallel: runtime.GOMAXPROCS(0), Memory: table.NewBudget(bufferBytes(memoryDefault))}
 		if o.dryRun {
 			return p.showCompaction(ctx, l, t, how)

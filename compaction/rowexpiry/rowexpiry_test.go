@@ -300,6 +300,9 @@ func (b *busy) Commit(ctx context.Context, change commit.Change) (commit.Committ
 // against a model.
 func TestOldRowsLeaveAndNoOthers(t *testing.T) {
 	runs := 10
+	if testing.Short() {
+		runs = 4
+	}
 	if os.Getenv("FIRTH_SOAK") != "" {
 		runs = 300
 	}

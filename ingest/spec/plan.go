@@ -131,8 +131,9 @@ func (p *Plan) create(s *Spec, schema *iceberg.Schema) error {
 	if len(s.Sort) > 0 {
 		p.add(StepCreate, "sort order", strings.Join(s.Sort, ", "), "")
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-		p.add(StepCreate, "property "+name, s.Properties[name], "")
+	properties := s.TableProperties()
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p.add(StepCreate, "property "+name, properties[name], "")
 	}
 	return nil
 }
@@ -255,6 +256,10 @@ func SortTerms(order icetable.SortOrder, schema *iceberg.Schema) []string {
 // sort compares sort orders; a new order is safe, since it says how later files are written.
 func (d *differ) sort() {
 	schema := d.table.Metadata().CurrentSchema()
+	if zorder, err := d.spec.ZOrder(); err != nil || zorder != nil {
+		d.zorder(zorder, err)
+		return
+	}
 	for _, text := range d.spec.Sort {
 		_, t, err := parseSortTerm(text)
 		if err != nil {
@@ -280,6 +285,22 @@ func (d *differ) sort() {
 	}
 }
 
+// zorder takes away a sort order that the table may have; the z-order itself is a property of the table.
+func (d *differ) zorder(columns []string, err error) {
+	meta := d.table.Metadata()
+	if err == nil && len(d.spec.Schema.Columns) == 0 { // else the spec's own columns were looked at
+		_, err = table.NewZOrder(meta.CurrentSchema(), columns, nil)
+	}
+	if err != nil {
+		d.plan.add(StepRefuse, "sort order", strings.Join(d.spec.Sort, ", "), err.Error())
+		return
+	}
+	if order := meta.SortOrder(); !order.IsUnsorted() {
+		d.plan.reorder = true
+		d.plan.add(StepEvolve, "sort order", "becomes none for files written from now on", "")
+	}
+}
+
 // renamed is the spec with its sort terms on the names that the table has now.
 func (d *differ) renamed(schema *iceberg.Schema) *Spec {
 	out := *d.spec
@@ -294,8 +315,12 @@ func (d *differ) renamed(schema *iceberg.Schema) *Spec {
 // props compares the properties that the spec names; others on the table are left alone.
 func (d *differ) props() {
 	have := d.table.Metadata().Properties()
-	for _, name := range slices.Sorted(maps.Keys(d.spec.Properties)) {
-		value := d.spec.Properties[name]
+	wanted := d.spec.TableProperties()
+	if _, kept := wanted[table.PropertyZOrder]; !kept && have[table.PropertyZOrder] != "" {
+		wanted[table.PropertyZOrder] = ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		value := wanted[name]
 		if have[name] == value {
 			continue
 		}

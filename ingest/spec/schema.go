@@ -9,6 +9,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/table"
 )
 
 // Fields returns the metadata columns that are on, in their order, with field ids of 0.
@@ -127,7 +128,14 @@ const firstPartitionFieldID = 1000
 
 // SortOrder binds the sort terms to schema.
 func (s *Spec) SortOrder(schema *iceberg.Schema) (icetable.SortOrder, error) {
-	if len(s.Sort) == 0 {
+	zorder, err := s.ZOrder()
+	if err == nil && zorder != nil {
+		_, err = table.NewZOrder(schema, zorder, nil) // Iceberg has no sort order for it
+	}
+	if err != nil {
+		return icetable.SortOrder{}, err
+	}
+	if len(s.Sort) == 0 || zorder != nil {
 		return icetable.UnsortedSortOrder, nil
 	}
 	var fields []icetable.SortField
