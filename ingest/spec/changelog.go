@@ -56,6 +56,7 @@ func (s *Spec) ChangelogName() string {
 func (s *Spec) TableProperties() iceberg.Properties {
 	out := iceberg.Properties{}
 	maps.Copy(out, s.Properties)
+	maps.Copy(out, s.zorderProperties(nil))
 	if name := s.ChangelogName(); name != "" {
 		out[commit.PropertyChangelog] = name
 	}

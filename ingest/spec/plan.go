@@ -131,7 +131,9 @@ func (p *Plan) create(s *Spec, schema *iceberg.Schema) error {
 	if len(s.Sort) > 0 {
 		p.add(StepCreate, "sort order", strings.Join(s.Sort, ", "), "")
 	}
-	properties := s.TableProperties()
+	properties := iceberg.Properties{}
+	maps.Copy(properties, s.Properties)
+	maps.Copy(properties, s.zorderProperties(nil))
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p.add(StepCreate, "property "+name, properties[name], "")
 	}
@@ -315,10 +317,9 @@ func (d *differ) renamed(schema *iceberg.Schema) *Spec {
 // props compares the properties that the spec names; others on the table are left alone.
 func (d *differ) props() {
 	have := d.table.Metadata().Properties()
-	wanted := d.spec.TableProperties()
-	if _, kept := wanted[table.PropertyZOrder]; !kept && have[table.PropertyZOrder] != "" {
-		wanted[table.PropertyZOrder] = ""
-	}
+	wanted := iceberg.Properties{}
+	maps.Copy(wanted, d.spec.Properties)
+	maps.Copy(wanted, d.spec.zorderProperties(have))
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		value := wanted[name]
 		if have[name] == value {

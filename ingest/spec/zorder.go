@@ -29,14 +29,11 @@ func (s *Spec) ZOrder() ([]string, error) {
 	return nil, nil
 }
 
-// TableProperties are the properties of a table that the spec makes, and those that it holds to.
-func (s *Spec) TableProperties() iceberg.Properties {
-	out := iceberg.Properties{}
-	for name, value := range s.Properties {
-		out[name] = value
+// zorderProperties are what the z-order of the spec makes of a table of some properties.
+func (s *Spec) zorderProperties(have iceberg.Properties) iceberg.Properties {
+	columns, err := s.ZOrder()
+	if err == nil && columns != nil || have[table.PropertyZOrder] != "" {
+		return iceberg.Properties{table.PropertyZOrder: strings.Join(columns, ",")}
 	}
-	if columns, err := s.ZOrder(); err == nil && columns != nil {
-		out[table.PropertyZOrder] = strings.Join(columns, ",")
-	}
-	return out
+	return nil
 }
