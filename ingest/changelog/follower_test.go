@@ -12,6 +12,7 @@ import (
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/commit/committest"
+	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/table/changes"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -151,7 +152,11 @@ func TestEachChangeIsToldOnceWhereverTheProcessDies(t *testing.T) {
 func TestEachChangeIsToldOnceWhateverTheCatalogAnswers(t *testing.T) {
 	for _, fault := range []committest.Fault{committest.ErrorBefore, committest.AnswerLost, committest.LandsLate,
 		committest.Conflict, committest.CrashBefore, committest.CrashAfter, committest.CrashLate} {
-		for op := 0; ; op++ {
+		stride := 1
+		if testing.Short() {
+			stride = 4
+		}
+		for op := 0; ; op += stride {
 			s := newSource(t, "3", false)
 			k := newSink(s)
 			dice := rand.New(rand.NewPCG(9, 9))
@@ -254,4 +259,37 @@ func TestChangelogRefusesMainSetBack(t *testing.T) {
 	require.NoError(t, steps(t.Context(), f))
 	s.update(icetable.NewSetSnapshotRefUpdate("main", first, icetable.BranchRef, 0, 0, 0))
 	require.ErrorIs(t, steps(t.Context(), f), ErrGap)
+}
+
+func TestVerifyProvesThatChangesMakeTheTable(t *testing.T) {
+	s := newSource(t, "3", true)
+	k := newSink(s)
+	dice := rand.New(rand.NewPCG(5, 5))
+	for range 8 {
+		s.random(dice)
+	}
+	s.evolve()
+	f, err := k.follower(t.Context(), k.catalog, s.store)
+	require.NoError(t, err)
+	require.NoError(t, steps(t.Context(), f))
+	check := func() *verify.Report {
+		current, err := k.catalog.LoadTable(t.Context(), k.ident)
+		require.NoError(t, err)
+		report, err := verify.Check(t.Context(), current, s.store,
+			verify.Options{Deep: true, ChangesOf: s.Table()})
+		require.NoError(t, err)
+		return report
+	}
+	require.Empty(t, check().Faults)
+
+	// A snapshot that was passed over.
+	s.commit(step{add: []item{{id: 99, value: 1}}})
+	at := f.opts.Target.Position()[commit.SnapshotsOf(s.Table())]
+	_, err = f.opts.Target.Commit(t.Context(), commit.Change{ID: s.newID(),
+		Ranges: map[commit.TopicPartition]commit.Range{commit.SnapshotsOf(s.Table()): {From: at, Next: at + 1,
+			Counts: commit.Counts{Absent: 1}}}})
+	require.NoError(t, err)
+	report := check()
+	require.Len(t, report.Faults, 1)
+	require.Equal(t, verify.FaultChanges, report.Faults[0].Kind)
 }
