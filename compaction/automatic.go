@@ -23,6 +23,8 @@ type AutomaticOptions struct {
 	// Share is the share of one core's time that rewriting may take while there is little of it to do,
 	// above 0 and at most 1; 0 is ShareDefault.
 	Share float64
+	// Debt is told what waits, for ingest to give way; nil tells nobody.
+	Debt *Debt
 	// Every is how often tables are looked at; 0 is EveryDefault.
 	Every   time.Duration
 	Now     func() time.Time
@@ -72,6 +74,9 @@ func NewAutomatic(opts AutomaticOptions) (*Automatic, error) {
 	}
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
+	}
+	if opts.Debt == nil {
+		opts.Debt = NewDebt()
 	}
 	pace := NewPace(opts.Now, opts.Sleep)
 	opts.Compaction.Pace, opts.Compaction.Parallel, opts.Compaction.Log = pace, 1, opts.Log
@@ -151,7 +156,7 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 		a.idle[name] = snapshotOf(base)
 		return false, err
 	}
-	share := min(1, a.opts.Share*max(1, float64(files)/debtFiles))
+	share := shareOf(a.opts.Share, files)
 	a.opts.Metrics.share.Set(share)
 	a.pace.begin(share)
 	began := a.opts.Now()
@@ -173,6 +178,15 @@ func (a *Automatic) owe(name string, groups []Group) (files int) {
 	}
 	a.opts.Metrics.debt.WithLabelValues(name).Set(float64(files))
 	a.opts.Metrics.owed.WithLabelValues(name).Set(float64(bytes))
+	stretch := stretchOf(a.opts.Share, files)
+	a.opts.Metrics.stretch.WithLabelValues(name).Set(stretch)
+	switch before := a.opts.Debt.set(name, stretch); {
+	case before == 1 && stretch > 1:
+		a.opts.Log.Warn("small files pile up: commits are spaced out", "table", name, "files", files, "bytes", bytes)
+	case before > 1 && stretch == 1:
+		a.opts.Log.Info("small files do not pile up any more: commits are as fresh as they were", "table", name,
+			"files", files)
+	}
 	return files
 }
 

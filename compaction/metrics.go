@@ -11,6 +11,7 @@ type Metrics struct {
 	seconds *prometheus.CounterVec
 	debt    *prometheus.GaugeVec
 	owed    *prometheus.GaugeVec
+	stretch *prometheus.GaugeVec
 	share   prometheus.Gauge
 }
 
@@ -33,11 +34,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		seconds: counter("firth_compaction_seconds_total", "Time spent on rewriting, with rests.", "table"),
 		debt:    gauge("firth_compaction_debt_files", "Files that the policy wants rewritten."),
 		owed:    gauge("firth_compaction_debt_bytes", "Bytes of the files that the policy wants rewritten."),
+		stretch: gauge("firth_compaction_freshness_stretch",
+			"By how much commits are spaced out since files pile up, before the bound of the table; 1 is not."),
 		share: prometheus.NewGauge(prometheus.GaugeOpts{Name: "firth_compaction_share",
 			Help: "Share of one core's time that rewriting may take; it grows with the debt."}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.groups, m.rows, m.bytes, m.moved, m.seconds, m.debt, m.owed, m.share)
+		registerer.MustRegister(m.groups, m.rows, m.bytes, m.moved, m.seconds, m.debt, m.owed, m.stretch, m.share)
 	}
 	return m
 }

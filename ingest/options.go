@@ -30,6 +30,9 @@ type Options struct {
 	// Budget is the memory that buffered rows are taken from, shared by all tables of the process;
 	// nil is 256 MiB.
 	Budget *table.Budget
+	// Stretch is by how much the time between commits of a table is stretched now, 1 or more, up to its
+	// Freshness.IntervalMax; nil is not at all.
+	Stretch func(table string) float64
 	// Workers is how many goroutines decode in Run, and how many encode one table; 0 is 1.
 	Workers int
 	// SpillDir is the local folder of writers for rows that memory has no room for.
@@ -146,6 +149,9 @@ func (o *Options) complete() error {
 	}
 	if o.Allocator == nil {
 		o.Allocator = recycle.New()
+	}
+	if o.Stretch == nil {
+		o.Stretch = func(string) float64 { return 1 }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

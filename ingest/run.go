@@ -205,7 +205,7 @@ func (g *Ingester) untilDue() time.Duration {
 			}
 		}
 		if t.filling != nil && t.committing == nil {
-			wait = min(wait, t.filling.opened.Add(t.interval()).Sub(now))
+			wait = min(wait, t.filling.opened.Add(t.patience()).Sub(now))
 		}
 	}
 	return max(wait, 0)

@@ -54,7 +54,8 @@ func (g *Ingester) look(ctx context.Context, t *tableState) {
 		return
 	}
 	silent := now.Sub(t.holderMoved)
-	if silent < max(takeOverMin, takeOverIntervals*t.interval()) {
+	patient := time.Duration(t.opts.Freshness.IntervalMax) + t.interval() // it may have files that pile up
+	if silent < max(takeOverMin, takeOverIntervals*t.interval(), patient) {
 		return
 	}
 	t.log.Warn("the holder of the table is silent: taking over", "silent", silent)

@@ -74,8 +74,14 @@ func (t *tableState) schema() *iceberg.Schema {
 	return t.opts.Committer.Table().Metadata().CurrentSchema()
 }
 
-// interval is the longest that a row waits for its commit.
+// interval is the longest that a row waits for its commit, unless files pile up.
 func (t *tableState) interval() time.Duration { return time.Duration(t.opts.Freshness.Interval) }
+
+// patience is how long a row waits for its commit now: longer than interval while files pile up.
+func (t *tableState) patience() time.Duration {
+	stretched := time.Duration(float64(t.interval()) * max(1, t.ingester.opts.Stretch(t.name)))
+	return max(t.interval(), min(stretched, time.Duration(t.opts.Freshness.IntervalMax)))
+}
 
 // retry notes a trouble, tells it unless it is the one that lasts, and returns when to try again.
 func (t *tableState) retry(act string, err error) time.Time {
@@ -197,7 +203,7 @@ func (t *tableState) due(now time.Time) bool {
 	if b == nil || t.committing != nil {
 		return false
 	}
-	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.interval()
+	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.patience()
 }
 
 // full says whether the buffer has reached its size.

@@ -11,6 +11,7 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/ingest/source/sourcetest"
+	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -165,4 +166,27 @@ func TestRandomFaultsLoseAndDoubleNothing(t *testing.T) {
 			last.Close(t.Context())
 		})
 	}
+}
+
+func TestCommitsAreSpacedOutUpToTheBoundWhileFilesPileUp(t *testing.T) {
+	stretch := 1.0
+	g := &Ingester{opts: Options{Stretch: func(table string) float64 {
+		require.Equal(t, "db.events", table)
+		return stretch
+	}}}
+	fresh := spec.Freshness{Interval: spec.Duration(10 * time.Second), IntervalMax: spec.Duration(time.Minute)}
+	s := &tableState{ingester: g, name: "db.events", opts: TableOptions{Freshness: fresh}}
+	for _, c := range []struct {
+		stretch float64
+		want    time.Duration
+	}{
+		{1, 10 * time.Second}, {2.5, 25 * time.Second}, {100, time.Minute}, {1, 10 * time.Second}, {0, 10 * time.Second},
+	} {
+		stretch = c.stretch
+		require.Equal(t, c.want, s.patience())
+		require.Equal(t, 10*time.Second, s.interval(), "a standby looks as often as before")
+	}
+	s.opts.Freshness.IntervalMax = 0
+	stretch = 5
+	require.Equal(t, 10*time.Second, s.patience(), "without a bound nothing is stretched")
 }

@@ -52,7 +52,8 @@ func (c *compacting) parts(registry prometheus.Registerer) ([]func(context.Conte
 func (c *compacting) compaction(registry prometheus.Registerer) (func(context.Context) error, error) {
 	f := c.service.feeder
 	automatic, err := compaction.NewAutomatic(compaction.AutomaticOptions{
-		Tables: c.tables, Store: f.lake.objects, Share: f.lake.config.Limits.Compaction, Now: f.program.now,
+		Tables: c.tables, Store: f.lake.objects, Share: f.lake.config.Limits.Compaction, Debt: f.debt,
+		Now:   f.program.now,
 		Sleep: sleep, Log: f.log, Metrics: compaction.NewMetrics(registry),
 		Compaction: compaction.Options{NewID: uuid.New, SpillDir: f.spillDir,
 			Memory: table.NewBudget(int64(f.lake.config.Limits.Memory) / compactionMemoryShare)},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/compaction"
 	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/ingest/changelog"
 	"github.com/firthlake/firth/ingest/decode"
@@ -35,6 +36,7 @@ type feeder struct {
 	schemas  decode.Schemas   // the same, for decoding
 	log      *slog.Logger
 	budget   *table.Budget
+	debt     *compaction.Debt
 	spillDir string
 	place    *instance
 	keys     map[uuid.UUID]*ingest.Keys // by table
@@ -58,6 +60,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	f := &feeder{
 		program: p, lake: l, registry: client, log: log, spillDir: spill,
 		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
+		debt:          compaction.NewDebt(),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
 		keys: map[uuid.UUID]*ingest.Keys{},
@@ -123,6 +126,7 @@ func (f *feeder) open(ctx context.Context, specs []*spec.Spec, loaded map[string
 		options := ingest.Options{
 			Store: f.lake.objects, Budget: f.budget, Workers: f.workers(), SpillDir: f.spillDir,
 			Now: f.program.now, Log: log, Metrics: f.ingestMetrics, WriterMetrics: f.writerMetrics,
+			Stretch: f.debt.Stretch,
 		}
 		kafka := source.KafkaOptions{Group: f.lake.config.Group, Logger: log, Now: f.program.now,
 			FetchBytesMax: fetchBytes(f.lake.config.Limits.Memory)}

@@ -43,6 +43,9 @@ func Marshal(s *Spec) ([]byte, error) {
 
 // fill puts in defaults that depend on other values.
 func (s *Spec) fill() {
+	if s.Freshness.IntervalMax == 0 {
+		s.Freshness.IntervalMax = intervalStretch * s.Freshness.Interval
+	}
 	for i := range s.Sources {
 		src := &s.Sources[i]
 		src.Cluster = orElse(src.Cluster, "default")

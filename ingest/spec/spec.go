@@ -96,8 +96,11 @@ type Source struct {
 // Freshness is when a checkpoint is cut: whichever comes first.
 type Freshness struct {
 	Interval Duration `yaml:"interval,omitempty"`
-	Rows     int64    `yaml:"rows,omitempty"`
-	Bytes    Size     `yaml:"bytes,omitempty"`
+	// IntervalMax is how far the interval is stretched while small files pile up for compaction; empty is six
+	// times the interval, and the interval itself is never.
+	IntervalMax Duration `yaml:"interval_max,omitempty"`
+	Rows        int64    `yaml:"rows,omitempty"`
+	Bytes       Size     `yaml:"bytes,omitempty"`
 }
 
 // FormatVersion is the Iceberg format version; 0 is auto: 3 for keyed tables, unless their readers are
@@ -196,10 +199,12 @@ type Size int64
 
 // The defaults of a spec, and the bounds that Validate holds them to.
 const (
-	intervalDefault  = 10 * time.Second
-	intervalMin      = 100 * time.Millisecond
-	intervalMax      = time.Hour
-	orphansMin       = time.Hour // a checkpoint may take as long
+	intervalDefault = 10 * time.Second
+	intervalMin     = 100 * time.Millisecond
+	intervalMax     = time.Hour
+	orphansMin      = time.Hour // a checkpoint may take as long
+	// intervalStretch is IntervalMax in intervals, where it is not given.
+	intervalStretch  = 6
 	rowAgeMin        = time.Hour
 	rowsDefault      = 5_000_000
 	bytesDefault     = 256 << 20

@@ -210,6 +210,10 @@ func (c *check) freshness() {
 		c.fault("freshness.interval", fmt.Sprintf("write %v to %v", intervalMin, intervalMax),
 			"%v is out of range", f.Interval)
 	}
+	if f.IntervalMax < f.Interval || time.Duration(f.IntervalMax) > intervalStretch*intervalMax {
+		c.fault("freshness.interval_max", "write the interval or more, and no more than six hours",
+			"%v is out of range", f.IntervalMax)
+	}
 	if f.Rows < 1 {
 		c.fault("freshness.rows", "write a number from 1 up", "%d is out of range", f.Rows)
 	}
