@@ -180,7 +180,8 @@ func TestCommitsAreSpacedOutUpToTheBoundWhileFilesPileUp(t *testing.T) {
 		stretch float64
 		want    time.Duration
 	}{
-		{1, 10 * time.Second}, {2.5, 25 * time.Second}, {100, time.Minute}, {1, 10 * time.Second}, {0, 10 * time.Second},
+		{1, 10 * time.Second}, {2.5, 25 * time.Second}, {100, time.Minute}, {1, 10 * time.Second},
+		{0, 10 * time.Second},
 	} {
 		stretch = c.stretch
 		require.Equal(t, c.want, s.patience())
