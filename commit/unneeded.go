@@ -311,7 +311,7 @@ func (u *unneeding) spare(ctx context.Context) error {
 	for location, m := range u.stays {
 		may := len(u.unknown.data) > 0 && u.unknown.clear[location] < u.unknown.sources
 		if m.ManifestContent() == iceberg.ManifestContentDeletes {
-			may = len(u.unknown.deletes) > 0 // vectors share files, so a part of one may have left
+			may = len(u.unknown.deletes) > 0 // others' vectors may share files, so a part of one may have left
 		}
 		if liveEntries(m) > 0 && (may || len(u.known) > 0 && beside[location]) {
 			some = append(some, m)

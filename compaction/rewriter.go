@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -97,8 +96,6 @@ func (c *Compactor) discard(ctx context.Context, files []iceberg.DataFile) error
 	for i, f := range files {
 		locations[i] = f.FilePath()
 	}
-	slices.Sort(locations) // vectors share files
-	locations = slices.Compact(locations)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := c.store.Remove(ctx, locations...); err != nil {

@@ -20,6 +20,7 @@ type expireOptions struct {
 	tableFlags
 	dryRun    bool
 	keep      int
+	keepGiven bool
 	olderThan string
 	// rows asks for rows instead, which column says how old.
 	rows   bool
@@ -43,7 +44,10 @@ func (p *program) expireCommand() *cobra.Command {
 			"firth expire db.events --older-than 7d --keep 10",
 			"firth expire db.events --rows --column ts --older-than 90d --dry-run",
 			"firth expire db.events --older-than 0s --keep 1 --json | jq .files"),
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.expire(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.keepGiven = cmd.Flags().Changed("keep")
+			return p.expire(cmd.Context(), o)
+		},
 	}
 	o.add(cmd)
 	flags := cmd.Flags()
@@ -61,10 +65,10 @@ func (p *program) expireCommand() *cobra.Command {
 // complete makes the flags and the table's properties a policy.
 func (o *expireOptions) complete(t *table.Table) (commit.Expiry, error) {
 	e := commit.DefaultExpiry(t.Metadata().Properties())
-	if o.keep < 0 {
+	if o.keepGiven && o.keep < 1 {
 		return e, couldNot(fmt.Errorf("--keep %d is no number of snapshots", o.keep), "write 1 or more")
 	}
-	if o.keep > 0 {
+	if o.keepGiven {
 		e.Keep = o.keep
 	}
 	if o.olderThan != "" {
@@ -90,6 +94,9 @@ func parseSpan(text string) (time.Duration, error) {
 type expiryReport struct {
 	Table  string `json:"table"`
 	DryRun bool   `json:"dry_run,omitempty"`
+	// Keep and AgeMin are the policy, for people.
+	Keep   int           `json:"-"`
+	AgeMin time.Duration `json:"-"`
 	commit.Expired
 }
 
@@ -108,7 +115,7 @@ func (p *program) expire(ctx context.Context, o expireOptions) error {
 		if err != nil {
 			return err
 		}
-		report := expiryReport{Table: t.String(), DryRun: o.dryRun}
+		report := expiryReport{Table: t.String(), DryRun: o.dryRun, Keep: policy.Keep, AgeMin: policy.AgeMin}
 		if o.dryRun {
 			report.Expired, err = committer.PlanExpiry(ctx, policy)
 		} else {
@@ -128,9 +135,28 @@ func (p *program) expire(ctx context.Context, o expireOptions) error {
 	})
 }
 
+// snapshots is a number of them.
+func snapshots(n int) string {
+	if n == 1 {
+		return "1 snapshot"
+	}
+	return count(int64(n)) + " snapshots"
+}
+
+// spanText is a span in days, where it is whole days.
+func spanText(span time.Duration) string {
+	const day = 24 * time.Hour
+	if span > 0 && span%day == 0 {
+		return fmt.Sprintf("%dd", span/day)
+	}
+	return span.String()
+}
+
 func writeExpiry(w io.Writer, r expiryReport) error {
 	if len(r.Snapshots)+len(r.Refs) == 0 {
-		_, err := fmt.Fprintf(w, "%s: nothing to expire, %s snapshots stay\n", r.Table, count(int64(r.Kept)))
+		_, err := fmt.Fprintf(w, "%s: nothing to expire, snapshots that stay: %s (younger than %s, among the newest %d"+
+			" of a branch, or held by a branch or tag: see --older-than and --keep)\n", r.Table, count(int64(r.Kept)),
+			spanText(r.AgeMin), r.Keep)
 		return err
 	}
 	verb := "left"
@@ -141,8 +167,8 @@ func writeExpiry(w io.Writer, r expiryReport) error {
 	if len(r.Refs) > 0 {
 		refs = " with " + strings.Join(r.Refs, ", ")
 	}
-	_, err := fmt.Fprintf(w, "%s: %s snapshots %s%s, %s stay; %s files, %s manifests and lists, %s statistics\n",
-		r.Table, count(int64(len(r.Snapshots))), verb, refs, count(int64(r.Kept)), count(int64(r.Files)),
+	_, err := fmt.Fprintf(w, "%s: %s %s%s, %s stay; %s files, %s manifests and lists, %s statistics\n",
+		r.Table, snapshots(len(r.Snapshots)), verb, refs, count(int64(r.Kept)), count(int64(r.Files)),
 		count(int64(r.Manifests)), count(int64(r.Statistics)))
 	if err == nil && r.DryRun {
 		_, err = fmt.Fprintln(w, "\nnothing is changed: leave out --dry-run to expire")

@@ -16,7 +16,7 @@ import (
 // age is what the flags say of rows.
 func (o *expireOptions) age() (commit.RowAge, error) {
 	const remedy = "write --rows --column ts --older-than 90d"
-	if !o.rows || o.column == "" || o.olderThan == "" || o.keep != 0 {
+	if !o.rows || o.column == "" || o.olderThan == "" || o.keepGiven {
 		return commit.RowAge{}, couldNot(errors.New("--rows goes with --column and --older-than, not with --keep"),
 			remedy)
 	}

@@ -37,7 +37,7 @@ func TestExpireBesideRunLosesNothing(t *testing.T) {
 	require.Zero(t, shown.code, shown.stderr)
 	f.expired(t, "--keep", "1", "--older-than", "0s")
 	require.Contains(t, f.firth(t, "expire", "db.events", "--keep", "1", "--older-than", "0s").stdout,
-		"nothing to expire, 1 snapshots stay")
+		"nothing to expire, snapshots that stay: 1 (younger than 0s, among the newest 1 of a branch")
 	report := f.report(t)
 	require.True(t, report.Proven, report.Faults)
 	require.EqualValues(t, 1500, report.Files.Rows)
@@ -67,6 +67,7 @@ func TestExpireSaysWhatIsWrong(t *testing.T) {
 		"there is no table db.nothing": {"expire", "db.nothing"},
 		"TABLE is missing":             {"expire"},
 		"--keep -1":                    {"expire", "db.events", "--keep", "-1"},
+		"--keep 0 is no number":        {"expire", "db.events", "--keep", "0"},
 		"--older-than yesterday":       {"expire", "db.events", "--older-than", "yesterday"},
 		"--older-than -5m":             {"expire", "db.events", "--older-than", "-5m"},
 	} {
