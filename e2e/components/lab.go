@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,6 +70,8 @@ type Command struct {
 	Env  []string // added to the environment
 	Path string
 	Args []string
+	// Stdin and Stdout take the place of no input and of the log; Start closes neither.
+	Stdin, Stdout *os.File
 	// Ready is asked until it answers nil; nil means ready at once.
 	Ready func(ctx context.Context) error
 }
@@ -86,6 +89,9 @@ func (l *Lab) Start(ctx context.Context, c Command) (*Process, error) {
 	defer func() { _ = log.Close() }()      // the process has its own
 	p.cmd = exec.Command(c.Path, c.Args...) //nolint:noctx // Stop ends it, in order.
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = c.Dir, log, log
+	if c.Stdin != nil {
+		p.cmd.Stdin, p.cmd.Stdout = c.Stdin, c.Stdout
+	}
 	p.cmd.Env = append(os.Environ(), c.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -140,6 +146,35 @@ func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
 func (p *Process) CPUSeconds() float64 {
 	return (p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()).Seconds()
 }
+
+// CPUSecondsNow is the user and system time so far of a process that runs, on Linux.
+func (p *Process) CPUSecondsNow() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(after)
+	if len(fields) <= statSystem {
+		return 0, fmt.Errorf("/proc/%d/stat: %q", p.PID(), text)
+	}
+	var ticks int64
+	for _, field := range fields[statUser : statSystem+1] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/%d/stat: %w", p.PID(), err)
+		}
+		ticks += n
+	}
+	return float64(ticks) / ticksPerSecond, nil
+}
+
+// Places of the times in /proc/PID/stat behind the name, and their unit, which Linux shows to all programs.
+const (
+	statUser       = 11
+	statSystem     = 12
+	ticksPerSecond = 100
+)
 
 // RSSBytesMax is the most resident memory that the ended process had.
 func (p *Process) RSSBytesMax() int64 {

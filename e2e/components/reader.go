@@ -54,20 +54,11 @@ type Condition struct {
 
 // Ask runs a program and decodes what it prints into answer.
 func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
-	venv := "py-iceberg" // which has Trino's client too
-	switch engine, _, _ := strings.Cut(q.Program, "_"); engine {
-	case "spark", "duckdb":
-		venv = "py-" + engine
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(l.Cache, venv, "bin", "python"),
-		filepath.Join(r.Programs, q.Program+".py"))
-	cmd.Env = append(os.Environ(), "FIRTH_CATALOG="+r.Catalog, "FIRTH_TOKEN="+r.Token,
-		"FIRTH_TABLE="+strings.Join(q.Tables, ","), "FIRTH_SELECT="+q.Select, "FIRTH_BEFORE="+q.Before,
-		"FIRTH_SPARK_JARS="+filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
-		"PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1")
-	if r.S3 != "" {
-		cmd.Env = append(cmd.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
-	}
+	program := l.program(r, q.Program)
+	cmd := exec.CommandContext(ctx, program.Path, program.Args...)
+	cmd.Env = append(os.Environ(), program.Env...)
+	cmd.Env = append(cmd.Env, "FIRTH_TABLE="+strings.Join(q.Tables, ","), "FIRTH_SELECT="+q.Select,
+		"FIRTH_BEFORE="+q.Before)
 	if len(q.Queries) > 0 {
 		file, err := l.queries(q)
 		if err != nil {
@@ -90,6 +81,24 @@ func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
 		return fmt.Errorf("read the answer of %s: %w\n%.1000s", q.Program, err, out)
 	}
 	return nil
+}
+
+// program is the command that runs a program of the readers.
+func (l *Lab) program(r Reader, name string) Command {
+	venv := "py-iceberg" // which has Trino's client too
+	switch engine, _, _ := strings.Cut(name, "_"); engine {
+	case "spark", "duckdb":
+		venv = "py-" + engine
+	}
+	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
+		Args: []string{filepath.Join(r.Programs, name+".py")},
+		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token,
+			"FIRTH_SPARK_JARS=" + filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
+			"PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
+	if r.S3 != "" {
+		c.Env = append(c.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
+	}
+	return c
 }
 
 // queries writes what is asked into a file: an environment variable holds 128 KiB at most.
