@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,6 +24,8 @@ type measurement struct {
 	s3       bool   // warehouse on MinIO
 	threads  int    // GOMAXPROCS of the process; 0 is Go's choice
 	cores    int    // that the process and the broker have together; 0 is as many as there are
+	// how takes the place of args and workload.
+	how func(context.Context, *bench) (figure, error)
 }
 
 // comparison is a ratio that must not fall below least; one whose least is 0 is only told.
@@ -30,6 +33,7 @@ type comparison struct {
 	group, name string
 	of, to      measurement
 	wall        bool // rows per second instead of rows per CPU-second
+	named       bool // is made only when its group is named, since it takes long
 	least       float64
 }
 
@@ -53,7 +57,7 @@ func comparisons() []comparison {
 		return m
 	}
 	workload := func(name string) measurement { return ingest(name, "--workload", name) }
-	return []comparison{
+	all := []comparison{
 		{group: "duckdb", name: "events10 to DuckDB", of: json, to: duckdb("events10"), least: 1},
 		{group: "duckdb", name: "wide50 to DuckDB", of: workload("wide50"), to: duckdb("wide50"), least: 0.8},
 		{group: "duckdb", name: "nested to DuckDB", of: workload("nested"), to: duckdb("nested"), least: 0.8},
@@ -74,6 +78,7 @@ func comparisons() []comparison {
 		{group: "history", name: "1,000 earlier commits to 1", of: ingest("1,000 earlier commits", "--history",
 			"1000"), to: ingest("1 earlier commit", "--history", "1"), least: 0.98},
 	}
+	return slices.Concat(all, compactions(), reading())
 }
 
 // groups are the names of the groups in order.
@@ -85,10 +90,10 @@ func groups() []string {
 	return slices.Compact(out)
 }
 
-// choose returns the comparisons of the named groups, or all.
+// choose returns the comparisons of the named groups, or all that need not be named.
 func choose(only string) ([]comparison, error) {
 	if only == "" {
-		return comparisons(), nil
+		return slices.DeleteFunc(comparisons(), func(c comparison) bool { return c.named }), nil
 	}
 	wanted := strings.Split(only, ",")
 	for _, name := range wanted {

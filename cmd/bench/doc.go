@@ -5,6 +5,10 @@
 // Records come from a real Kafka broker; the servers are those that e2e/install.sh installs. Where cores
 // are compared, broker and firth share the same ones.
 //
+// Two groups take long and have to be named: compaction, beside Spark's, and reads, which compares scans by Spark and
+// Trino of a table that was updated for an hour with scans of the same rows in one file.
+//
 //	go run ./cmd/bench --rows 5000000 --rounds 5
 //	go run ./cmd/bench --only duckdb,minio --rounds 1
+//	go run ./cmd/bench --only compaction,reads --rows 3000000 --updated 10m
 package main

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/firthlake/firth/e2e/components"
 )
@@ -21,15 +22,18 @@ type options struct {
 	only   string
 	firth  string
 	json   bool
+	// updated is how long the table of the group reads is updated.
+	updated time.Duration
 }
 
 func main() {
 	var o options
 	flag.Int64Var(&o.rows, "rows", 5_000_000, "rows of each measurement")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
-	flag.StringVar(&o.only, "only", "", "groups of comparisons, separated by commas (default all): "+
-		strings.Join(groups(), ", "))
+	flag.StringVar(&o.only, "only", "", "groups of comparisons, separated by commas "+
+		"(default all but compaction and reads): "+strings.Join(groups(), ", "))
 	flag.StringVar(&o.firth, "firth", "bin/firth", "the program, as 'make build' makes it")
+	flag.DurationVar(&o.updated, "updated", time.Hour, "how long the table of the group reads is updated")
 	flag.BoolVar(&o.json, "json", false, "print one JSON value")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

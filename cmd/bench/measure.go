@@ -35,6 +35,10 @@ type bench struct {
 	kafka   *components.Kafka
 	config  string            // of the warehouse on MinIO
 	lines   map[string]string // workload to its file of JSON lines
+
+	// The tables that groups share among their measurements.
+	compacted *compacted
+	updated   *updated
 }
 
 // start starts the servers that the comparisons need and writes DuckDB's files.
@@ -95,6 +99,9 @@ func (b *bench) rounds(ctx context.Context, all []measurement) ([]map[string]fig
 
 // measure runs one measurement.
 func (b *bench) measure(ctx context.Context, m measurement) (figure, error) {
+	if m.how != nil {
+		return m.how(ctx, b)
+	}
 	if m.workload != "" {
 		return b.measureDuckDB(ctx, m.workload)
 	}
