@@ -198,11 +198,8 @@ func (r *taskReader) readGroup(
 		return fmt.Errorf("row group %d: %w", group, err)
 	}
 	defer batches.Release()
-	for first, end := start, start+rows; ; {
-		next, err := r.seek(batches, first, start, end)
-		if err != nil {
-			return fmt.Errorf("row group %d: %w", group, err)
-		}
+	for end := start + rows; ; {
+		next := r.seek(start, end)
 		if start, rows = next, rows-(next-start); !r.wanted.all && rows == 0 || !batches.Next() {
 			break
 		}

@@ -3,8 +3,6 @@ package table
 import (
 	"fmt"
 
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-
 	"github.com/firthlake/firth/table/filter"
 )
 
@@ -44,21 +42,11 @@ func (w *wantedRows) complete() error {
 	return nil
 }
 
-// seek passes over rows of a row group that nobody asks for, where that is worth it, and returns the row that
-// comes next: the group's end when it is done. The group begins with row first of the file.
-func (r *taskReader) seek(batches pqarrow.RecordReader, first, start, end int64) (int64, error) {
-	switch {
-	case r.wanted.all:
-		return start, nil
-	case !r.wanted.any(start, end-start):
-		return end, nil
+// seek returns the row of a row group to go on with: the group's end when nobody asks for more of it. Rows between
+// are decoded and left out: the library's seek by the page index gives other rows in row groups of many pages.
+func (r *taskReader) seek(start, end int64) int64 {
+	if r.wanted.all || r.wanted.any(start, end-start) {
+		return start
 	}
-	next := int64(r.wanted.rows[0])
-	if next-start < int64(r.opts.BatchRows) {
-		return start, nil
-	}
-	if err := batches.SeekToRow(next - first); err != nil {
-		return start, fmt.Errorf("go to row %d: %w", next, err)
-	}
-	return next, nil
+	return end
 }
