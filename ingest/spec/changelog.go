@@ -19,8 +19,8 @@ import (
 type Changelog string
 
 const (
-	changelogNamed  Changelog = "true"
-	changelogSuffix           = "_changes"
+	changelogNamed  = "true"
+	changelogSuffix = "_changes"
 )
 
 // UnmarshalYAML reads true, false or the name of a table.
