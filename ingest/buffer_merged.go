@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,7 +86,8 @@ func (m *merging) write(ctx context.Context, old []wantedRow, fresh []int) error
 	return inParallel(ctx, m.table.ingester.parallel, works)
 }
 
-// inParallel calls functions from up to n goroutines; from none but its own when n is 1.
+// inParallel calls functions from up to n goroutines, from none but its own when n is 1, and no more of them after an
+// error. They have the context of the caller, since files that they begin are written on when they are done.
 func inParallel(ctx context.Context, n int, works []func(context.Context) error) error {
 	if n == 1 {
 		for _, work := range works {
@@ -95,10 +97,20 @@ func inParallel(ctx context.Context, n int, works []func(context.Context) error)
 		}
 		return nil
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(n)
+	var failed atomic.Bool
 	for _, work := range works {
-		group.Go(func() error { return work(ctx) })
+		if failed.Load() {
+			break
+		}
+		group.Go(func() error {
+			err := work(ctx)
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
 	}
 	return group.Wait()
 }

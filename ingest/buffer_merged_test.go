@@ -1,7 +1,10 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +99,21 @@ func (w *world) throughCrashes(
 	require.NoError(w.t, r.stop())
 	w.check(ident)
 	return ident
+}
+
+func TestWorkInParallelLeavesItsContextAndStopsAtAnError(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		var seen context.Context
+		begin := func(ctx context.Context) error { seen = ctx; return nil }
+		require.NoError(t, inParallel(t.Context(), n, []func(context.Context) error{begin}))
+		require.NoError(t, seen.Err(), "a file that was begun is written on")
+
+		calls := atomic.Int64{}
+		fail := func(context.Context) error { calls.Add(1); return errBuffer }
+		works := slices.Repeat([]func(context.Context) error{fail}, 100)
+		require.ErrorIs(t, inParallel(t.Context(), n, works), errBuffer)
+		require.LessOrEqual(t, calls.Load(), int64(n+1), "one may wait already")
+	}
 }
 
 func TestRunKeepsWhatRecordsComeToThroughCrashes(t *testing.T) {

@@ -100,3 +100,53 @@ func TestReadOfSomeRowsPassesOverPages(t *testing.T) {
 	}
 	require.Equal(t, []int64{1, 5000, 5001, 11_000, 29_990, 29_999}, got)
 }
+
+// TestReadOfSomeRowsBeginsFarIntoARowGroup reads rows of a row group that begins with many nobody asks for. Columns
+// are of every way in which columns are stored.
+func TestReadOfSomeRowsBeginsFarIntoARowGroup(t *testing.T) {
+	const rows, first = 250_000, 131_072
+	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64},
+		iceberg.NestedField{ID: 2, Name: "few", Type: iceberg.PrimitiveTypes.String},
+		iceberg.NestedField{ID: 3, Name: "odd", Type: iceberg.PrimitiveTypes.Bool},
+		iceberg.NestedField{ID: 4, Name: "half", Type: iceberg.PrimitiveTypes.Float64})
+	form, err := ArrowSchema(schema)
+	require.NoError(t, err)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, form)
+	defer b.Release()
+	for id := range int64(rows) {
+		b.Field(0).(*array.Int64Builder).Append(id)
+		b.Field(1).(*array.StringBuilder).Append(fmt.Sprint("word", id%11))
+		if id%3 == 0 {
+			b.Field(2).AppendNull()
+		} else {
+			b.Field(2).(*array.BooleanBuilder).Append(id%2 == 1)
+		}
+		b.Field(3).(*array.Float64Builder).Append(float64(id) / 2)
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	store := newStore()
+	w := testWriter(t, store, WriterOptions{Schema: schema})
+	require.NoError(t, w.Write(t.Context(), batch))
+	files, err := w.Close(t.Context())
+	require.NoError(t, err)
+	var wanted []uint32
+	for row := first; row < rows; row += 1 + row%97 + row%4099*(row%2) {
+		wanted = append(wanted, uint32(row))
+	}
+	n, task := 0, Task{File: files[0], Schema: schema}
+	for batch, err := range ReadWith(t.Context(), store, task, ReadOptions{Rows: wanted}) {
+		require.NoError(t, err)
+		for i, id := range batch.Column(0).(*array.Int64).Int64Values() {
+			require.EqualValues(t, wanted[n], id)
+			require.Equal(t, fmt.Sprint("word", id%11), batch.Column(1).(*array.String).Value(i), id)
+			require.Equal(t, id%3 == 0, batch.Column(2).IsNull(i), id)
+			if id%3 != 0 {
+				require.Equal(t, id%2 == 1, batch.Column(2).(*array.Boolean).Value(i), id)
+			}
+			require.InDelta(t, float64(id)/2, batch.Column(3).(*array.Float64).Value(i), 0, id)
+			n++
+		}
+	}
+	require.Len(t, wanted, n)
+}
