@@ -43,7 +43,7 @@ func (w *wantedRows) complete() error {
 }
 
 // seek returns the row of a row group to go on with: the group's end when nobody asks for more of it. Rows between
-// are decoded and left out: the library's seek by the page index gives other rows in row groups of many pages.
+// are decoded and left out: with the library's seek by the page index merged rows came out wrong.
 func (r *taskReader) seek(start, end int64) int64 {
 	if r.wanted.all || r.wanted.any(start, end-start) {
 		return start
