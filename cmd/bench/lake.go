@@ -35,8 +35,8 @@ warehouse:
 listen: {catalog: %q, admin: %q}
 `
 
-// newLake writes a configuration and a table spec, and makes the table. Everything is on MinIO.
-func (b *bench) newLake(ctx context.Context, name, spec string) (*lake, error) {
+// newLake writes a configuration. Everything is on MinIO.
+func (b *bench) newLake(ctx context.Context, name string) (*lake, error) {
 	l := &lake{b: b, dir: filepath.Join(b.dir, name)}
 	minio, err := b.lab.MinIO(ctx, bucket)
 	if err != nil {
@@ -60,14 +60,16 @@ func (b *bench) newLake(ctx context.Context, name, spec string) (*lake, error) {
 	}
 	text := fmt.Sprintf(lakeConfig, b.kafka.Brokers, filepath.Join(l.dir, "catalog.db"), bucket, minio.Endpoint,
 		components.AccessKey, components.SecretKey, listen[0], listen[1])
-	if err := os.WriteFile(l.config(), []byte(text), 0o600); err != nil {
-		return nil, err
+	return l, os.WriteFile(l.config(), []byte(text), 0o600)
+}
+
+// add writes the spec of a table and makes the table. A service that runs feeds it.
+func (l *lake) add(ctx context.Context, table, spec string) error {
+	if err := os.WriteFile(filepath.Join(l.dir, "tables", table+".yaml"), []byte(spec), 0o600); err != nil {
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(l.dir, "tables", "table.yaml"), []byte(spec), 0o600); err != nil {
-		return nil, err
-	}
-	_, _, err = l.firth(ctx, "apply", "--yes")
-	return l, err
+	_, _, err := l.firth(ctx, "apply", "--yes")
+	return err
 }
 
 func (l *lake) config() string { return filepath.Join(l.dir, "firth.yaml") }

@@ -44,7 +44,10 @@ type updated struct {
 func (b *bench) newUpdated(ctx context.Context) (*updated, error) {
 	u := &updated{}
 	var err error
-	if u.lake, err = b.newLake(ctx, "updated", updatedSpec); err != nil {
+	if u.lake, err = b.newLake(ctx, "updated"); err != nil {
+		return nil, err
+	}
+	if err := u.add(ctx, updatedTable, updatedSpec); err != nil {
 		return nil, err
 	}
 	if err := u.produce(ctx, updatedTopic, "--rows", strconv.FormatInt(b.options.rows, 10)); err != nil {
