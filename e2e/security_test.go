@@ -84,7 +84,6 @@ func (f *fortress) token(t *testing.T, file string, age time.Duration) {
 }
 
 func TestSecureKafkaIsReadAndRefusesClearly(t *testing.T) {
-	t.Parallel()
 	f := newFortress(t)
 	t.Run("every way in gives a proven table", f.waysIn)
 	t.Run("who is refused is told why", f.refusals)
