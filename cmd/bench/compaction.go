@@ -40,14 +40,16 @@ func (b *bench) newCompacted(ctx context.Context) (*compacted, error) {
 	if c.lake, err = b.newLake(ctx, "compacted"); err != nil {
 		return nil, err
 	}
-	if err := c.produce(ctx, "compacted", "--partitions", "1", "--rows", strconv.FormatInt(c.rows, 10)); err != nil {
-		return nil, err
-	}
+	return c, c.produce(ctx, "compacted", "--partitions", "1", "--rows", strconv.FormatInt(c.rows, 10))
+}
+
+// start starts the service, which needs a table, and Spark on its catalog.
+func (c *compacted) start(ctx context.Context) (err error) {
 	if err := c.run(ctx, "--roles", "catalog,ingest"); err != nil {
-		return nil, err
+		return err
 	}
-	c.spark, err = b.lab.Spark(ctx, c.reader)
-	return c, err
+	c.spark, err = c.b.lab.Spark(ctx, c.reader)
+	return err
 }
 
 // fill makes a table of small files, with one row in a hundred deleted or none.
@@ -56,6 +58,11 @@ func (c *compacted) fill(ctx context.Context, how form) (table string, err error
 	c.tables++
 	if err := c.add(ctx, table, fmt.Sprintf(compactedSpec, table, compactedFileRows)); err != nil {
 		return "", err
+	}
+	if c.tables == 1 {
+		if err := c.start(ctx); err != nil {
+			return "", err
+		}
 	}
 	if err := c.catchUp(ctx, table); err != nil || how == clean {
 		return table, err
