@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -54,12 +53,9 @@ type Options struct {
 	Log  *slog.Logger
 }
 
-const (
-	// roundsMax is how often what went stale is planned again. Appends make nothing stale, and deletes
-	// come to the files of a group one at a time.
-	roundsMax      = 8
-	discardTimeout = 30 * time.Second
-)
+// roundsMax is how often what went stale is planned again. Appends make nothing stale, and deletes come to the
+// files of a group one at a time.
+const roundsMax = 8
 
 // Report says what compaction did.
 type Report struct {
@@ -246,7 +242,7 @@ func (r *run) compact(ctx context.Context, base *table.Table, g *Group) error {
 	if err != nil {
 		if !errors.Is(err, commit.ErrStateUnknown) {
 			files := slices.Concat(append(made.rebase.wrote, made.change.Files)...)
-			err = errors.Join(err, r.discard(ctx, files))
+			err = errors.Join(err, table.Discard(ctx, r.store, files))
 		}
 		return fmt.Errorf("compact %s: %w", base, err)
 	}
@@ -254,7 +250,7 @@ func (r *run) compact(ctx context.Context, base *table.Table, g *Group) error {
 		"partition", g.Partition, "files", len(g.Tasks), "rows", g.Rows, "bytes", g.Bytes, "copied", made.copied,
 		"rows_deleted_meanwhile", made.rebase.moved)
 	r.count(g, made)
-	if err := r.discard(ctx, made.rebase.lost()); err != nil {
+	if err := table.Discard(ctx, r.store, made.rebase.lost()); err != nil {
 		r.opts.Log.Warn("deletes of a lost commit stay behind", "table", base.String(), "err", err)
 	}
 	return nil

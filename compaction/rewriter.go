@@ -3,7 +3,6 @@ package compaction
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -85,21 +84,4 @@ func (c *Compactor) decoded(base *table.Table, id uuid.UUID) table.WriterOptions
 	return table.WriterOptions{Schema: meta.CurrentSchema(), Spec: meta.PartitionSpec(), Sort: meta.SortOrder(),
 		Location: meta.Location(), ChangeID: id, Parquet: parquet, Properties: meta.Properties(),
 		Memory: c.opts.Memory, SpillDir: c.opts.SpillDir}
-}
-
-// discard removes files of a rewrite that no snapshot refers to. What stays behind costs space, never rows.
-func (c *Compactor) discard(ctx context.Context, files []iceberg.DataFile) error {
-	if len(files) == 0 {
-		return nil
-	}
-	locations := make([]string, len(files))
-	for i, f := range files {
-		locations[i] = f.FilePath()
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
-	defer cancel()
-	if err := c.store.Remove(ctx, locations...); err != nil {
-		return fmt.Errorf("remove %d files of a rewrite: %w", len(locations), err)
-	}
-	return nil
 }

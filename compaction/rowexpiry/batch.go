@@ -3,9 +3,7 @@ package rowexpiry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -15,12 +13,6 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/vector"
 )
-
-// discardTimeout bounds the removal of deletes that did not land.
-const discardTimeout = 30 * time.Second
-
-// removesAtOnce is how many requests remove objects at a time.
-const removesAtOnce = 8
 
 // batch is what one commit takes out.
 type batch struct {
@@ -55,7 +47,7 @@ func (b *batch) commit(ctx context.Context, committer Committer) (commit.Committ
 	b.change.Rebase = b.deletes
 	landed, err := committer.Commit(ctx, b.change)
 	if err != nil && !errors.Is(err, commit.ErrStateUnknown) {
-		err = errors.Join(err, b.discard(ctx, slices.Concat(b.wrote...)))
+		err = errors.Join(err, table.Discard(ctx, b.store, slices.Concat(b.wrote...)))
 	}
 	return landed, err
 }
@@ -89,21 +81,4 @@ func (b *batch) lost() []iceberg.DataFile {
 		return nil
 	}
 	return slices.Concat(b.wrote[:len(b.wrote)-1]...)
-}
-
-// discard removes deletes that no snapshot refers to.
-func (b *batch) discard(ctx context.Context, files []iceberg.DataFile) error {
-	if len(files) == 0 {
-		return nil
-	}
-	locations := make([]string, len(files))
-	for i, f := range files {
-		locations[i] = f.FilePath()
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
-	defer cancel()
-	if err := objstore.RemoveAll(ctx, b.store, removesAtOnce, locations); err != nil {
-		return fmt.Errorf("remove %d deletes: %w", len(locations), err)
-	}
-	return nil
 }

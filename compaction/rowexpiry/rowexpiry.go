@@ -177,7 +177,7 @@ func (e *Expirer) land(ctx context.Context, b *batch, report *Report) error {
 		if err != nil {
 			return err
 		}
-		if left := b.discard(ctx, b.lost()); left != nil {
+		if left := table.Discard(ctx, b.store, b.lost()); left != nil {
 			e.opts.Log.Warn("deletes of a lost commit stay behind", "err", left)
 		}
 		if s := landed.Table.Metadata().SnapshotByID(landed.SnapshotID); s != nil {
