@@ -32,7 +32,7 @@ type fetcher struct {
 	beside  sync.WaitGroup
 
 	mu      sync.Mutex
-	cursors []*cursor      // in the order in which they are asked for
+	queue   queue
 	busy    map[int32]bool // brokers that were asked and have not answered
 	few     map[int32]int  // how many partitions are asked for at brokers whose last answer was full
 	answers []*answer      // in order of arrival
@@ -46,8 +46,10 @@ type cursor struct {
 	// turn counts the seeks: what was asked for before the last one is dropped.
 	turn   int
 	sought bool // at some time
+	queued bool // it stands in the queue
 	silent bool // nothing is asked for before the next seek
 	asked  bool // it is part of a request under way
+	had    bool // records in the answer that is being entered
 
 	leader, leaderEpoch int32 // -1 when not known
 	epoch               int32 // of the leader that wrote what was fetched last; -1 when not known
@@ -67,7 +69,7 @@ func newFetcher(client *kgo.Client, opts *KafkaOptions) *fetcher {
 		client: client, unpacker: newUnpacker(newPools(opts.FetchBytesMax)),
 		now: opts.Now, random: opts.Random, bytesMax: opts.FetchBytesMax,
 		changed: make(chan struct{}, 1), ready: make(chan struct{}, 1),
-		busy: map[int32]bool{}, few: map[int32]int{},
+		queue: newQueue(), busy: map[int32]bool{}, few: map[int32]int{},
 	}
 }
 
@@ -101,15 +103,7 @@ func signal(c chan struct{}) {
 func (f *fetcher) due() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var due time.Time
-	now := f.now()
-	for _, c := range f.cursors {
-		until := c.backoff.until
-		if !c.silent && now.Before(until) && (due.IsZero() || until.Before(due)) {
-			due = until
-		}
-	}
-	return due
+	return f.queue.nextDue(f.now())
 }
 
 // seek makes fetching go on where it is wanted.
@@ -121,7 +115,7 @@ func (f *fetcher) seek(wanted map[*cursor]commit.Offset) {
 		c.turn++
 		if !c.sought {
 			c.sought = true
-			f.cursors = append(f.cursors, c)
+			f.queue.add(c)
 		}
 	}
 	signal(f.changed)
@@ -134,7 +128,14 @@ func (f *fetcher) retry(c *cursor, next commit.Offset) time.Duration {
 	c.next, c.silent = next, false
 	c.turn++
 	signal(f.changed)
-	return c.backoff.failed(f.now(), f.random)
+	return f.delay(c)
+}
+
+// delay has a topic partition wait for the time that it returns.
+func (f *fetcher) delay(c *cursor) time.Duration {
+	wait := c.backoff.failed(f.now(), f.random)
+	f.queue.waits(c.backoff.until)
+	return wait
 }
 
 // drop forgets a topic partition.
@@ -142,7 +143,7 @@ func (f *fetcher) drop(c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.turn++
-	f.cursors = slices.DeleteFunc(f.cursors, func(o *cursor) bool { return o == c })
+	f.queue.remove(c)
 }
 
 // take returns the next answer, or nil when ctx ends before there is one. The caller gives back what the
@@ -221,13 +222,18 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 	if f.ahead >= int(f.bytesMax) {
 		return nil, false
 	}
+	idle := f.queue.idle(f.busy)
 	now, byBroker := f.now(), map[int32]*request{}
-	for _, c := range f.cursors {
+	for _, c := range f.queue.cursors {
+		if idle == 0 {
+			break
+		}
 		if c.silent || c.asked || now.Before(c.backoff.until) {
 			continue
 		}
 		if c.leader < 0 && !f.findLeader(c) {
 			c.backoff.until = now.Add(backoffMin)
+			f.queue.waits(c.backoff.until)
 			lost = true
 			continue
 		}
@@ -241,7 +247,10 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 			requests = append(requests, r)
 		}
 		if few := f.few[c.leader]; few > 0 && len(r.cursors) >= few {
-			r.partial = true
+			if !r.partial {
+				r.partial = true
+				idle--
+			}
 			continue
 		}
 		if r.proof == c.unproven {
@@ -284,7 +293,8 @@ func (f *fetcher) findLeader(c *cursor) bool {
 		return false
 	}
 	c.unproven = c.unproven || c.epoch >= 0 && c.leaderEpoch >= 0 && epoch > c.leaderEpoch
-	c.leader, c.leaderEpoch = leader, epoch
+	f.queue.setLeader(c, leader)
+	c.leaderEpoch = epoch
 	return true
 }
 

@@ -3,7 +3,6 @@ package source
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -93,16 +92,16 @@ func (f *fetcher) settleFailure(r *request, err error, a *answer) {
 
 // astray has a topic partition wait, as long as it returns, and look for its leader anew.
 func (f *fetcher) astray(c *cursor) time.Duration {
-	c.leader = -1
+	f.queue.setLeader(c, -1)
 	f.client.ForceMetadataRefresh()
-	return c.backoff.failed(f.now(), f.random)
+	return f.delay(c)
 }
 
 // settleFetch enters what came of each topic partition. Those that had records are asked for last the
 // next time. After an answer that was full only about as many are asked for as can be in one: the
 // others would make the request and the answer long for nothing.
 func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answer) {
-	with := map[*cursor]bool{}
+	with := 0
 	each := newMatcher(r)
 	for i := range response.Topics {
 		topic := &response.Topics[i]
@@ -117,25 +116,16 @@ func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answe
 			}
 			if len(sent.RecordBatches) > 0 {
 				a.bytes += len(sent.RecordBatches)
-				with[c] = true
+				c.had = true
+				with++
 			}
 		}
 	}
 	delete(f.few, r.broker)
 	if a.bytes >= int(f.bytesMax)/2 {
-		f.few[r.broker] = max(fetchPartitionsMin, 2*len(with))
+		f.few[r.broker] = max(fetchPartitionsMin, 2*with)
 	}
-	if len(with) == 0 {
-		return
-	}
-	var last []*cursor
-	f.cursors = slices.DeleteFunc(f.cursors, func(c *cursor) bool {
-		if with[c] {
-			last = append(last, c)
-		}
-		return with[c]
-	})
-	f.cursors = append(f.cursors, last...)
+	f.queue.toEnd(with)
 }
 
 // settlePart moves the cursor behind what came. What it returns has neither bytes nor an error when
@@ -162,7 +152,7 @@ func (f *fetcher) settlePart(c *cursor, sent *kmsg.FetchResponseTopicPartition) 
 	if outline.next == c.next {
 		p.sent, p.err = nil, fmt.Errorf("the broker sent %d bytes without a whole batch from offset %d on",
 			len(sent.RecordBatches), c.next)
-		p.again = c.backoff.failed(f.now(), f.random)
+		p.again = f.delay(c)
 		return p
 	}
 	c.next, c.epoch = outline.next, outline.epoch
@@ -187,7 +177,7 @@ func (f *fetcher) settleError(p *part, err error) {
 			return
 		}
 	default:
-		p.again = c.backoff.failed(f.now(), f.random)
+		p.again = f.delay(c)
 	}
 	p.err = err
 }
