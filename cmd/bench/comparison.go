@@ -67,6 +67,8 @@ func comparisons() []comparison {
 			least: 1},
 		{group: "cores", name: "two cores to one, with the broker on them", wall: true, least: 1.8,
 			of: on("json and broker on two cores", 2), to: on("json and broker on one core", 1)},
+		{group: "cores", name: "two processes to one that only encode: what the machine gives", wall: true,
+			of: ceiling("two that encode on two cores", 2), to: ceiling("one that encodes on one core", 1)},
 		{group: "cores", name: "two threads to one, the broker where there is room", of: json, to: thread,
 			wall: true},
 		{group: "partitions", name: "512 topic partitions to 8",

@@ -3,7 +3,8 @@
 // Each round runs every measurement once, one after the other, so that what disturbs the machine
 // disturbs all of them; a comparison is the median over the rounds of the ratio within a round.
 // Records come from a real Kafka broker; the servers are those that e2e/install.sh installs. Where cores
-// are compared, broker and firth share the same ones.
+// are compared, broker and firth share the same ones, and independent processes tell what two cores of the machine
+// give at all.
 //
 // Two groups take long and have to be named: compaction, beside Spark's, and reads, which compares scans by Spark and
 // Trino of a table that was updated for an hour with scans of the same rows in one file.
