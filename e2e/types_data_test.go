@@ -230,6 +230,7 @@ type dataset struct {
 	split     bool   // each wave takes its own part of the cells, so that files differ in their bounds
 	filters   bool   // bloom filters for all columns
 	profile   string // of readers
+	avro      bool   // records of specialSchema
 	seed      uint64
 }
 
@@ -269,6 +270,10 @@ func (d *dataset) all() [][]cell {
 func (d *dataset) records(n int) [][]byte {
 	var out [][]byte
 	for i, row := range d.wave(n) {
+		if d.avro {
+			out = append(out, avroRecord(specialID, n*d.rows+i, row))
+			continue
+		}
 		text := []byte(`{"id":` + strconv.Itoa(n*d.rows+i))
 		for j, c := range row {
 			if c == null() && i%2 == 0 {
@@ -288,8 +293,8 @@ func (d *dataset) records(n int) [][]byte {
 // spec is the table's spec.
 func (d *dataset) spec() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "name: db.%s\nsources: [{topics: [%s], format: json}]\nfreshness: {interval: 400ms}\n",
-		d.name, d.name)
+	fmt.Fprintf(&s, "name: db.%s\nsources: [{topics: [%s], format: %s}]\nfreshness: {interval: 400ms}\n",
+		d.name, d.name, map[bool]string{true: "avro", false: "json"}[d.avro])
 	partition, err := json.Marshal(d.partition)
 	if err != nil {
 		panic("BUG: " + err.Error())

@@ -120,7 +120,7 @@ func TestEveryTypeAndTransformReadsEqualInEveryEngine(t *testing.T) {
 	values := &dataset{name: "every_type", columns: append(types(), shapes()...), rows: 3000, seed: 1}
 	clock := &dataset{name: "clock", columns: clocks(), rows: 30} // Spark has no time and reads no table with it
 	tables := []*dataset{values, clock, plain, odd(), transformed(), hashed(), dated(), named(), ranges(), wide,
-		modern}
+		modern, special()}
 	l := feedDatasets(t, tables)
 
 	asked := []question{
@@ -130,6 +130,7 @@ func TestEveryTypeAndTransformReadsEqualInEveryEngine(t *testing.T) {
 		modern.everything("encodings", flat),
 		modern.everything("encodings", func(c column) bool { return !flat(c) && !lost(c) }),
 		clock.everything("types", flat, "spark"),
+		special().everything("floats", flat),
 		values.everything("nested", func(c column) bool { return !flat(c) && !lost(c) }),
 		values.everything("nested", lost, "pyiceberg"),
 	}
@@ -137,6 +138,7 @@ func TestEveryTypeAndTransformReadsEqualInEveryEngine(t *testing.T) {
 		asked = append(asked, d.everything("transforms", flat))
 		asked = append(asked, d.comparisons("transforms", "=", "<")...)
 	}
+	asked = append(asked, numbersAmong()...)
 	asked = append(asked, ranges().comparisons("statistics", "=", "<", "<=", ">=")...)
 	for _, engine := range []string{"duckdb", "pyiceberg", "spark", "trino"} {
 		l.asks(t, engine, asked)
@@ -157,7 +159,7 @@ func feedDatasets(t *testing.T, tables []*dataset) *lake {
 	lab := newLab(t)
 	minio, err := lab.MinIO(t.Context(), "warehouse") // this Trino has no local files
 	require.NoError(t, err)
-	l := newLake(t, lab, settings{brokers: brokers[0], s3: minio.Endpoint})
+	l := newLake(t, lab, settings{brokers: brokers[0], s3: minio.Endpoint, registry: specialRegistry(t)})
 	for _, d := range tables {
 		l.spec(t, d.name, d.spec())
 	}
