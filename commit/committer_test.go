@@ -260,7 +260,7 @@ func TestManySnapshotsExpireAndFold(t *testing.T) {
 		c := w.open(t, opts)
 		next, total, commits := commit.Offset(0), int64(0), 200
 		if testing.Short() {
-			commits = 50
+			commits = 30
 		}
 		for i := range commits {
 			rows := int64(i % 3)
@@ -305,7 +305,7 @@ func TestSnapshotOfTagStays(t *testing.T) {
 	opts.SnapshotsKeep = 5
 	c := w.open(t, opts)
 	var tagged int64
-	for i := range commit.Offset(40) {
+	for i := range commit.Offset(16) {
 		done, err := w.commit(t, c, step{from: i, rows: 1})
 		require.NoError(t, err)
 		if i == 7 {

@@ -1,10 +1,8 @@
 package committest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -49,8 +47,9 @@ func Check(ctx context.Context, catalog commit.Catalog, store objstore.Store, id
 	if err := checkRanges(ctx, store, meta, &report); err != nil {
 		return report, err
 	}
+	c := checker{entriesOf: newEntriesOf(store), meta: meta, report: &report}
 	for _, s := range meta.Snapshots() {
-		if err := checkSnapshot(ctx, store, meta, &s, &report); err != nil {
+		if err := c.snapshot(ctx, &s); err != nil {
 			return report, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 		}
 	}
@@ -109,29 +108,25 @@ func checkRanges(ctx context.Context, store objstore.Store, meta icetable.Metada
 	return nil
 }
 
-// checkSnapshot reads a snapshot's manifests; those of the head fill the report.
-func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Metadata, s *icetable.Snapshot,
-	report *Report) error {
-	list, err := read(ctx, store, s.ManifestList)
+// checker checks the snapshots of one table.
+type checker struct {
+	*entriesOf
+	meta   icetable.Metadata
+	report *Report
+}
+
+// snapshot reads a snapshot's manifests; those of the head fill the report.
+func (c *checker) snapshot(ctx context.Context, s *icetable.Snapshot) error {
+	manifests, err := readList(ctx, c.store, s)
 	if err != nil {
 		return err
 	}
-	manifests, err := iceberg.ReadManifestList(bytes.NewReader(list))
-	if err != nil {
-		return err
-	}
+	meta, report := c.meta, c.report
 	files, deletes := map[string]iceberg.DataFile{}, map[string]iceberg.DataFile{}
 	var dataFiles, rows, size, deleted int64
 	rowIDs := map[int64]string{}
 	for _, m := range manifests {
-		data, err := read(ctx, store, m.FilePath())
-		if err != nil {
-			return err
-		}
-		if int64(len(data)) != m.Length() {
-			return fmt.Errorf("manifest %s has %d bytes, its list says %d", m.FilePath(), len(data), m.Length())
-		}
-		entries, err := iceberg.ReadManifest(m, bytes.NewReader(data), true)
+		entries, err := c.manifest(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -186,7 +181,7 @@ func checkSnapshot(ctx context.Context, store objstore.Store, meta icetable.Meta
 		report.Deletes, report.Deleted = deletes, deleted
 		for _, f := range slices.AppendSeq(slices.Collect(maps.Values(files)), maps.Values(deletes)) {
 			location := f.FilePath()
-			object, err := store.Stat(ctx, location)
+			object, err := c.store.Stat(ctx, location)
 			if err != nil {
 				return err
 			}
@@ -229,36 +224,4 @@ func checkEntry(meta icetable.Metadata, s *icetable.Snapshot, m iceberg.Manifest
 	}
 	rowIDs[*f.FirstRowID()] = f.FilePath()
 	return nil
-}
-
-func read(ctx context.Context, store objstore.Store, location string) ([]byte, error) {
-	body, err := store.Get(ctx, location, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close() // reading: ReadAll's error says it all
-	return io.ReadAll(body)
-}
-
-// MetadataFiles returns the manifest lists, manifests and statistics that the table's snapshots need.
-func MetadataFiles(ctx context.Context, store objstore.Store, meta icetable.Metadata) (map[string]bool, error) {
-	needed := map[string]bool{}
-	for _, s := range meta.Snapshots() {
-		needed[s.ManifestList] = true
-		list, err := read(ctx, store, s.ManifestList)
-		if err != nil {
-			return nil, err
-		}
-		manifests, err := iceberg.ReadManifestList(bytes.NewReader(list))
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range manifests {
-			needed[m.FilePath()] = true
-		}
-	}
-	for s := range meta.Statistics() {
-		needed[s.StatisticsPath] = true
-	}
-	return needed, nil
 }
