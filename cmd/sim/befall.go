@@ -138,12 +138,10 @@ func (w *world) acceptLoss(ctx context.Context, f *feed, tp commit.TopicPartitio
 	if err != nil {
 		return err
 	}
-	if _, err := operator.AcceptLoss(ctx, tp, from, w.first[tp]); err != nil {
-		return err
-	}
-	w.tracef("the operator gives up [%d, %d) of %s in %s", from, w.first[tp], tp, operator.Table())
 	for offset := from; offset < w.first[tp]; offset++ {
 		f.lost[where{tp.Partition, int64(offset)}] = true
 	}
-	return nil
+	w.tracef("the operator gives up [%d, %d) of %s in %s", from, w.first[tp], tp, operator.Table())
+	_, err = operator.AcceptLoss(ctx, tp, from, w.first[tp])
+	return err
 }

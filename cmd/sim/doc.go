@@ -8,6 +8,9 @@
 //	go run ./cmd/sim --seed 42 --trace     one seed, with what happened
 //	go run ./cmd/sim --keyed --seeds 1000  a keyed table, whose index lies on disks of processes that die
 //
+// Beside the ingest of a keyed table others compact it, take out rows that are too old and write its changelog.
+// Each of its snapshots is held against a model as it lands, whoever made it (observe.go, model.go).
+//
 // Every firth process is a coroutine: at each operation on the store or the catalog it hands over to
 // the scheduler, which picks who goes on, so two live sequencers interleave at every point where they
 // could in production. Nothing runs beside anything, which is why a run can be repeated.

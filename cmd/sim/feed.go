@@ -24,6 +24,10 @@ type feed struct {
 	follows bool
 	// keyed says that records are versions of rows, and id tells rows apart.
 	keyed bool
+	// engine is what becomes of several versions of a row, and seen what the table was found to be; both are of
+	// keyed tables.
+	engine engine
+	seen   *observed
 
 	// lost are offsets that the operator gave up.
 	lost map[where]bool
@@ -54,6 +58,8 @@ type recordFate struct {
 	id   int64
 	// extra says that the record has a field that the table does not have at first.
 	extra bool
+	// row is what a record of a keyed table says; nil for tombstones.
+	row *version
 }
 
 type recordKind int
@@ -89,17 +95,17 @@ func (f *feed) fate(r recordFate) becomes {
 func extraOf(id int64) int64 { return id + 1000 }
 
 func tableSchema(f *feed) *iceberg.Schema {
-	var identifier []int
-	if f.keyed {
-		identifier = []int{1}
+	fields := []iceberg.NestedField{
+		{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+		{ID: 2, Name: "kind", Type: iceberg.PrimitiveTypes.String},
+		{ID: 3, Name: "_kafka_topic", Type: iceberg.PrimitiveTypes.String},
+		{ID: 4, Name: "_kafka_partition", Type: iceberg.PrimitiveTypes.Int32},
+		{ID: 5, Name: "_kafka_offset", Type: iceberg.PrimitiveTypes.Int64},
 	}
-	return iceberg.NewSchemaWithIdentifiers(0, identifier,
-		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
-		iceberg.NestedField{ID: 2, Name: "kind", Type: iceberg.PrimitiveTypes.String},
-		iceberg.NestedField{ID: 3, Name: "_kafka_topic", Type: iceberg.PrimitiveTypes.String},
-		iceberg.NestedField{ID: 4, Name: "_kafka_partition", Type: iceberg.PrimitiveTypes.Int32},
-		iceberg.NestedField{ID: 5, Name: "_kafka_offset", Type: iceberg.PrimitiveTypes.Int64},
-	)
+	if f.keyed {
+		return iceberg.NewSchemaWithIdentifiers(0, []int{1}, append(fields, keyedFields()...)...)
+	}
+	return iceberg.NewSchema(0, fields...)
 }
 
 // create makes the topic, the tables and their dead-letter tables.
@@ -109,13 +115,20 @@ func (w *world) create(ctx context.Context) error {
 		spec := catalog.TableSpec{
 			Schema: tableSchema(f), Properties: iceberg.Properties{"format-version": w.load.version},
 		}
-		if w.load.bucketed {
+		if f.keyed {
+			w.shapeKeyed(&spec)
+		} else if w.load.bucketed {
 			partitioned := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{1},
 				FieldID: 1000, Name: "id_bucket", Transform: iceberg.BucketTransform{NumBuckets: 4}})
 			spec.PartitionSpec = &partitioned
 		}
 		if _, err := w.healthy.CreateTable(ctx, f.ident, spec); err != nil {
 			return err
+		}
+		if f.keyed && w.keeping.changelog {
+			if _, err := w.healthy.CreateTable(ctx, changesIdent(), w.changesSpec(f)); err != nil {
+				return err
+			}
 		}
 		letters := catalog.TableSpec{Schema: ingest.DeadLetterSchema()}
 		if _, err := w.healthy.CreateTable(ctx, commit.DeadLettersIdent(f.ident), letters); err != nil {
@@ -128,10 +141,14 @@ func (w *world) create(ctx context.Context) error {
 // record is the value of a record.
 func (r recordFate) value() []byte {
 	var text strings.Builder
-	switch r.kind {
-	case isBroken:
+	if r.kind == isBroken {
 		fmt.Fprintf(&text, `{"id":"%d`, r.id)
 		return []byte(text.String())
+	}
+	if r.row != nil {
+		return r.row.json()
+	}
+	switch r.kind {
 	case isNoise:
 		fmt.Fprintf(&text, `{"id":%d,"kind":"noise"`, r.id)
 	default:

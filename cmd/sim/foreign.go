@@ -27,6 +27,9 @@ func (w *world) others(ctx context.Context) error {
 		return err
 	}
 	w.foreigners++
+	if f.keyed {
+		return w.othersOfKeys(ctx, f, t)
+	}
 	if t.Metadata().CurrentSnapshot() == nil {
 		return w.foreignAppend(ctx, f, t)
 	}
@@ -69,7 +72,7 @@ func (w *world) foreignAppend(ctx context.Context, f *feed, t *table.Table) erro
 		return err
 	}
 	w.tracef("others append %d rows to %s", batch.NumRows(), t)
-	return w.foreignCommit(ctx, t, icetable.OpAppend, added, nil)
+	return w.foreignCommit(ctx, t, foreignChange{operation: icetable.OpAppend, added: added})
 }
 
 // foreignDelete removes a whole file.
@@ -90,7 +93,7 @@ func (w *world) foreignDelete(ctx context.Context, f *feed, t *table.Table) erro
 		}
 	}
 	w.tracef("others delete %s", task.File.FilePath())
-	return w.foreignCommit(ctx, t, icetable.OpDelete, nil, []string{task.File.FilePath()})
+	return w.foreignCommit(ctx, t, foreignChange{operation: icetable.OpDelete, removed: []string{task.File.FilePath()}})
 }
 
 // foreignRewrite puts the rows of a file into others.
@@ -110,7 +113,8 @@ func (w *world) foreignRewrite(ctx context.Context, _ *feed, t *table.Table) err
 		return err
 	}
 	w.tracef("others rewrite %s", task.File.FilePath())
-	return w.foreignCommit(ctx, t, icetable.OpReplace, added, []string{task.File.FilePath()})
+	return w.foreignCommit(ctx, t, foreignChange{operation: icetable.OpReplace, added: added,
+		removed: []string{task.File.FilePath()}})
 }
 
 func release(batches []arrow.RecordBatch) {
@@ -208,35 +212,39 @@ func (w *world) disguise(ctx context.Context, meta icetable.Metadata, file icebe
 		LowerBoundValues(file.LowerBoundValues()).UpperBoundValues(file.UpperBoundValues()).Build(), nil
 }
 
-// foreignCommit lands one snapshot as engines make it: a manifest for what is added, manifests that
+// foreignChange is what others do in one snapshot.
+type foreignChange struct {
+	operation icetable.Operation
+	// added are data files, deletes delete files, removed the names of files of both kinds that leave.
+	added, deletes []iceberg.DataFile
+	removed        []string
+}
+
+// foreignCommit lands one snapshot as engines make it: manifests for what is added, manifests that
 // hold removed files written anew, the others taken over.
-func (w *world) foreignCommit(
-	ctx context.Context, t *table.Table, operation icetable.Operation, added []iceberg.DataFile, removed []string,
-) error {
+func (w *world) foreignCommit(ctx context.Context, t *table.Table, change foreignChange) error {
 	meta := t.Metadata()
 	c := foreignSnapshot{world: w, meta: meta, id: int64(w.rng.Uint64() >> 1), counts: map[string]int64{}}
 	var manifests []iceberg.ManifestFile
-	if len(added) > 0 {
-		m, err := c.manifest(ctx, meta.PartitionSpec(), func(out *iceberg.ManifestWriter) error {
-			for _, file := range added {
-				c.count("added-data-files", "added-records", file)
-				entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &c.id, nil, nil, file)
-				if err := out.Add(entry); err != nil {
-					return err
-				}
+	for _, spec := range meta.PartitionSpecs() {
+		for _, files := range [][]iceberg.DataFile{change.added, change.deletes} {
+			of := slices.DeleteFunc(slices.Clone(files),
+				func(file iceberg.DataFile) bool { return int(file.SpecID()) != spec.ID() })
+			if len(of) == 0 {
+				continue
 			}
-			return nil
-		})
-		if err != nil {
-			return err
+			m, err := c.addition(ctx, spec, of)
+			if err != nil {
+				return err
+			}
+			manifests = append(manifests, m)
 		}
-		manifests = append(manifests, m)
 	}
-	kept, err := c.without(ctx, removed)
+	kept, err := c.without(ctx, change.removed)
 	if err != nil {
 		return err
 	}
-	snapshot, err := c.list(ctx, operation, append(manifests, kept...))
+	snapshot, err := c.list(ctx, change.operation, append(manifests, kept...))
 	if err != nil {
 		return err
 	}
@@ -256,9 +264,40 @@ type foreignSnapshot struct {
 	counts map[string]int64
 }
 
-func (c *foreignSnapshot) count(files, records string, file iceberg.DataFile) {
-	c.counts[files]++
-	c.counts[records] += file.Count()
+// count counts a file that comes or goes.
+func (c *foreignSnapshot) count(comes bool, file iceberg.DataFile) {
+	names := [2]string{"deleted-data-files", "deleted-records"}
+	deletes := file.ContentType() != iceberg.EntryContentData
+	switch {
+	case comes && deletes:
+		names = [2]string{"added-delete-files", "added-position-deletes"}
+	case comes:
+		names = [2]string{"added-data-files", "added-records"}
+	case deletes:
+		names = [2]string{"removed-delete-files", "removed-position-deletes"}
+	}
+	c.counts[names[0]]++
+	if file.ContentType() != iceberg.EntryContentEqDeletes {
+		c.counts[names[1]] += file.Count()
+	}
+}
+
+// addition is a manifest of files of one kind that come.
+func (c *foreignSnapshot) addition(ctx context.Context, spec iceberg.PartitionSpec, files []iceberg.DataFile,
+) (iceberg.ManifestFile, error) {
+	content := iceberg.ManifestContentData
+	if files[0].ContentType() != iceberg.EntryContentData {
+		content = iceberg.ManifestContentDeletes
+	}
+	return c.manifest(ctx, spec, content, func(out *iceberg.ManifestWriter) error {
+		for _, file := range files {
+			c.count(true, file)
+			if err := out.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &c.id, nil, nil, file)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (c *foreignSnapshot) put(ctx context.Context, body []byte) (string, error) {
@@ -268,10 +307,11 @@ func (c *foreignSnapshot) put(ctx context.Context, body []byte) (string, error) 
 	return location, err
 }
 
-func (c *foreignSnapshot) manifest(ctx context.Context, spec iceberg.PartitionSpec,
+func (c *foreignSnapshot) manifest(ctx context.Context, spec iceberg.PartitionSpec, content iceberg.ManifestContent,
 	fill func(*iceberg.ManifestWriter) error) (iceberg.ManifestFile, error) {
 	var buf bytes.Buffer
-	out, err := iceberg.NewManifestWriter(c.meta.Version(), &buf, spec, c.meta.CurrentSchema(), c.id)
+	out, err := iceberg.NewManifestWriter(c.meta.Version(), &buf, spec, c.meta.CurrentSchema(), c.id,
+		iceberg.WithManifestWriterContent(content))
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +353,7 @@ func (c *foreignSnapshot) without(ctx context.Context, removed []string) ([]iceb
 			continue
 		}
 		spec := c.meta.PartitionSpecByID(int(m.PartitionSpecID()))
-		manifests[i], err = c.manifest(ctx, *spec, func(out *iceberg.ManifestWriter) error {
+		manifests[i], err = c.manifest(ctx, *spec, m.ManifestContent(), func(out *iceberg.ManifestWriter) error {
 			return c.split(out, entries, removed)
 		})
 		if err != nil {
@@ -329,7 +369,7 @@ func (c *foreignSnapshot) split(out *iceberg.ManifestWriter, entries []iceberg.M
 		keep := out.Existing
 		if slices.Contains(removed, entry.DataFile().FilePath()) {
 			keep = out.Delete
-			c.count("deleted-data-files", "deleted-records", entry.DataFile())
+			c.count(false, entry.DataFile())
 		}
 		if err := keep(entry); err != nil {
 			return err
@@ -367,7 +407,7 @@ func (c *foreignSnapshot) list(
 	if c.meta.Version() == 3 {
 		rows := int64(0)
 		for _, m := range manifests {
-			if m.FirstRowID() == nil {
+			if m.FirstRowID() == nil && m.ManifestContent() == iceberg.ManifestContentData {
 				rows += m.AddedRows() + m.ExistingRows()
 			}
 		}

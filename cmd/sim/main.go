@@ -38,7 +38,8 @@ func main() {
 		os.Exit(2)
 	}
 	began := time.Now()
-	r := run{first: *first, seeds: *seeds, failuresMax: *failures, trace: out}
+	var counted tally
+	r := run{first: *first, seeds: *seeds, failuresMax: *failures, trace: out, tally: &counted}
 	if *seeds > seedsSilent {
 		r.progress = func(done uint64) {
 			elapsed := time.Since(began)
@@ -50,6 +51,9 @@ func main() {
 	stopProfile()
 	fmt.Printf("sim: %d seeds from %d, %d steps, %.1f s, %d failed\n",
 		done, *first, steps, time.Since(began).Seconds(), len(failed))
+	if counted[total] > 0 {
+		fmt.Printf("sim: %s\n", counted)
+	}
 	for _, f := range failed {
 		fmt.Printf("seed %d: %v\n", f.seed, f.err)
 	}

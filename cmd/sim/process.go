@@ -24,6 +24,7 @@ type process struct {
 	killed bool
 	ended  bool
 	disk   *disktest.Memory // nil but in keyed worlds
+	keeper bool             // it looks after tables and ingests nothing
 	paused int              // scheduling steps for which it sleeps (SIGSTOP)
 	err    error
 }
@@ -61,6 +62,7 @@ func (p *process) kill() {
 		return
 	}
 	p.world.tracef("%s is killed", p.name)
+	p.world.tally[kills]++
 	p.killed = true
 	w := p.world
 	rng := w.rng

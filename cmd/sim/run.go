@@ -21,6 +21,8 @@ type run struct {
 	// failuresMax is after how many failing seeds the run ends.
 	failuresMax int
 	trace       io.Writer
+	// tally, when not nil, takes in what all worlds counted.
+	tally *tally
 	// progress, when not nil, is told now and then how many seeds are done.
 	progress func(done uint64)
 }
@@ -39,17 +41,20 @@ func runSeeds(ctx context.Context, r run) (done uint64, steps int64, failed []fa
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var next, ended atomic.Uint64
 	var total atomic.Int64
-	var mu sync.Mutex // guards failed
+	var mu sync.Mutex // guards failed and the tally
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < r.seeds && ctx.Err() == nil; i = next.Add(1) - 1 {
-				steps, err := runSeed(context.WithoutCancel(ctx), r.first+i, r.trace)
-				total.Add(int64(steps))
+				w, err := runSeed(context.WithoutCancel(ctx), r.first+i, r.trace)
+				total.Add(int64(w.steps))
 				if n := ended.Add(1); n%progressEvery == 0 && r.progress != nil {
 					r.progress(n)
 				}
 				mu.Lock()
+				if r.tally != nil {
+					r.tally.add(w.tally)
+				}
 				if err != nil {
 					failed = append(failed, failure{r.first + i, err})
 				}
@@ -66,15 +71,15 @@ func runSeeds(ctx context.Context, r run) (done uint64, steps int64, failed []fa
 }
 
 // runSeed runs one world and checks it.
-func runSeed(ctx context.Context, seed uint64, trace io.Writer) (steps int, err error) {
-	w := newWorld(seed, trace)
+func runSeed(ctx context.Context, seed uint64, trace io.Writer) (w *world, err error) {
+	w = newWorld(seed, trace)
 	defer func() {
 		if fault := recover(); fault != nil {
-			steps, err = w.steps, fmt.Errorf("panic: %v", fault)
+			err = fmt.Errorf("panic: %v", fault)
 		}
 	}()
 	if err := w.run(ctx); err != nil {
-		return w.steps, err
+		return w, err
 	}
-	return w.steps, w.check(ctx)
+	return w, w.check(ctx)
 }

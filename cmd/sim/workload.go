@@ -65,6 +65,9 @@ func (w *world) drawFeeds() []*feed {
 
 // produce writes some records, and notes what each is.
 func (w *world) produce() {
+	if w.keyed() && w.rng.IntN(w.keeping.slow) > 0 {
+		return
+	}
 	for n := w.rng.IntN(8); n > 0 && w.load.left > 0; n-- {
 		index := w.rng.Int32N(w.load.partitions)
 		tp := w.log.TopicPartition(topic, index)
@@ -90,6 +93,9 @@ func (w *world) produce() {
 		sound := fate.kind == isSignal || fate.kind == isNoise
 		fate.extra = sound && w.load.left < w.load.evolvesAt && w.rng.IntN(2) == 0
 		record := source.Record{Timestamp: w.now.UnixMilli()}
+		if w.keyed() && fate.kind != isTombstone {
+			fate.row = w.drawVersion(fate)
+		}
 		if w.keyed() {
 			record.Key = fmt.Appendf(nil, `{"id":%d}`, fate.id)
 		}
@@ -179,7 +185,12 @@ func (w *world) openTable(ctx context.Context, p *process, group string, f *feed
 	}
 	var versions *ingest.KeyedOptions
 	if f.keyed {
-		versions = &ingest.KeyedOptions{Tombstones: true, Keys: w.keysOn(p)}
+		how := f.engine.options()
+		how.Tombstones, how.Keys = true, w.keysOn(p)
+		if w.keeping.deletes {
+			how.DeleteColumn = columnNames[colGone]
+		}
+		versions = &how
 	}
 	return ingest.TableOptions{
 		Ident: f.ident, Keyed: versions, Topics: []string{topic}, Filter: keep,

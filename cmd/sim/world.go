@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -57,6 +58,10 @@ type world struct {
 	home       map[int64]int32
 	indexBytes int64
 	disks      []*disktest.Memory
+	keeping    keeping
+	// fault is what was found wrong with a snapshot of a keyed table when it landed, and tally what did.
+	fault error
+	tally tally
 }
 
 // stepsMax bounds a run; the slowest of 100,000 seeds took a third of it.
@@ -73,13 +78,19 @@ func newWorld(seed uint64, trace io.Writer) *world {
 		truncated: map[commit.TopicPartition]map[commit.Offset]bool{},
 	}
 	w.objects = objstore.NewMemory(w.clock)
-	w.healthy = w.newCatalog(w.store, w.objects)
+	w.healthy = w.newCatalog(watchedStore{w.store, w}, w.objects)
 	w.rates = w.drawRates()
 	w.load = w.drawWorkload()
 	w.feeds = w.drawFeeds()
 	w.hazards = w.drawHazards()
 	if w.keyed() {
 		w.drawKeyed()
+		if w.rng.IntN(4) > 0 {
+			w.hazards.others = w.rng.IntN(400)
+		}
+		if w.rates.killed > 0 {
+			w.rates.killed = 1 + w.rng.IntN(6)
+		}
 	}
 	return w
 }
@@ -104,7 +115,7 @@ func (w *world) newID() uuid.UUID {
 
 // catalogOf is the catalog as a process of its own sees it.
 func (w *world) catalogOf(p *process) *catalog.Catalog {
-	return w.newCatalog(catalogStore{Store: w.store, process: p}, w.objectsOf(p))
+	return w.newCatalog(catalogStore{Store: watchedStore{w.store, w}, process: p}, w.objectsOf(p))
 }
 
 func (w *world) newCatalog(store catalog.Store, objects objstore.Store) *catalog.Catalog {
@@ -127,7 +138,7 @@ func (w *world) run(ctx context.Context) error {
 		if w.steps++; w.steps > stepsMax {
 			return fmt.Errorf("no end after %d steps", stepsMax)
 		}
-		if err := w.happen(ctx); err != nil {
+		if err := errors.Join(w.happen(ctx), w.fault); err != nil {
 			return err
 		}
 	}
@@ -151,9 +162,10 @@ func (w *world) happen(ctx context.Context) error {
 			w.tracef("%s is stopped for %d steps", p.name, p.paused)
 		}
 	}
-	if len(w.living()) < w.load.processes && w.rng.IntN(10) == 0 {
+	if w.ingesting() < w.load.processes && w.rng.IntN(10) == 0 {
 		w.spawn(ctx)
 	}
+	w.spawnKeepers(ctx)
 	if p := w.pick(); p != nil {
 		p.step()
 	}
@@ -182,6 +194,16 @@ func (w *world) living() []*process {
 	}
 	w.processes = append(w.processes[:0], living...)
 	return living
+}
+
+// ingesting is how many of the living processes ingest.
+func (w *world) ingesting() (n int) {
+	for _, p := range w.living() {
+		if !p.keeper {
+			n++
+		}
+	}
+	return n
 }
 
 // pick draws one of the processes that are not stopped.
@@ -227,6 +249,9 @@ func (w *world) finish(ctx context.Context) error {
 			w.spawn(ctx)
 		}
 		w.processes[0].step()
+		if w.fault != nil {
+			return w.fault
+		}
 	}
 	for _, p := range w.processes {
 		p.kill()
