@@ -125,6 +125,9 @@ type keyedShape struct {
 	// needed are the fields, by their ids in the group's schema, without which a row cannot even delete;
 	// ordering those that say when.
 	needed, ordering map[int]bool
+	// keeping are the fields, by their ids in the group's schema, of which a merged row keeps the old value when
+	// a version does not say it.
+	keeping map[int]bool
 	// sequenceIDs are the sequence columns by their ids in the group's schema.
 	sequenceIDs []int
 	// columns say how versions are merged, nil when rows are replaced whole; groups are the places of the
@@ -138,7 +141,8 @@ type keyedShape struct {
 // newKeyedShape finds the columns that the options name in s; idOf gives the field id of a table's column
 // in the group's schema.
 func newKeyedShape(opts *KeyedOptions, s *shape, idOf func(place int) int) (*keyedShape, error) {
-	k := &keyedShape{opts: opts, deleteColumn: -1, needed: map[int]bool{}, ordering: map[int]bool{}}
+	k := &keyedShape{opts: opts, deleteColumn: -1, needed: map[int]bool{}, ordering: map[int]bool{},
+		keeping: map[int]bool{}}
 	if len(s.schema.IdentifierFieldIDs) == 0 {
 		return nil, errors.New("it has no identifier fields: feed a new table from a spec with identifier columns")
 	}
@@ -178,6 +182,11 @@ func newKeyedShape(opts *KeyedOptions, s *shape, idOf func(place int) int) (*key
 	}
 	if err := k.findMerges(s, place); err != nil {
 		return nil, err
+	}
+	for i, column := range k.columns {
+		if !s.schema.Field(i).Required && column.Function.SkipsNull() {
+			k.keeping[idOf(i)] = true
+		}
 	}
 	fields := append(s.arrow.Fields(), arrow.Field{Name: "row", Type: arrow.PrimitiveTypes.Int64})
 	k.tagged = arrow.NewSchema(fields, nil)

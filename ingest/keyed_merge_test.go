@@ -293,6 +293,45 @@ func TestPartialRowsKeepWhatNewerOnesDoNotSay(t *testing.T) {
 	})
 }
 
+func TestAnUnsentValueIsTheOldOne(t *testing.T) {
+	const unsent = "__debezium_unavailable_value"
+	for _, aggregate := range []bool{false, true} {
+		w := newWorld(t)
+		w.log.Create("events", 1)
+		k := mergedTable{version: 3, sequence: true, aggregate: aggregate}
+		ident := w.createMerged("db.users", k)
+		opts := w.mergedOptions(ident, k)
+		opts.Decode.Envelope = w.debezium(ident, keyedTable{sequence: true}).Decode.Envelope
+		opts.Keyed.DeleteColumn = ""
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		put := func(op string, seq int, id float64, name, city string) {
+			row := fields{"id": id, "name": name, "region": fmt.Sprint(seq), "city": city, "moved": seq}.json()
+			w.put(0, int64(id), fmt.Sprintf(`{"op":%q,"after":%s,"source":{"lsn":%d}}`, op, row, seq))
+		}
+		put("c", 1, 1, "old", "a")
+		w.steps(g, 14)
+		put("u", 2, 1, unsent, "b")
+		w.steps(g, 14)
+		put("c", 3, 2, "here", "c")
+		put("u", 4, 2, unsent, "d")
+		put("c", 5, 3, unsent, "e") // of a row that had another key
+		w.put(0, 4, `{"op":"u","before":{"id":2},"after":{"id":4,"name":"`+unsent+`"},"source":{"lsn":6}}`)
+		put("u", 7, 1, "new", unsent)
+		w.steps(g, 14)
+		want := []fields{{"id": 1.0, "seq": 2.0, "name": "old", "region": "2", "city": "b", "moved": 2.0},
+			{"id": 2.0, "seq": 4.0, "name": "here", "region": "4", "city": "d", "moved": 4.0}}
+		letters := int64(3)
+		if aggregate { // has no groups
+			letters = 2
+			maps.Copy(want[0], fields{"seq": 7.0, "name": "new", "region": "7", "moved": 7.0})
+			want[0]["orders"], want[1]["orders"] = 3.0, 2.0
+		}
+		w.requireMerged(ident, want...)
+		require.Equal(t, letters, w.counts(ident).DeadLetters)
+		g.Close(t.Context())
+	}
+}
+
 func TestAggregatesCountEachRecordOnce(t *testing.T) {
 	forms(t, func(t *testing.T, w *world, version int) {
 		w.log.Create("events", 1)

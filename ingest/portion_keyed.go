@@ -119,11 +119,15 @@ func (r *keyedRows) deletesRow(record, row int) bool {
 }
 
 // findFailures returns the first failure of each record, or nil when there is none. Of a row that deletes
-// only the key counts, and what it says of its sequence; of others the sequence must be there.
+// only the key counts, and what it says of its sequence; of others the sequence must be there. An unchanged value
+// that was not sent is no failure where the row keeps the old one.
 func (r *keyedRows) findFailures(failures []decode.Failure) []*decode.Failure {
 	k := r.portion.shape.keyed
 	failed := r.worker.firstFailures(r.portion, failures, func(f *decode.Failure) bool {
-		if r.changes != nil || f.FieldID == 0 || k.needed[f.FieldID] || !r.deletesRow(f.Row, f.Row) {
+		if r.changes != nil {
+			return f.Class == decode.ClassUnavailable && k.keeping[f.FieldID] && r.updatesOne(f.Row)
+		}
+		if f.FieldID == 0 || k.needed[f.FieldID] || !r.deletesRow(f.Row, f.Row) {
 			return false
 		}
 		return !k.ordering[f.FieldID] || f.Class == decode.ClassRequired
@@ -150,6 +154,17 @@ func (r *keyedRows) findFailures(failures []decode.Failure) []*decode.Failure {
 		}
 	}
 	return failed
+}
+
+// updatesOne says whether a change event updates a row that keeps its key. One with another key has no old
+// value of its own.
+func (r *keyedRows) updatesOne(record int) bool {
+	if r.changes.Records[record] != decode.OpUpdate {
+		return false
+	}
+	at, _ := slices.BinarySearchFunc(r.changes.Rows, record,
+		func(row decode.RowChange, record int) int { return int(row.Record) - record })
+	return at+1 == len(r.changes.Rows) || int(r.changes.Rows[at+1].Record) != record
 }
 
 // sort says what becomes of one record.

@@ -99,7 +99,8 @@ func (r *changeRows) failUnavailable() {
 			}
 			n := r.plan.columns[i]
 			r.failures = append(r.failures, Failure{Row: int(r.changes.Rows[row].Record), FieldID: n.id,
-				Class: ClassUnavailable, Message: n.path + ": unchanged, and the source did not send it"})
+				Class: ClassUnavailable, Message: n.path + ": unchanged, and the source did not send it: " +
+					"let it send whole rows (Postgres: replica identity full)"})
 			r.columns[i].setNull(row)
 		})
 	}

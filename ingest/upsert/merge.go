@@ -30,6 +30,9 @@ const (
 // accumulates says whether a version adds to the column though it is older than the row.
 func (f Function) accumulates() bool { return f >= Sum || f == FirstValue }
 
+// SkipsNull says whether a version in which the column is null leaves it as it was.
+func (f Function) SkipsNull() bool { return f != Newest && f != Grouped && f != Count }
+
 // Column says how a column of the rows is made.
 type Column struct {
 	Function Function
