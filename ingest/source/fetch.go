@@ -17,7 +17,7 @@ import (
 // next only when all of the last was taken, which leaves a core idle for as long as an answer takes.
 //
 //	run ──ask──► Broker.Request ──settle──► answers, in order of arrival ──take──► Poll
-//	               one per broker    │          unpacked beside
+//	               up to two a broker │         unpacked beside
 //	               ▲                 └─ ask again, while less than bytesMax waits to be taken
 //	               └── seek, retry, time
 type fetcher struct {
@@ -33,10 +33,18 @@ type fetcher struct {
 
 	mu      sync.Mutex
 	queue   queue
-	busy    map[int32]bool // brokers that were asked and have not answered
-	few     map[int32]int  // how many partitions are asked for at brokers whose last answer was full
+	asked   map[int32]int  // requests that a broker has not answered
+	full    map[int32]pace // brokers whose last answer was full
 	answers []*answer      // in order of arrival
 	ahead   int            // bytes in answers
+}
+
+// pace is how a broker is asked whose last answer was full, as it has more than one answer can hold.
+type pace struct {
+	few int // topic partitions at a time
+	// requests is how many are under way. A second one, for other topic partitions, keeps the broker at work while
+	// the answer to the first waits for a core, which under load takes as long as the answer's records.
+	requests int
 }
 
 // cursor is where fetching goes on in one topic partition.
@@ -69,7 +77,7 @@ func newFetcher(client *kgo.Client, opts *KafkaOptions) *fetcher {
 		client: client, unpacker: newUnpacker(newPools(opts.FetchBytesMax)),
 		now: opts.Now, random: opts.Random, bytesMax: opts.FetchBytesMax,
 		changed: make(chan struct{}, 1), ready: make(chan struct{}, 1),
-		queue: newQueue(), busy: map[int32]bool{}, few: map[int32]int{},
+		queue: newQueue(), asked: map[int32]int{}, full: map[int32]pace{},
 	}
 }
 
@@ -195,14 +203,19 @@ func (f *fetcher) accept(p *part) bool {
 
 // ask sends requests to the brokers that have answered, while there is room for what they send.
 func (f *fetcher) ask(ctx context.Context) {
-	f.mu.Lock()
-	requests, lost := f.requests()
-	f.mu.Unlock()
-	if lost {
-		f.client.ForceMetadataRefresh()
-	}
-	for _, r := range requests {
-		f.beside.Go(func() { f.send(ctx, r) })
+	for {
+		f.mu.Lock()
+		requests, lost := f.requests()
+		f.mu.Unlock()
+		if lost {
+			f.client.ForceMetadataRefresh()
+		}
+		if len(requests) == 0 {
+			return
+		}
+		for _, r := range requests {
+			f.beside.Go(func() { f.send(ctx, r) })
+		}
 	}
 }
 
@@ -214,15 +227,16 @@ type request struct {
 	turns   []int     // in which they were asked for
 	kafka   kmsg.Request
 	proof   bool // of epochs, not for records
-	partial bool // others wait their turn
+	partial bool // other topic partitions of the broker are asked for beside or next
+	ended   bool // it has as many as it may
 }
 
-// requests are what may be asked now. lost says that the leader of a topic partition is not known.
+// requests are what may be asked now, one a broker. lost says that the leader of a topic partition is not known.
 func (f *fetcher) requests() (requests []*request, lost bool) {
 	if f.ahead >= int(f.bytesMax) {
 		return nil, false
 	}
-	idle := f.queue.idle(f.busy)
+	idle := f.queue.idle(f.isBusy)
 	now, byBroker := f.now(), map[int32]*request{}
 	for _, c := range f.queue.cursors {
 		if idle == 0 {
@@ -237,18 +251,18 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 			lost = true
 			continue
 		}
-		if f.busy[c.leader] {
+		if f.isBusy(c.leader) {
 			continue
 		}
 		r := byBroker[c.leader]
 		if r == nil {
-			r = &request{broker: c.leader, proof: c.unproven}
+			r = &request{broker: c.leader, proof: c.unproven, partial: f.asked[c.leader] > 0}
 			byBroker[c.leader] = r
 			requests = append(requests, r)
 		}
-		if few := f.few[c.leader]; few > 0 && len(r.cursors) >= few {
-			if !r.partial {
-				r.partial = true
+		if full, is := f.full[c.leader]; is && len(r.cursors) >= full.few {
+			if r.partial = true; !r.ended {
+				r.ended = true
 				idle--
 			}
 			continue
@@ -258,7 +272,7 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 		}
 	}
 	for _, r := range requests {
-		f.busy[r.broker] = true
+		f.asked[r.broker]++
 		sortByTopic(r.cursors)
 		for _, c := range r.cursors {
 			c.asked = true
@@ -271,6 +285,11 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 		}
 	}
 	return requests, lost
+}
+
+// isBusy says whether a broker has as many requests as it gets at a time.
+func (f *fetcher) isBusy(broker int32) bool {
+	return f.asked[broker] >= max(1, f.full[broker].requests)
 }
 
 // sortByTopic brings topic partitions of a topic together, for a request names each topic once. Else

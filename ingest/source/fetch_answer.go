@@ -41,7 +41,9 @@ const fetchFailuresQuiet = 4
 
 // settle takes over a broker's answer. It returns what is to be unpacked and taken, if anything.
 func (f *fetcher) settle(r *request, response kmsg.Response, err error) *answer {
-	delete(f.busy, r.broker)
+	if f.asked[r.broker]--; f.asked[r.broker] == 0 {
+		delete(f.asked, r.broker)
+	}
 	for _, c := range r.cursors {
 		c.asked = false
 	}
@@ -121,11 +123,21 @@ func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answe
 			}
 		}
 	}
-	delete(f.few, r.broker)
+	delete(f.full, r.broker)
 	if a.bytes >= int(f.bytesMax)/2 {
-		f.few[r.broker] = max(fetchPartitionsMin, 2*with)
+		f.full[r.broker] = f.paceOf(r.broker, with, a.bytes)
 	}
 	f.queue.toEnd(with)
+}
+
+// paceOf is how a broker is asked after a full answer. One with large records, which an answer holds whatever is
+// asked for, gets one request at a time, for memory's sake.
+func (f *fetcher) paceOf(broker int32, with, bytes int) pace {
+	p := pace{few: max(fetchPartitionsMin, 2*with), requests: 1}
+	if led := f.queue.led[broker]; led > 1 && bytes <= 2*int(f.bytesMax) {
+		p.few, p.requests = min(p.few, (led+1)/2), 2
+	}
+	return p
 }
 
 // settlePart moves the cursor behind what came. What it returns has neither bytes nor an error when

@@ -50,13 +50,13 @@ func (q *queue) setLeader(c *cursor, leader int32) {
 
 // idle is at most how many leaders that are not busy may be asked for cursors; where a leader has to be found first
 // it may be any number.
-func (q *queue) idle(busy map[int32]bool) int {
+func (q *queue) idle(isBusy func(leader int32) bool) int {
 	if q.led[-1] > 0 {
 		return len(q.cursors)
 	}
 	n := 0
 	for leader := range q.led {
-		if !busy[leader] {
+		if !isBusy(leader) {
 			n++
 		}
 	}

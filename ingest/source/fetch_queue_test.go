@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/firthlake/firth/commit"
 )
@@ -80,8 +81,62 @@ func TestQueueCountsTheBrokersThatMayBeAsked(t *testing.T) {
 		q.add(c)
 		q.setLeader(c, i%3)
 	}
-	require.Equal(t, 3, q.idle(nil))
-	require.Equal(t, 1, q.idle(map[int32]bool{0: true, 2: true}))
+	require.Equal(t, 3, q.idle(func(int32) bool { return false }))
+	even := func(leader int32) bool { return leader%2 == 0 }
+	require.Equal(t, 1, q.idle(even))
 	q.setLeader(q.cursors[1], -1)
-	require.Equal(t, 6, q.idle(map[int32]bool{0: true, 2: true}), "its leader may be any broker")
+	require.Equal(t, 6, q.idle(even), "its leader may be any broker")
+}
+
+// fed is a fetcher of topic partitions that all have one leader, whose last answer had so many bytes.
+func fed(partitions int32, bytes int) *fetcher {
+	f := newFetcher(nil, &KafkaOptions{FetchBytesMax: 1 << 20, Now: time.Now})
+	for i := range partitions {
+		c := newCursor(commit.TopicPartition{Topic: "t", Partition: i})
+		f.queue.add(c)
+		f.queue.setLeader(c, 1)
+	}
+	f.full[1] = f.paceOf(1, 1, bytes)
+	return f
+}
+
+// asks returns how many topic partitions each request has that goes out, all of which tell the broker not to wait.
+func asks(t *testing.T, f *fetcher) (partitions []int) {
+	t.Helper()
+	for {
+		requests, lost := f.requests()
+		require.False(t, lost)
+		if len(requests) == 0 {
+			return partitions
+		}
+		for _, r := range requests {
+			partitions = append(partitions, len(r.cursors))
+			require.Zero(t, r.kafka.(*kmsg.FetchRequest).MaxWaitMillis)
+		}
+	}
+}
+
+func TestABrokerThatHasMuchGetsTwoRequestsAtATime(t *testing.T) {
+	require.Equal(t, []int{8, 8}, asks(t, fed(512, 1<<20)))
+	require.Equal(t, []int{4, 4}, asks(t, fed(8, 1<<20)))
+	require.Equal(t, []int{2, 1}, asks(t, fed(3, 1<<20)))
+	require.Equal(t, []int{8}, asks(t, fed(512, 20<<20)), "large records come one answer at a time")
+	f := fed(8, 1<<20)
+	f.ahead = 1 << 20
+	require.Empty(t, asks(t, f), "enough waits to be taken")
+}
+
+func TestOnlyABrokerWithoutOtherRequestsMayWaitForRecords(t *testing.T) {
+	f := fed(8, 1<<20)
+	requests, _ := f.requests()
+	r := requests[0]
+	f.settleFetch(r, &kmsg.FetchResponse{}, &answer{}) // nothing there: the broker is asked for all again
+	for _, c := range r.cursors {
+		c.asked = false
+	}
+	require.Empty(t, asks(t, f), "the answers come in order")
+	f.asked[1]--
+	requests, _ = f.requests()
+	require.Len(t, requests[0].cursors, 8)
+	require.Positive(t, requests[0].kafka.(*kmsg.FetchRequest).MaxWaitMillis)
 }

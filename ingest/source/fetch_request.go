@@ -10,7 +10,7 @@ import (
 )
 
 // fetch asks for committed records, without a fetch session (KIP-227). When only some of the topic
-// partitions are asked for, the broker does not wait: the others may have records.
+// partitions are asked for, the broker does not wait: the others may have records, and it answers in order.
 func (r *request) fetch(bytesMax int32) *kmsg.FetchRequest {
 	request := kmsg.NewPtrFetchRequest()
 	request.MaxWaitMillis = int32(fetchWaitMax / time.Millisecond)

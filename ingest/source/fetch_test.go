@@ -87,7 +87,7 @@ func TestFetchingIsAheadOfPollButNotFar(t *testing.T) {
 	state := func() (ahead, answers, busy int) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return f.ahead, len(f.answers), len(f.busy)
+		return f.ahead, len(f.answers), len(f.asked)
 	}
 	require.Eventually(t, func() bool {
 		ahead, answers, busy := state()
