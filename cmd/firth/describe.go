@@ -29,6 +29,8 @@ type tableReport struct {
 	History   []snapshotReport `json:"history"`
 	Pending   int              `json:"dead_letters_pending"`
 	Foreign   commit.Foreign   `json:"foreign"`
+	// Merge is the merge engine of a keyed table, as far as it is known.
+	Merge string `json:"merge,omitempty"`
 	// Changelog is the table of this one's changes, ChangesOf the table whose changes this one holds.
 	Changelog string            `json:"changelog,omitempty"`
 	ChangesOf string            `json:"changes_of,omitempty"`
@@ -120,6 +122,7 @@ func describeTable(t *table.Table) tableReport {
 	}
 	out.Partition = append(out.Partition, spec.PartitionTerms(meta.PartitionSpec(), schema)...)
 	out.Sort = strings.Join(spec.SortTerms(meta.SortOrder(), schema), ", ")
+	out.Merge = meta.Properties()[spec.PropertyMerge]
 	out.Changelog = meta.Properties()[commit.PropertyChangelog]
 	out.ChangesOf = meta.Properties()[commit.PropertyChangelogOf]
 	for name, value := range meta.Properties() {
@@ -206,6 +209,9 @@ func (r tableReport) write(w io.Writer) error {
 		fmt.Fprintf(w, "DAMAGED: %s\n", r.Fault)
 	}
 	fmt.Fprintf(w, "partition: %s\nsort: %s\n", orNone(strings.Join(r.Partition, ", ")), orNone(r.Sort))
+	if r.Merge != "" {
+		fmt.Fprintf(w, "merge: %s\n", r.Merge)
+	}
 	if r.Changelog != "" {
 		fmt.Fprintf(w, "changelog: %s\n", r.Changelog)
 	}

@@ -60,6 +60,9 @@ func (s *Spec) TableProperties() iceberg.Properties {
 	if name := s.ChangelogName(); name != "" {
 		out[commit.PropertyChangelog] = name
 	}
+	if s.Keyed() {
+		out[PropertyMerge] = string(s.MergeEngine())
+	}
 	return out
 }
 

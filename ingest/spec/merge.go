@@ -32,6 +32,19 @@ func (s *Spec) MergeEngine() Merge {
 	return s.Merge
 }
 
+// PropertyMerge is the table property that names the merge engine of a keyed table (docs/format.md).
+const PropertyMerge = "firth.merge"
+
+// merge compares the merge engines. A table without the property was made by somebody else, and takes any.
+func (d *differ) merge() {
+	have, want := d.table.Metadata().Properties()[PropertyMerge], string(d.spec.MergeEngine())
+	if have == "" || have == want || !d.spec.Keyed() {
+		return
+	}
+	d.plan.add(StepRefuse, "merge", have+" cannot become "+want, "the rows that the table has are what "+have+
+		" made of their records: write merge: "+have+", or feed a new table")
+}
+
 // ColumnGroup are columns that are taken from one version together: the one whose sequence is the greatest.
 type ColumnGroup struct {
 	Columns  []string `yaml:"columns"`

@@ -100,6 +100,7 @@ func Diff(s *Spec, current *table.Table) (Plan, error) {
 		}
 	}
 	d.identifier()
+	d.merge()
 	d.partition()
 	d.sort()
 	d.props()

@@ -107,7 +107,7 @@ func tableOf(t *testing.T, text string) *table.Table {
 	order, err := s.SortOrder(schema)
 	require.NoError(t, err)
 	properties := iceberg.Properties{"format-version": fmt.Sprint(s.Version())}
-	for name, value := range s.Properties {
+	for name, value := range s.TableProperties() {
 		properties[name] = value
 	}
 	meta, err := icetable.NewMetadata(schema, &partition, order, "mem://lake/events", properties)
