@@ -18,14 +18,15 @@ type AutomaticOptions struct {
 	Tables func(ctx context.Context) ([]Committer, error)
 	Store  objstore.Store
 	// Compaction is how files are rewritten; its Policy, when it is zero, is the table's with
-	// FilesMinAutomatic.
+	// FilesMinAutomatic and WasteShareAutomatic.
 	Compaction Options
 	// Share is the share of one core's time that rewriting may take while there is little of it to do,
 	// above 0 and at most 1; 0 is ShareDefault.
 	Share float64
 	// Debt is told what waits, for ingest to give way; nil tells nobody.
 	Debt *Debt
-	// Every is how often tables are looked at; 0 is EveryDefault.
+	// Every is how often tables that change are looked at; 0 is EveryDefault. While none changes, they are looked
+	// at less and less often, down to once a minute.
 	Every   time.Duration
 	Now     func() time.Time
 	Sleep   func(ctx context.Context, d time.Duration) error
@@ -36,11 +37,15 @@ type AutomaticOptions struct {
 // The defaults of an Automatic.
 const (
 	ShareDefault = 0.25
-	EveryDefault = time.Minute
+	EveryDefault = 2 * time.Second
 )
 
-// firstShare is the part of Every after which tables are looked at first.
-const firstShare = 12
+// everyMax bounds how seldom tables are looked at that do not change.
+const everyMax = time.Minute
+
+// fairTurn is how often, in groups of a table, the group that spares most goes first in place of the one that
+// spares most for its cost: so many small ones do not keep a large one from its turn.
+const fairTurn = 4
 
 // debtFiles is the debt, in files, from which on compaction gets more than its share: twice as much for
 // twice the debt. Reading that many small files costs a scan about a second of requests.
@@ -51,8 +56,17 @@ const debtFiles = 128
 type Automatic struct {
 	opts AutomaticOptions
 	pace *Pace
-	// idle is, for each table, the snapshot at which nothing was left to do.
-	idle map[string]int64
+	// tables are those that have been looked at.
+	tables map[string]*watched
+	// changed says that a table has changed since the look before.
+	changed bool
+}
+
+// watched is what is known of a table.
+type watched struct {
+	head int64 // snapshot of the last look
+	idle int64 // snapshot at which nothing was left to do
+	turn int   // groups that were rewritten
 }
 
 // NewAutomatic returns an Automatic. It starts nothing.
@@ -81,24 +95,24 @@ func NewAutomatic(opts AutomaticOptions) (*Automatic, error) {
 	pace := NewPace(opts.Now, opts.Sleep)
 	opts.Compaction.Pace, opts.Compaction.Parallel, opts.Compaction.Log = pace, 1, opts.Log
 	opts.Metrics.share.Set(opts.Share)
-	return &Automatic{opts: opts, pace: pace, idle: map[string]int64{}}, nil
+	return &Automatic{opts: opts, pace: pace, tables: map[string]*watched{}}, nil
 }
 
 // Run looks after the tables until ctx ends. It leaves the begin of a process to what is urgent.
 func (a *Automatic) Run(ctx context.Context) error {
-	if err := a.opts.Sleep(ctx, a.opts.Every/firstShare); err != nil {
-		return err
-	}
+	wait := a.opts.Every
 	for {
-		more, err := a.Step(ctx)
-		if err != nil {
+		if err := a.opts.Sleep(ctx, wait); err != nil {
 			return err
 		}
-		if more {
-			continue
+		for more := true; more; {
+			var err error
+			if more, err = a.Step(ctx); err != nil {
+				return err
+			}
 		}
-		if err := a.opts.Sleep(ctx, a.opts.Every); err != nil {
-			return err
+		if wait = min(2*wait, max(everyMax, a.opts.Every)); a.changed {
+			wait, a.changed = a.opts.Every, false
 		}
 	}
 }
@@ -106,6 +120,7 @@ func (a *Automatic) Run(ctx context.Context) error {
 // Step rewrites a group of files of each table that needs it, and says whether any table needs more. What goes
 // wrong with a table is told, and does not keep others from their turn; the error is that of ctx.
 func (a *Automatic) Step(ctx context.Context) (more bool, err error) {
+	a.pace.begin(a.opts.Share)
 	committers, err := a.opts.Tables(ctx)
 	if err != nil {
 		a.opts.Log.Warn("tables are not compacted for now", "err", err)
@@ -123,50 +138,85 @@ func (a *Automatic) Step(ctx context.Context) (more bool, err error) {
 		}
 		more = more || left
 	}
-	return more, nil
+	return more, a.pace.rest(ctx) // looking costs too
 }
 
-// table rewrites the first group of a table.
+// table rewrites the group of a table that goes first, and pays for looking at it.
 func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err error) {
-	name := c.Table().String()
-	if head := snapshotOf(c.Table()); head == 0 || head == a.idle[name] {
+	name, head := c.Table().String(), snapshotOf(c.Table())
+	known := a.tables[name]
+	if known == nil {
+		known = &watched{}
+		a.tables[name] = known
+	}
+	if head != known.head {
+		known.head, a.changed = head, true
+	}
+	if head == 0 || head == known.idle {
 		return false, nil
 	}
 	opts := a.opts.Compaction
 	if opts.Policy == (Policy{}) {
 		if fewFiles(c.Table()) {
 			a.owe(name, nil)
+			a.opts.Metrics.overhead.WithLabelValues(name).Set(0)
 			return false, nil
 		}
-		opts.Policy = DefaultPolicy(c.Table().Metadata().Properties())
-		opts.Policy.FilesMin = FilesMinAutomatic
+		opts.Policy = automaticPolicy(c.Table().Metadata().Properties())
 	}
 	compactor, err := New(c, a.opts.Store, opts)
 	if err != nil {
 		return false, err
 	}
-	base, groups, err := compactor.Plan(ctx)
+	a.pace.change(a.opts.Share)
+	more, err = a.rewrite(ctx, compactor, known)
+	return more, errors.Join(err, a.pace.rest(ctx))
+}
+
+// rewrite rewrites the group that goes first, and says whether more are left.
+func (a *Automatic) rewrite(ctx context.Context, c *Compactor, known *watched) (more bool, err error) {
+	base, tasks, err := c.tasks(ctx)
 	if err != nil {
 		return false, err
 	}
-	files := a.owe(name, groups)
-	r := run{Compactor: compactor}
+	name, policy, sorted := base.String(), c.opts.Policy, c.opts.sorted(base)
+	files := a.owe(name, Plan(tasks, policy.due(), sorted))
+	a.opts.Metrics.overhead.WithLabelValues(name).Set(policy.overhead(tasks))
+	r := run{Compactor: c}
+	groups := Plan(tasks, policy, sorted)
 	if len(groups) == 0 {
 		err := r.bury(ctx)
-		a.idle[name] = snapshotOf(base)
+		known.idle = snapshotOf(base)
 		return false, err
 	}
 	share := shareOf(a.opts.Share, files)
 	a.opts.Metrics.share.Set(share)
-	a.pace.begin(share)
+	a.pace.change(share)
+	first := firstOf(groups, known.turn)
+	known.turn++
 	began := a.opts.Now()
-	stale, err := r.round(ctx, base, groups[:1], nil)
+	stale, err := r.round(ctx, base, groups[first:first+1], nil)
 	a.opts.Metrics.seconds.WithLabelValues(name).Add(a.opts.Now().Sub(began).Seconds())
 	a.opts.Metrics.count(name, r.report)
 	if err != nil {
 		return false, err
 	}
 	return len(groups) > 1 || len(stale) > 0, nil
+}
+
+// firstOf chooses the group that goes first at a turn.
+func firstOf(groups []Group, turn int) int {
+	first, most := 0, -1.0
+	for i := range groups {
+		gain := groups[i].gain()
+		if turn%fairTurn == fairTurn-1 {
+			gain = float64(groups[i].waste())
+		}
+		if gain > most {
+			first, most = i, gain
+		}
+	}
+	return first
 }
 
 // owe shows what is left to do for a table.

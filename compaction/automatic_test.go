@@ -112,3 +112,30 @@ func TestAutomaticGoesOnWithOtherTables(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, a.Run(ctx), context.Canceled)
 }
+
+func TestTablesThatChangeAreLookedAtMoreOften(t *testing.T) {
+	g := newGround(t, 2, false)
+	var waits []time.Duration
+	a, err := NewAutomatic(AutomaticOptions{Store: g.store, Compaction: Options{NewID: uuid.New},
+		Now:    func() time.Time { return time.Time{} },
+		Tables: func(context.Context) ([]Committer, error) { return []Committer{g.committer}, nil },
+		Sleep: func(_ context.Context, d time.Duration) error {
+			if d < time.Second {
+				return nil // a rest
+			}
+			if waits = append(waits, d); len(waits) == 8 {
+				g.feed(t, 1, "eu")
+			}
+			if len(waits) == 10 {
+				return context.Canceled
+			}
+			return nil
+		}})
+	require.NoError(t, err)
+	require.ErrorIs(t, a.Run(t.Context()), context.Canceled)
+	var seconds []float64
+	for _, d := range waits {
+		seconds = append(seconds, d.Seconds())
+	}
+	require.Equal(t, []float64{2, 4, 8, 16, 32, 60, 60, 60, 2, 4}, seconds)
+}

@@ -111,31 +111,51 @@ func New(committer Committer, store objstore.Store, opts Options) (*Compactor, e
 
 // Plan finds the groups of the newest version of the table, which it returns too.
 func (c *Compactor) Plan(ctx context.Context) (*table.Table, []Group, error) {
+	t, tasks, err := c.tasks(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, Plan(tasks, c.opts.Policy, c.opts.sorted(t)), nil
+}
+
+// tasks are those of the newest version of the table, which it returns too.
+func (c *Compactor) tasks(ctx context.Context) (*table.Table, []table.Task, error) {
 	if err := c.committer.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}
 	t := c.committer.Table()
-	groups, err := PlanTable(ctx, c.store, t, c.opts)
-	return t, groups, err
+	tasks, err := tasksOf(ctx, c.store, t, c.opts)
+	return t, tasks, err
 }
 
 // PlanTable finds the groups of one version of a table.
 func PlanTable(ctx context.Context, store objstore.Store, t *table.Table, opts Options) ([]Group, error) {
+	tasks, err := tasksOf(ctx, store, t, opts)
+	if err != nil {
+		return nil, err
+	}
+	return Plan(tasks, opts.Policy, opts.sorted(t)), nil
+}
+
+// tasksOf are the tasks of the files that may be rewritten.
+func tasksOf(ctx context.Context, store objstore.Store, t *table.Table, opts Options) ([]table.Task, error) {
 	// Tasks of a filter leave rows out, so the filter only chooses among the tasks of all rows.
 	tasks, err := table.Plan(ctx, t, store, table.Scan{})
+	if err == nil && opts.Where != nil {
+		var chosen []table.Task
+		chosen, err = table.Plan(ctx, t, store, table.Scan{Filter: opts.Where})
+		tasks = among(tasks, chosen)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("plan compaction of %s: %w", t, err)
 	}
-	if opts.Where != nil {
-		chosen, err := table.Plan(ctx, t, store, table.Scan{Filter: opts.Where})
-		if err != nil {
-			return nil, fmt.Errorf("plan compaction of %s: %w", t, err)
-		}
-		tasks = among(tasks, chosen)
-	}
+	return tasks, nil
+}
+
+// sorted says whether rows of the table have an order, which copies would not keep.
+func (o Options) sorted(t *table.Table) bool {
 	order := t.Metadata().SortOrder()
-	sorted := !order.IsUnsorted() || len(opts.ZOrder)+len(table.ZOrderOf(t.Metadata().Properties())) > 0
-	return Plan(tasks, opts.Policy, sorted), nil
+	return !order.IsUnsorted() || len(o.ZOrder)+len(table.ZOrderOf(t.Metadata().Properties())) > 0
 }
 
 // among keeps the tasks whose files are in chosen.

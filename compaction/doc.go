@@ -12,7 +12,9 @@
 // change and a snapshot of its own, so what is done stays done.
 //
 // Compactor does all that a table needs, once. Automatic looks after tables for ever, a group at a time, and rests
-// between reads to keep to its share of time. Where files pile up all the same, Debt lets ingest give way.
+// between reads to keep to its share of time. It rewrites files as soon as what scans pay for deletes and for the
+// number of files, their waste, is worth it, the group that spares most for its cost first. Where files that are due
+// pile up all the same, Debt lets ingest give way.
 //
 // Callers: cmd. What it writes goes through commit; it imports commit and table alone.
 //

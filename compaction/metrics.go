@@ -13,6 +13,8 @@ type Metrics struct {
 	owed    *prometheus.GaugeVec
 	stretch *prometheus.GaugeVec
 	share   prometheus.Gauge
+	// overhead is told whether anything is rewritten or not.
+	overhead *prometheus.GaugeVec
 }
 
 // NewMetrics makes the metrics and registers them; with a nil registerer nobody sees them.
@@ -32,15 +34,18 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		moved: counter("firth_compaction_rows_moved_total",
 			"Rows deleted while their files were rewritten, carried over to the new files.", "table"),
 		seconds: counter("firth_compaction_seconds_total", "Time spent on rewriting, with rests.", "table"),
-		debt:    gauge("firth_compaction_debt_files", "Files that the policy wants rewritten."),
-		owed:    gauge("firth_compaction_debt_bytes", "Bytes of the files that the policy wants rewritten."),
+		debt:    gauge("firth_compaction_debt_files", "Files that are due to be rewritten."),
+		owed:    gauge("firth_compaction_debt_bytes", "Bytes of the files that are due to be rewritten."),
 		stretch: gauge("firth_compaction_freshness_stretch",
 			"By how much commits are spaced out since files pile up, before the bound of the table; 1 is not."),
+		overhead: gauge("firth_compaction_read_overhead",
+			"Estimate of what a scan costs beyond that of a freshly compacted copy, as a share of it."),
 		share: prometheus.NewGauge(prometheus.GaugeOpts{Name: "firth_compaction_share",
 			Help: "Share of one core's time that rewriting may take; it grows with the debt."}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.groups, m.rows, m.bytes, m.moved, m.seconds, m.debt, m.owed, m.stretch, m.share)
+		registerer.MustRegister(m.groups, m.rows, m.bytes, m.moved, m.seconds, m.debt, m.owed, m.stretch, m.share,
+			m.overhead)
 	}
 	return m
 }

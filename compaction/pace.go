@@ -9,7 +9,8 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// Pace bounds the share of time that rewriting takes: after some work, it rests.
+// Pace bounds the share of time that rewriting takes: after some work, it rests. What it might have worked while
+// there was nothing to do it need not rest for, up to creditMax, so a small table is rewritten in one go.
 type Pace struct {
 	now   func() time.Time
 	sleep func(ctx context.Context, d time.Duration) error
@@ -17,6 +18,8 @@ type Pace struct {
 	mu    sync.Mutex // guards what follows
 	share float64
 	since time.Time // when the work began that is not paid for
+	// credit is work that need not be paid for.
+	credit time.Duration
 }
 
 const (
@@ -24,6 +27,8 @@ const (
 	workMin = 5 * time.Millisecond
 	// restMax bounds a rest after one piece of work.
 	restMax = 10 * time.Second
+	// creditMax is work in one go: 2 million rows.
+	creditMax = 2 * time.Second
 )
 
 // NewPace returns a pace of no rests: Automatic sets the share.
@@ -31,11 +36,21 @@ func NewPace(now func() time.Time, sleep func(ctx context.Context, d time.Durati
 	return &Pace{now: now, sleep: sleep, share: 1, since: now()}
 }
 
-// begin sets the share of the work that begins now.
+// begin sets the share of the work that begins now. There was none since the last rest.
 func (p *Pace) begin(share float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.share, p.since = share, p.now()
+	now := p.now()
+	idle := max(0, now.Sub(p.since)) // time may be set back
+	p.credit = min(creditMax, p.credit+time.Duration(float64(idle)*share))
+	p.share, p.since = share, now
+}
+
+// change changes the share for what is not paid for yet.
+func (p *Pace) change(share float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.share = share
 }
 
 // rest pays for the work since the last rest.
@@ -56,7 +71,9 @@ func (p *Pace) owed() time.Duration {
 	if worked < workMin {
 		return 0
 	}
-	pause := min(time.Duration(float64(worked)*(1-p.share)/p.share), restMax)
+	free := min(worked, p.credit)
+	p.credit -= free
+	pause := min(time.Duration(float64(worked-free)*(1-p.share)/p.share), restMax)
 	p.since = now.Add(pause)
 	return pause
 }

@@ -37,3 +37,27 @@ func TestPaceKeepsToItsShare(t *testing.T) {
 	_, err := (&paced{pace: p}).Get(ctx, "mem://nothing", 0, 1)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestPaceSavesWhatItDoesNotTake(t *testing.T) {
+	var clock time.Time
+	var rested time.Duration
+	p := NewPace(func() time.Time { return clock }, func(_ context.Context, d time.Duration) error {
+		rested += d
+		clock = clock.Add(d)
+		return nil
+	})
+	work := func(d time.Duration) time.Duration {
+		rested = 0
+		clock = clock.Add(d)
+		require.NoError(t, p.rest(t.Context()))
+		return rested
+	}
+	clock = clock.Add(4 * time.Second)
+	p.begin(0.25)
+	require.Zero(t, work(time.Second), "a quarter of 4 seconds was saved")
+	require.Equal(t, 3*time.Second, work(time.Second))
+	clock = clock.Add(time.Hour)
+	p.begin(0.25)
+	require.Zero(t, work(creditMax))
+	require.Equal(t, 3*time.Second, work(time.Second), "no more is saved than for one go")
+}

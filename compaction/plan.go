@@ -101,8 +101,13 @@ func (p Policy) pack(files []table.Task, sorted bool) []Group {
 		bytesMax = wholeTargets * p.TargetBytes
 	}
 	end := func() {
-		p.trim(&open)
-		if p.worthwhile(&open) {
+		wasteful := p.wasteful(&open)
+		if wasteful {
+			p.spare(&open)
+		} else {
+			p.trim(&open)
+		}
+		if p.worthwhile(&open) || wasteful {
 			open.finish(sorted)
 			groups = append(groups, open)
 		}
@@ -161,6 +166,9 @@ func (p Policy) eroded(t table.Task) bool {
 			shared++
 		}
 	}
+	if p.wasteful(&Group{Tasks: []table.Task{t}, Bytes: t.File.FileSizeBytes()}) {
+		return true
+	}
 	// Many engines cannot read equality deletes, so these go first.
 	return len(t.EqualityDeletes) > 0 || shared >= p.DeleteFilesMax ||
 		float64(deletedRows(t)) >= p.DeletedShare*float64(t.File.Count()) && len(t.Deletes) > 0
@@ -202,6 +210,7 @@ func (p Policy) worthwhile(g *Group) bool {
 		g.Reason = "small files"
 		return true
 	}
+	g.Reason = "small files and deleted rows"
 	return false
 }
 

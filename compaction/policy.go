@@ -16,6 +16,9 @@ type Policy struct {
 	SmallShare float64
 	// DeletedShare is the share of deleted rows from which a file is written without them.
 	DeletedShare float64
+	// WasteShare is the share of what a scan of a group of files costs that may go for deletes and for their
+	// number, from where on files with deletes are rewritten before the other shares ask for it; 0 waits for these.
+	WasteShare float64
 	// DeleteFilesMax is how many delete files that are not of one data file alone may apply to a file.
 	DeleteFilesMax int
 	// FilesMin is how many small files make a group that is smaller than TargetBytes.
@@ -40,8 +43,11 @@ const (
 	DeleteFilesMaxDefault = 5
 	FilesMinDefault       = 2
 	GrowthShareDefault    = 1.0 / 3
-	// FilesMinAutomatic is FilesMin of an Automatic: that many files of a minute's commits wait for each other.
+	// FilesMinAutomatic is FilesMin of an Automatic: that many files without deletes wait for each other.
 	FilesMinAutomatic = 8
+	// WasteShareAutomatic is WasteShare of an Automatic: reads are promised a tenth at most, and what comes while
+	// files are rewritten adds to it.
+	WasteShareAutomatic = 0.05
 
 	propertyTargetBytes = "write.target-file-size-bytes"
 )
@@ -67,6 +73,19 @@ func DefaultPolicy(properties iceberg.Properties) Policy {
 	return p
 }
 
+// automaticPolicy is the policy of an Automatic for a table with these properties.
+func automaticPolicy(properties iceberg.Properties) Policy {
+	p := DefaultPolicy(properties)
+	p.FilesMin, p.WasteShare = FilesMinAutomatic, WasteShareAutomatic
+	return p
+}
+
+// due is the policy for what is rewritten at the latest: what it wants is what compaction is behind with.
+func (p Policy) due() Policy {
+	p.WasteShare = 0
+	return p
+}
+
 // Validate says what is wrong with the policy.
 func (p Policy) Validate() error {
 	switch {
@@ -74,6 +93,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("a target of %d bytes is no size of a file", p.TargetBytes)
 	case !(p.SmallShare > 0 && p.SmallShare <= 1) || !(p.DeletedShare > 0 && p.DeletedShare <= 1):
 		return errors.New("shares of small files and deleted rows are above 0 and at most 1")
+	case !(p.WasteShare >= 0 && p.WasteShare <= 1):
+		return errors.New("the share of waste is from 0 to 1")
 	case !(p.GrowthShare >= 0 && p.GrowthShare <= 1):
 		return errors.New("the share by which files grow is from 0 to 1")
 	case p.FilesMin < 2 || p.DeleteFilesMax < 1 || p.RunBytesMax < 0:

@@ -38,6 +38,8 @@ type updated struct {
 	*lake
 	rows              int64
 	before, rewritten int64
+	// moments are snapshots that were the newest at moments of the last minutes of updates.
+	moments []int64
 }
 
 // newUpdated fills the table, updates it for as long as the options say, and rewrites a copy.
@@ -74,8 +76,16 @@ func (b *bench) newUpdated(ctx context.Context) (*updated, error) {
 	if u.before, err = u.head(ctx, updatedTable); err != nil {
 		return nil, err
 	}
-	if err := u.tell(ctx, "updated"); err != nil {
+	if err := u.tell(ctx, "updated", u.before); err != nil {
 		return nil, err
+	}
+	if u.moments, err = u.snapshots(ctx); err != nil {
+		return nil, err
+	}
+	for i, moment := range u.moments {
+		if err := u.tell(ctx, fmt.Sprintf("moment %d", i), moment); err != nil {
+			return nil, err
+		}
 	}
 	// With that target every file is small, so all become one.
 	if _, _, err := u.firth(ctx, "compact", updatedTable, "--target-size", "1TiB"); err != nil {
@@ -84,7 +94,7 @@ func (b *bench) newUpdated(ctx context.Context) (*updated, error) {
 	if u.rewritten, err = u.head(ctx, updatedTable); err != nil {
 		return nil, err
 	}
-	if err := u.tell(ctx, "rewritten"); err != nil {
+	if err := u.tell(ctx, "rewritten", u.rewritten); err != nil {
 		return nil, err
 	}
 	answer, err := ask(ctx, u.spark, "select count(*) from lake.db.users")
@@ -95,10 +105,33 @@ func (b *bench) newUpdated(ctx context.Context) (*updated, error) {
 	return u, err
 }
 
-// tell says on stderr what the newest snapshot is made of.
-func (u *updated) tell(ctx context.Context, name string) error {
-	answer, err := ask(ctx, u.spark, `select content, count(*), sum(record_count), sum(file_size_in_bytes)
-		from lake.db.users.files group by content order by content`)
+// momentsApart is the time between the moments at which a table is looked at. Checkpoints come every 10 s, and what
+// a scan costs depends on the time since the last one, so the moments are at all distances from it.
+const momentsApart = 13
+
+// snapshots are those that were the newest at moments before the last commit of records, one for each scan.
+func (u *updated) snapshots(ctx context.Context) ([]int64, error) {
+	var all []int64
+	for i := range scans {
+		answer, err := ask(ctx, u.spark, fmt.Sprintf(`select max_by(snapshot_id, committed_at)
+			from lake.db.users.snapshots where committed_at <= (select max(committed_at) from lake.db.users.snapshots
+			where operation <> 'replace') - interval %d seconds`, i*momentsApart))
+		if err != nil {
+			return nil, err
+		}
+		id, err := strconv.ParseInt(answer.Rows[0][0], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("find the snapshot of moment %d: %w", i, err)
+		}
+		all = append(all, id)
+	}
+	return all, nil
+}
+
+// tell says on stderr what a snapshot is made of.
+func (u *updated) tell(ctx context.Context, name string, snapshot int64) error {
+	answer, err := ask(ctx, u.spark, fmt.Sprintf(`select content, count(*), sum(record_count), sum(file_size_in_bytes)
+		from lake.db.users.files version as of %d group by content order by content`, snapshot))
 	if err != nil {
 		return err
 	}
@@ -125,38 +158,46 @@ var errScans = errors.New("the snapshots differ")
 // scanner reads one snapshot with one engine.
 type scanner func(*updated, context.Context, int64) (components.Answer, error)
 
-// scan reads both snapshots in turn, each as often, and returns the cost of one.
+// scan reads the table and its copy in turn, each as often, and returns the mean cost of one. First it reads the
+// newest snapshot, which must be the same rows, then the table as it was at the moments.
 func (u *updated) scan(ctx context.Context, run scanner) (before, rewritten figure, err error) {
-	var rows [][]string
-	var cpu [2][]float64
-	for i := range 2 * (scansWarm + scans) {
-		answer, err := run(u, ctx, []int64{u.before, u.rewritten}[i%2])
-		if err != nil {
-			return before, rewritten, err
+	var spent [2]float64
+	for i := range scansWarm + scans {
+		first := u.before
+		if i >= scansWarm {
+			first = u.moments[i-scansWarm]
 		}
-		if rows == nil {
-			rows = answer.Rows
+		var answers [2]components.Answer
+		for j, snapshot := range []int64{first, u.rewritten} {
+			if answers[j], err = run(u, ctx, snapshot); err != nil {
+				return before, rewritten, err
+			}
 		}
-		if !slices.EqualFunc(rows, answer.Rows, slices.Equal[[]string]) {
-			return before, rewritten, fmt.Errorf("%w: %v and %v", errScans, rows, answer.Rows)
+		if i < scansWarm {
+			if rows, same := answers[0].Rows, answers[1].Rows; !slices.EqualFunc(rows, same, slices.Equal[[]string]) {
+				return before, rewritten, fmt.Errorf("%w: %v and %v", errScans, rows, same)
+			}
+			continue
 		}
-		if i >= 2*scansWarm {
-			cpu[i%2] = append(cpu[i%2], answer.CPUSeconds)
+		for j := range answers {
+			spent[j] += answers[j].CPUSeconds
 		}
+		fmt.Fprintf(os.Stderr, "moment %d: %.2f CPU-s, rewritten %.2f\n", i-scansWarm, answers[0].CPUSeconds,
+			answers[1].CPUSeconds)
 	}
-	one := func(spent []float64) figure {
-		return figure{RowsPerCPU: float64(u.rows) / median(spent), Proven: true}
+	one := func(spent float64) figure {
+		return figure{RowsPerCPU: float64(u.rows) * scans / spent, Proven: true}
 	}
-	return one(cpu[0]), one(cpu[1]), nil
+	return one(spent[0]), one(spent[1]), nil
 }
 
 // scanCostMax is what a scan of an updated table may cost, that of a rewritten copy being 1.
 const scanCostMax = 1.1
 
-// scans of either snapshot are measured a round, after scansWarm that let the engine compile.
+// scans of the table and its copy are measured a round, after scansWarm that let the engine compile.
 const (
-	scansWarm = 3
-	scans     = 5
+	scansWarm = 4
+	scans     = 10
 )
 
 func (u *updated) scanSpark(ctx context.Context, snapshot int64) (components.Answer, error) {

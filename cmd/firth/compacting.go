@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,10 @@ import (
 // compactionMemoryShare is the part of limits.memory for rows that compaction decodes; what has no room in it
 // waits on local disk.
 const compactionMemoryShare = 16
+
+// apartEvery is how often compaction looks at tables that another process writes to: each look asks the catalog
+// for all of them.
+const apartEvery = 10 * time.Second
 
 // compacting is the role that looks after the tables of the specs: it compacts them, and upkeep goes on beside.
 type compacting struct {
@@ -51,8 +56,16 @@ func (c *compacting) parts(registry prometheus.Registerer) ([]func(context.Conte
 // compaction makes what rewrites files.
 func (c *compacting) compaction(registry prometheus.Registerer) (func(context.Context) error, error) {
 	f := c.service.feeder
+	c.service.mu.Lock()
+	apart := c.service.feed == nil
+	c.service.mu.Unlock()
+	every := compaction.EveryDefault
+	if apart {
+		every = apartEvery
+	}
 	automatic, err := compaction.NewAutomatic(compaction.AutomaticOptions{
 		Tables: c.tables, Store: f.lake.objects, Share: f.lake.config.Limits.Compaction, Debt: f.debt,
+		Every: every,
 		Now:   f.program.now,
 		Sleep: sleep, Log: f.log, Metrics: compaction.NewMetrics(registry),
 		Compaction: compaction.Options{NewID: uuid.New, SpillDir: f.spillDir,
