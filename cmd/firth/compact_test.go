@@ -102,7 +102,7 @@ sources: [{topics: [events]}]
 freshness: {interval: 100ms}
 `)
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
-	r := f.run(t)
+	r := f.run(t, "--roles", "catalog,ingest") // compaction by itself would be there first
 	moved, groups := int64(0), 0
 	for round := range 12 {
 		f.produce(t, 500)

@@ -24,7 +24,7 @@ const compactionMemoryShare = 16
 
 // apartEvery is how often compaction looks at tables that another process writes to: each look asks the catalog
 // for all of them.
-const apartEvery = 10 * time.Second
+const apartEvery = 5 * time.Second
 
 // compacting is the role that looks after the tables of the specs: it compacts them, and upkeep goes on beside.
 type compacting struct {

@@ -13,7 +13,7 @@ func TestRunCompactsByItself(t *testing.T) {
 	f := newLakeFolder(t)
 	f.spec(t, "", "")
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
-	r := f.run(t)
+	r := f.run(t, "--roles", "catalog,ingest")
 	for n := range int64(10) {
 		f.produce(t, 200)
 		f.committed(t, 200*(n+1))
