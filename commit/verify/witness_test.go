@@ -30,7 +30,7 @@ func TestNoFlippedByteMakesAPanicOrAnError(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	fell, spoils := 0, 300
 	if testing.Short() {
-		spoils = 60
+		spoils = 24
 	}
 	for i := range spoils {
 		name := objects[i%len(objects)]

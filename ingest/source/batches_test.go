@@ -162,7 +162,11 @@ func requireSame(t *testing.T, ours unpacked, theirs kgo.FetchPartition) {
 
 func TestBatchesAreReadAsTheClientReadsThem(t *testing.T) {
 	readers, codecs := newBoth(), compressors(t)
-	for seed := range uint64(120) {
+	seeds := uint64(120)
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
 		d := newDraw(seed, codecs)
 		for range 1 + d.random.IntN(30) {
 			d.step()
