@@ -263,7 +263,7 @@ func (r *restless) hold(by int) {
 func TestCompactionAndUpdatesLoseNothingToEachOther(t *testing.T) {
 	runs := 50
 	if testing.Short() {
-		runs = 20
+		runs = 8
 	}
 	completed, rebased, copied, losses := 0, 0, 0, 0
 	for n := range runs {

@@ -151,12 +151,20 @@ func (c *keyedChaos) run(steps int) {
 	require.Zero(c.t, last.ingester.opts.Budget.Used())
 }
 
-func TestRandomHistoriesOfKeyedTablesFollowTheModel(t *testing.T) {
-	histories := uint64(16)
+// seeds are those of n random histories, or few of them in the short form, in which most kinds of table occur.
+func seeds(n uint64) (list []uint64) {
+	step := uint64(1)
 	if testing.Short() {
-		histories = 8
+		n, step = min(n, 8), 3
 	}
-	for seed := range histories {
+	for seed := uint64(0); seed < n; seed += step {
+		list = append(list, seed)
+	}
+	return list
+}
+
+func TestRandomHistoriesOfKeyedTablesFollowTheModel(t *testing.T) {
+	for _, seed := range seeds(16) {
 		k := keyedTable{version: 2 + int(seed%2), partitioned: seed/2%2 == 1, sequence: seed/4%2 == 1,
 			first: seed%8 == 3}
 		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {

@@ -235,7 +235,7 @@ func mergedTableOf(seed uint64) mergedTable {
 }
 
 func TestRandomHistoriesOfMergedTablesFollowTheModel(t *testing.T) {
-	for seed := range uint64(6) {
+	for _, seed := range seeds(6) {
 		k := mergedTableOf(seed)
 		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {
 			newMergedChaos(newWorld(t), rand.New(rand.NewPCG(seed, 9)), k).run(70)
@@ -244,7 +244,7 @@ func TestRandomHistoriesOfMergedTablesFollowTheModel(t *testing.T) {
 }
 
 func TestVerifyProvesRandomHistoriesOfMergedTables(t *testing.T) {
-	for seed := range uint64(4) {
+	for _, seed := range seeds(4) {
 		k := mergedTableOf(seed)
 		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {
 			w := newWorld(t)

@@ -169,7 +169,7 @@ func TestVerifyComparesWhatTheLogStillHas(t *testing.T) {
 
 // TestVerifyProvesRandomHistoriesOfKeyedTables holds chaos against the log, snapshots expired or not.
 func TestVerifyProvesRandomHistoriesOfKeyedTables(t *testing.T) {
-	for seed := range uint64(8) {
+	for _, seed := range seeds(8) {
 		k := keyedTable{version: 2 + int(seed%2), sequence: seed/2%2 == 1, first: seed == 4}
 		t.Run(fmt.Sprintf("%d %+v", seed, k), func(t *testing.T) {
 			w := newWorld(t)

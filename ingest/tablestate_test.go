@@ -132,11 +132,7 @@ func (c *chaos) step() {
 }
 
 func TestRandomFaultsLoseAndDoubleNothing(t *testing.T) {
-	seeds := uint64(10)
-	if testing.Short() {
-		seeds = 3
-	}
-	for seed := range seeds {
+	for _, seed := range seeds(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t)
 			c := &chaos{world: w, random: rand.New(rand.NewPCG(seed, 1))}

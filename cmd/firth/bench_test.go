@@ -24,12 +24,12 @@ func TestIngestBenchmarkMeasuresAProvenProcess(t *testing.T) {
 		{"--format", "protobuf", "--partition-by", "bucket(4, user_id)"},
 		{"--format", "csv", "--history", "3", "--tables", "2"},
 	} {
-		out := firth(t, append([]string{"bench", "ingest", "--rows", "20000", "--json"}, args...)...)
+		out := firth(t, append([]string{"bench", "ingest", "--rows", "4000", "--json"}, args...)...)
 		require.Zero(t, out.code, out.stderr)
 		var result ingestBenchResult
 		require.NoError(t, json.Unmarshal([]byte(out.stdout), &result), out.stdout)
 		require.True(t, result.Proven)
-		require.Equal(t, int64(20_000), result.Rows)
+		require.Equal(t, int64(4_000), result.Rows)
 		require.Positive(t, result.RowsPerCPU)
 		require.Positive(t, result.MBPerCPU)
 		require.Positive(t, result.RSSBytesMax)
@@ -47,12 +47,12 @@ func TestStagesAreMeasuredOnTheirOwn(t *testing.T) {
 		{"fetch", "--workload", "nested", "--partitions", "3"}, {"decode", "--format", "avro"},
 		{"encode", "--workload", "wide50"}, {"upload", "--dir", t.TempDir()},
 	} {
-		out := firth(t, append([]string{"bench", "--rows", "20000", "--json"}, args...)...)
+		out := firth(t, append([]string{"bench", "--rows", "4000", "--json"}, args...)...)
 		require.Zero(t, out.code, out.stderr)
 		var result stage.Result
 		require.NoError(t, json.Unmarshal([]byte(out.stdout), &result), out.stdout)
 		require.Equal(t, args[0], result.Stage)
-		require.Equal(t, int64(20_000), result.Rows)
+		require.Equal(t, int64(4_000), result.Rows)
 		require.Positive(t, result.MBPerCPU)
 		require.Len(t, result.CPUShare, len(stage.Shares()))
 
@@ -61,9 +61,9 @@ func TestStagesAreMeasuredOnTheirOwn(t *testing.T) {
 		require.Contains(t, out.stdout, args[0]+" of ")
 		require.Contains(t, out.stdout, ": 1,000 rows, ")
 	}
-	out := firth(t, "bench", "commit", "--commits", "20", "--json")
+	out := firth(t, "bench", "commit", "--commits", "5", "--json")
 	require.Zero(t, out.code, out.stderr)
-	require.Contains(t, out.stdout, `"rows": 200000`)
+	require.Contains(t, out.stdout, `"rows": 50000`)
 }
 
 func TestBenchmarksRefuseWhatTheyCannotMeasure(t *testing.T) {

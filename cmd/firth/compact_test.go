@@ -27,21 +27,21 @@ func TestCompactBesideRunLosesNothing(t *testing.T) {
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
 	r := f.run(t)
 	removed := 0
-	for n := range int64(12) {
+	for n := range int64(6) {
 		f.produce(t, 500)
 		if n%3 == 0 {
 			f.committed(t, f.produced)
 		}
 		removed += f.compacted(t).FilesRemoved
 	}
-	f.committed(t, 6000)
+	f.committed(t, 3000)
 	removed += f.compacted(t).FilesRemoved
 	r.end(t)
 	require.Positive(t, removed)
 	report := f.report(t)
 	require.True(t, report.Proven, report.Faults)
-	require.EqualValues(t, 6000, report.Counts.Inserted)
-	require.EqualValues(t, 6000, report.Files.Rows)
+	require.EqualValues(t, 3000, report.Counts.Inserted)
+	require.EqualValues(t, 3000, report.Files.Rows)
 	require.Zero(t, report.Files.ForeignData)
 	require.Equal(t, 1, report.Files.Data)
 	require.Contains(t, f.firth(t, "compact", "db.events").stdout, "nothing to compact")
@@ -104,7 +104,7 @@ freshness: {interval: 100ms}
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
 	r := f.run(t, "--roles", "catalog,ingest") // compaction by itself would be there first
 	moved, groups := int64(0), 0
-	for round := range 12 {
+	for round := range 6 {
 		f.produce(t, 500)
 		report := f.compacted(t)
 		moved, groups = moved+report.RowsMoved, groups+report.Groups
@@ -116,5 +116,5 @@ freshness: {interval: 100ms}
 	t.Logf("%d groups, %d rows were replaced meanwhile", groups, moved)
 	report := f.report(t, "--deep")
 	require.True(t, report.Proven, report.Faults)
-	require.EqualValues(t, 6000, report.Counts.Inserted+report.Counts.Updated+report.Counts.Superseded)
+	require.EqualValues(t, 3000, report.Counts.Inserted+report.Counts.Updated+report.Counts.Superseded)
 }

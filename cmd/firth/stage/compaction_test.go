@@ -13,10 +13,10 @@ import (
 )
 
 func compactionOptions(t *testing.T) CompactionOptions {
-	o := CompactionOptions{Files: 4, Runs: 1, Dir: t.TempDir(), Committer: commit.Options{Now: time.Now,
+	o := CompactionOptions{Files: 2, Runs: 1, Dir: t.TempDir(), Committer: commit.Options{Now: time.Now,
 		NewID: uuid.New, Random: rand.Uint64, Writer: "test",
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}}
-	o.Feed, o.Rows, o.Now, o.Progress = Feed{Workload: "events10", Format: "json"}, 120_000, time.Now, func(int64) {}
+	o.Feed, o.Rows, o.Now, o.Progress = Feed{Workload: "events10", Format: "json"}, 60_000, time.Now, func(int64) {}
 	return o
 }
 
@@ -28,7 +28,7 @@ func TestCompactionMeasuresBothForms(t *testing.T) {
 		require.Equal(t, 1, form.Runs, name)
 		require.Equal(t, 1, form.Completed, name)
 		require.Zero(t, form.Mismatches, name)
-		require.EqualValues(t, 120_000, form.Rows, name)
+		require.EqualValues(t, 60_000, form.Rows, name)
 		require.Positive(t, form.RowsPerCPU, name)
 		require.Positive(t, form.MBPerCPU, name)
 	}
