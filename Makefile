@@ -24,9 +24,9 @@ test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no serv
 	$(GO) test ./...
 
 race: ## the same in short forms under the race detector, then without it the long forms and what it would spoil
-	$(GO) test -race -short -timeout 20m ./...
-	$(GO) test -timeout 20m ./cmd/sim $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
-	$(GO) test -timeout 20m -run MemoryLimit ./cmd/firth
+	$(GO) test -vet=off -race -short -timeout 20m ./...
+	$(GO) test -vet=off -timeout 20m ./cmd/sim $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
+	$(GO) test -vet=off -timeout 20m -run MemoryLimit ./cmd/firth
 
 lint: $(LINT) ## style guide, vet and linters
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

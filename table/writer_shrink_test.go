@@ -15,7 +15,7 @@ import (
 func TestWritersOfOneBudgetShrinkWithoutLoss(t *testing.T) {
 	steps := 60
 	if testing.Short() {
-		steps = 20
+		steps = 10
 	}
 	for seed := range uint64(4) {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)

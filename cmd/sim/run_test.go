@@ -28,7 +28,7 @@ func TestInvariantsHoldOnEverySeedOfAKeyedTable(t *testing.T) {
 func wantNoFailure(t *testing.T, first, seeds uint64) {
 	t.Helper()
 	if raceEnabled {
-		seeds = 50 // nothing runs beside anything here, so the detector only slows it down
+		seeds = 12 // nothing runs beside anything here, so the detector only slows it down
 	}
 	var counted tally
 	done, steps, failed := runSeeds(t.Context(), run{first: first, seeds: seeds, failuresMax: 10, tally: &counted})

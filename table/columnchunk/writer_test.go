@@ -301,7 +301,7 @@ func TestRandomFilesEqualTheLibrarys(t *testing.T) {
 	buffers := new(Buffers) // what one file leaves behind must not show in the next
 	seeds := uint64(120)
 	if testing.Short() {
-		seeds = 30
+		seeds = 12
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { checkRandomFile(t, seed, buffers) })

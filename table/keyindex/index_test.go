@@ -141,7 +141,11 @@ func TestIndexEqualsAMap(t *testing.T) {
 // TestIndexSurvivesAKill opens what lies on disk after every step, also when the last write was cut off
 // or bytes were spoilt, and applies what is missing.
 func TestIndexSurvivesAKill(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		h := newHistory(t, seed, 500)
 		opts := testOptions(t, seed, 100<<10)
 		x, err := Open(t.Context(), opts)
