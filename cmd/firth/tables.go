@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/apache/iceberg-go"
 	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/catalog"
@@ -115,7 +116,7 @@ func summarize(t *table.Table) tableSummary {
 	if s := meta.CurrentSnapshot(); s != nil {
 		out.Committed = stamp(s.TimestampMs)
 		if s.Summary != nil {
-			out.Rows = number(s.Summary.Properties["total-records"])
+			out.Rows = liveRows(s.Summary.Properties)
 			out.DataFiles = number(s.Summary.Properties["total-data-files"])
 			out.Bytes = number(s.Summary.Properties["total-files-size"])
 		}
@@ -126,6 +127,12 @@ func summarize(t *table.Table) tableSummary {
 	}
 	out.Partitions = len(ledger.Position)
 	return out
+}
+
+// liveRows are the rows of the files less those that position deletes and vectors take out. How many rows the equality
+// deletes of others match is not told, so they count for none.
+func liveRows(totals iceberg.Properties) int64 {
+	return max(0, number(totals["total-records"])-number(totals["total-position-deletes"]))
 }
 
 // number reads a count of a snapshot summary, which may be missing.
