@@ -184,7 +184,7 @@ func (w *world) changeRows(ctx context.Context, f *feed, t *table.Table, next co
 	if err := next.remove(gone...); err != nil {
 		return err
 	}
-	if err := w.deletePositions(ctx, t, targets, &change); err != nil {
+	if err := w.deletePositions(ctx, f, t, targets, &change); err != nil {
 		return err
 	}
 	if operation == icetable.OpOverwrite {
@@ -203,11 +203,12 @@ func (w *world) changeRows(ctx context.Context, f *feed, t *table.Table, next co
 
 // deletePositions writes the deletes of rows: vectors, or position deletes that replace those before, come beside
 // them, or are about several files.
-func (w *world) deletePositions(ctx context.Context, t *table.Table, targets []vector.Target,
+func (w *world) deletePositions(ctx context.Context, f *feed, t *table.Table, targets []vector.Target,
 	change *foreignChange) (err error) {
 	meta := t.Metadata()
 	merged := meta.Version() >= 3 || w.rng.IntN(2) == 0
 	if !merged && meta.PartitionSpec().IsUnpartitioned() && len(meta.PartitionSpecs()) == 1 {
+		f.seen.loose = true
 		change.deletes, err = w.looseDeletes(ctx, meta, targets)
 		return err
 	}
@@ -300,6 +301,7 @@ func (w *world) deleteEqual(ctx context.Context, f *feed, t *table.Table, next c
 	if len(change.deletes) == 0 {
 		return nil
 	}
+	f.seen.loose = true
 	for id := range ids {
 		delete(next.rows, id)
 		next.settle(id)
