@@ -42,7 +42,7 @@ func newKilling(t *testing.T, profile string) *killing {
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 1}})
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
-	k := &killing{lakeFolder: &lakeFolder{dir: t.TempDir(), broker: broker}, t: t, log: &lockedBuffer{},
+	k := &killing{lakeFolder: &lakeFolder{dir: t.TempDir(), broker: broker}, t: t,
 		dice: rand.New(rand.NewPCG(uint64(len(profile)), 4)), inTime: map[string]int{}}
 	k.listen(t, "127.0.0.1:0")
 	write(t, k.dir, "tables/events.yaml", `
@@ -67,6 +67,7 @@ freshness: {interval: 100ms}
 // start starts the process that ingests.
 func (k *killing) start() {
 	k.t.Helper()
+	k.log = &lockedBuffer{}
 	k.ingest = process(k.t.Context(), "run", "-c", k.config)
 	k.ingest.Stderr = k.log
 	require.NoError(k.t, k.ingest.Start())
@@ -202,6 +203,9 @@ func (k *killing) check() {
 	t := k.t
 	t.Helper()
 	k.committed(t, k.produced)
+	log := k.log // a signal before it listens would kill it
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "msg=listening") }, patience,
+		10*time.Millisecond, log)
 	require.NoError(t, k.ingest.Process.Signal(os.Interrupt))
 	require.NoError(t, k.ingest.Wait(), k.log)
 	report := k.report(t, "--deep")
