@@ -47,18 +47,25 @@ type replica struct {
 	postgres *components.Postgres
 	random   *rand.Rand
 	marks    int
+	// spark and trino take statements from the first time that they are asked.
+	spark, trino *components.Session
 }
+
+// settleMax bounds how long the lake may take to get what Postgres has; other work may have the machine.
+func settleMax() time.Duration { return either(2*time.Minute, 10*time.Minute) }
 
 // TestTableFollowsPostgres lets Debezium send the changes of a Postgres table under load: inserts,
 // updates, deletes, changes of the key, several changes of a row in one transaction, transactions that are
 // taken back, and a column that is added. firth is killed meanwhile, and Connect, which then sends changes
-// twice. Whenever the load pauses, every row is compared with Postgres.
+// twice. Whenever the load pauses, every row is compared with Postgres. Tables of other kinds, merged and
+// partitioned ones, change a little meanwhile, and are compared at the end with their changelogs.
 func TestTableFollowsPostgres(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	pauses := either(2, 10)
 	service := r.run(t, "firth")
 	for round := range pauses {
+		r.changeKinds(t, round+1)
 		ctx, stop := context.WithCancel(t.Context())
 		var loading errgroup.Group
 		loading.Go(func() error { return r.load.run(ctx, uint64(round)) })
@@ -67,21 +74,22 @@ func TestTableFollowsPostgres(t *testing.T) {
 		require.NoError(t, loading.Wait())
 		r.settle(t)
 		want := r.rows(t)
-		for _, engine := range []string{"pyiceberg", "duckdb"} {
-			r.asks(t, engine, []question{want})
+		asked := []question{want}
+		if round == pauses-1 {
+			asked = append(asked, r.kindsRows(t)...)
+			r.kindsSettle(t, asked)
 		}
+		for _, engine := range []string{"pyiceberg", "duckdb"} {
+			r.asks(t, engine, asked)
+		}
+		if soak() || round == pauses-1 {
+			r.asksSessions(t, asked)
+		}
+		require.False(t, t.Failed())
 		t.Logf("pause %d: %d rows", round+1, len(want.rows))
 	}
-	want := r.rows(t)
-	t.Run("engines", func(t *testing.T) {
-		for _, engine := range []string{"spark", "trino"} {
-			t.Run(engine, func(t *testing.T) {
-				t.Parallel() // both take their time to start
-				r.asks(t, engine, []question{want})
-			})
-		}
-	})
-	r.isProven(t, int64(len(want.rows)))
+	r.isProven(t, int64(len(r.rows(t).rows)))
+	r.kindsProven(t)
 	service.Stop()
 	require.Zero(t, service.ExitCode(), service.Tail())
 }
@@ -92,7 +100,12 @@ func newReplica(t *testing.T) *replica {
 	lab := newLab(t)
 	r := &replica{load: &load{rate: 100}, random: rand.New(rand.NewPCG(5, 5))}
 	var minio *components.MinIO
+	var registry *components.Registry
 	var starts errgroup.Group
+	starts.Go(func() (err error) {
+		registry, err = lab.Registry(t.Context())
+		return err
+	})
 	starts.Go(func() (err error) {
 		if r.kafka, err = lab.Kafka(t.Context()); err == nil {
 			r.connect, err = lab.Connect(t.Context(), r.kafka.Brokers)
@@ -110,20 +123,26 @@ func newReplica(t *testing.T) *replica {
 	require.NoError(t, starts.Wait())
 	r.load.dsn = r.postgres.DSN
 	r.load.create(t, r.random)
-	require.NoError(t, r.connect.Capture(t.Context(), r.postgres, components.Capture{
-		Name: "pg", Tables: []string{"public.items", "public.marks"}, Partitions: partitions}))
+	r.lake = newLake(t, lab, settings{brokers: r.kafka.Brokers, s3: minio.Endpoint, registry: registry.URL})
+	r.createKinds(t)
+	require.NoError(t, r.connect.Capture(t.Context(), r.postgres, components.Capture{Name: "pg",
+		Tables: []string{"public.items", "public.drafts", "public.marks"}, Partitions: partitions}))
+	r.captureKinds(t, registry)
 	topics := admin(t, r.kafka.Brokers)
 	eventually(t, time.Minute, func() bool {
-		ends, err := topics.ListEndOffsets(t.Context(), "pg.public.items")
-		if err != nil {
-			return false
+		for _, topic := range []string{"pg.public.items", "pg.public.drafts", "avro.public.papers"} {
+			ends, err := topics.ListEndOffsets(t.Context(), topic)
+			if err != nil {
+				return false
+			}
+			if _, there := ends.Lookup(topic, 0); !there {
+				return false
+			}
 		}
-		_, there := ends.Lookup("pg.public.items", 0)
-		return there
+		return true
 	}, func() string { return "no snapshot:\n" + r.connect.Tail() })
-	r.lake = newLake(t, lab, settings{brokers: r.kafka.Brokers, s3: minio.Endpoint})
 	// No snapshot expires, so that verify knows the schema of each, and can compare all keys.
-	r.spec(t, "items", itemsSpec+either("1s", "5s")+"}\n")
+	r.spec(t, "items", itemsSpec+either("1s", "8s")+"}\n")
 	r.apply(t)
 	return r
 }
@@ -157,26 +176,65 @@ func (r *replica) settle(t *testing.T) {
 	var end string
 	ask := conn.QueryRow(t.Context(), "select pg_current_wal_insert_lsn()::text")
 	require.NoError(t, ask.Scan(&end))
-	eventually(t, 2*time.Minute, func() bool {
+	eventually(t, settleMax(), func() bool {
 		r.marks++
 		_, err := conn.Exec(t.Context(), "insert into marks values ($1, now())", r.marks)
 		require.NoError(t, err)
 		var sent bool
-		ask := conn.QueryRow(t.Context(), `select confirmed_flush_lsn >= $1::text::pg_lsn
-			from pg_replication_slots where slot_name = 'pg'`, end)
+		ask := conn.QueryRow(t.Context(), `select bool_and(confirmed_flush_lsn >= $1::text::pg_lsn)
+			from pg_replication_slots`, end)
 		require.NoError(t, ask.Scan(&sent))
 		return sent
 	}, func() string { return "Connect has not sent all:\n" + r.connect.Tail() })
+	r.hasAll(t, "db.items")
+}
+
+// hasAll waits until a table has no lag.
+func (r *replica) hasAll(t *testing.T, table string) {
+	t.Helper()
 	var last description
-	eventually(t, 2*time.Minute, func() bool {
-		last = r.describe(t, "db.items")
+	eventually(t, settleMax(), func() bool {
+		last = r.describe(t, table)
 		for _, o := range last.Offsets {
 			if o.Lag == nil || *o.Lag != 0 {
 				return false
 			}
 		}
 		return len(last.Offsets) == partitions
-	}, func() string { return fmt.Sprintf("lag: %+v", last.Offsets) })
+	}, func() string { return fmt.Sprintf("%s: lag: %+v", table, last.Offsets) })
+}
+
+// asksSessions asks Spark and Trino, which take their time to start.
+func (r *replica) asksSessions(t *testing.T, asked []question) {
+	t.Helper()
+	if r.spark == nil {
+		var starts errgroup.Group
+		starts.Go(func() (err error) {
+			r.spark, err = r.lab.Spark(t.Context(), r.reader(t))
+			return err
+		})
+		trino, err := r.lab.Trino(t.Context(), r.reader(t))
+		require.NoError(t, err)
+		reader := r.reader(t)
+		reader.Trino = trino.Port
+		r.trino, err = r.lab.TrinoClient(t.Context(), reader)
+		require.NoError(t, err)
+		require.NoError(t, starts.Wait())
+	}
+	begun := time.Now()
+	for name, engine := range map[string]*components.Session{"lake.": r.spark, "": r.trino} {
+		for _, q := range asked {
+			var columns []string
+			for _, c := range q.Columns {
+				columns = append(columns, c[0])
+			}
+			answer, err := engine.Run(t.Context(), "select "+strings.Join(columns, ", ")+" from "+name+q.Table)
+			require.NoError(t, err)
+			require.Empty(t, answer.Fault)
+			require.Empty(t, q.judgeRows(answer.Rows, 1), "%s%s", name, q.Table)
+		}
+	}
+	t.Logf("Spark and Trino answered %d questions each after %.0f s", len(asked), time.Since(begun).Seconds())
 }
 
 // items are the columns with their types, and the query for them in the texts that readers print.
@@ -198,21 +256,29 @@ func (r *replica) items() (columns [][2]string, sql string) {
 // rows asks for all rows of the table, which must be those that Postgres has now.
 func (r *replica) rows(t *testing.T) question {
 	t.Helper()
-	q := question{part: "replica", rows: map[string][]string{}}
+	q := question{part: "replica"}
 	q.Table = "db.items"
 	var sql string
 	q.Columns, sql = r.items()
+	q.rows = r.texts(t, sql)
+	return q
+}
+
+// texts are the rows of a query, by their first text.
+func (r *replica) texts(t *testing.T, sql string) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
 	rows, err := r.load.connect(t).Query(t.Context(), sql)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
 		var row []string
 		require.NoError(t, rows.Scan(&row))
-		q.rows[row[0]] = row[1:]
+		out[row[0]] = row[1:]
 	}
 	require.NoError(t, rows.Err())
-	require.NotEmpty(t, q.rows)
-	return q
+	require.NotEmpty(t, out)
+	return out
 }
 
 // isProven verifies the table, and that the load was one.

@@ -79,7 +79,7 @@ for part in "${parts[@]}"; do
       go_tool "github.com/Shopify/toxiproxy/v2/cmd/server@$toxiproxy_version" server toxiproxy ;;
     registry) once "registry-$registry_version" registry ;;
     postgres) once postgres postgres ;;
-    debezium) once debezium-3.7.0 jars debezium/pom.xml debezium/libs ;;
+    debezium) once debezium-3.7.0-avro-2.6.13 jars debezium/pom.xml debezium/libs ;;
     readers)
       once pyiceberg-0.11.1 venv py-iceberg 'pyiceberg[s3fs,pyarrow]==0.11.1' 'trino==0.340.0'
       once duckdb-1.5.5 venv py-duckdb duckdb==1.5.5 duckdb-extensions \

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,7 +14,8 @@ import (
 	"strings"
 )
 
-// Connect is a distributed Kafka Connect worker with Debezium's connector for Postgres.
+// Connect is a distributed Kafka Connect worker with Debezium's connector for Postgres, and Apicurio's
+// converter to Avro.
 type Connect struct {
 	*Process
 	// URL is the address of its REST interface.
@@ -88,6 +90,8 @@ type Capture struct {
 	Tables []string
 	// Partitions is how many partitions its topics get.
 	Partitions int
+	// Settings are more settings of the connector.
+	Settings map[string]string
 }
 
 // Capture creates a connector that sends a snapshot of the tables first, and then every change. Its
@@ -97,7 +101,7 @@ func (c *Connect) Capture(ctx context.Context, p *Postgres, capture Capture) err
 	if err != nil {
 		return fmt.Errorf("read the address of postgres: %w", err)
 	}
-	body, err := json.Marshal(map[string]any{"name": capture.Name, "config": map[string]string{
+	config := map[string]string{
 		"connector.class":             "io.debezium.connector.postgresql.PostgresConnector",
 		"plugin.name":                 "pgoutput",
 		"database.hostname":           dsn.Hostname(),
@@ -113,7 +117,9 @@ func (c *Connect) Capture(ctx context.Context, p *Postgres, capture Capture) err
 		"topic.creation.default.replication.factor": "1",
 		"topic.creation.default.partitions":         fmt.Sprint(capture.Partitions),
 		"poll.interval.ms":                          "50",
-	}})
+	}
+	maps.Copy(config, capture.Settings)
+	body, err := json.Marshal(map[string]any{"name": capture.Name, "config": config})
 	if err != nil {
 		return err
 	}

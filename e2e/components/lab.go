@@ -76,8 +76,8 @@ type Command struct {
 	Ready func(ctx context.Context) error
 }
 
-// readyMax bounds how long a server may take: the slowest measured took 25 s on a busy machine.
-const readyMax = 3 * time.Minute
+// readyMax bounds how long a server may take: Trino took more than 180 s on two cores with a load of 20.
+const readyMax = 6 * time.Minute
 
 // Start starts a server in its own process group and waits until it is ready.
 func (l *Lab) Start(ctx context.Context, c Command) (*Process, error) {

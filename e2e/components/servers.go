@@ -47,7 +47,8 @@ func (l *Lab) MinIO(ctx context.Context, buckets ...string) (*MinIO, error) {
 // Registry is a schema registry that speaks Confluent's protocol.
 type Registry struct {
 	*Process
-	URL string // base of the Confluent API
+	URL    string // base of the Confluent API
+	Native string // base of its own
 }
 
 // Registry starts Apicurio with its data in memory.
@@ -64,7 +65,7 @@ func (l *Lab) Registry(ctx context.Context) (*Registry, error) {
 		Args:  []string{"-Xmx256m", "-cp", home + "/*:" + home + "/lib/*", "io.quarkus.runner.GeneratedMain"},
 		Ready: Answers(root + "/health/ready"),
 	})
-	return &Registry{Process: p, URL: root + "/apis/ccompat/v7"}, err
+	return &Registry{Process: p, URL: root + "/apis/ccompat/v7", Native: root + "/apis/registry/v2"}, err
 }
 
 // Postgres is a database server with the empty database "firth".
