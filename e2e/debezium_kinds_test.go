@@ -166,6 +166,24 @@ func (r *replica) kindsSettle(t *testing.T, asked []question) {
 	}, func() string { return strings.Join(faults, "\n") })
 }
 
+// kindsProven verifies the tables. Where versions replace each other, an event without a value that the table
+// has is a dead letter.
+func (r *replica) kindsProven(t *testing.T) {
+	t.Helper()
+	for name := range kinds() {
+		letters := r.proven(t, "db."+name).Counts.DeadLetters
+		if name == "strict" {
+			require.Positive(t, letters)
+			continue
+		}
+		require.Zero(t, letters, name)
+		r.proven(t, "db."+name+"_changes")
+	}
+	out := r.firth(t, "read", "db.strict", "--where", "body like '%unavailable%'", "--output", "ndjson")
+	require.Zero(t, out.code, out.stderr)
+	require.Empty(t, out.stdout)
+}
+
 // folded are the rows that changes come to, each of which an answer holds so many times.
 func folded(changes [][]string, times int) (rows [][]string, fault string) {
 	ordinal := func(row []string) int {

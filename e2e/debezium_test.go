@@ -89,6 +89,7 @@ func TestTableFollowsPostgres(t *testing.T) {
 		t.Logf("pause %d: %d rows", round+1, len(want.rows))
 	}
 	r.isProven(t, int64(len(r.rows(t).rows)))
+	r.kindsProven(t)
 	service.Stop()
 	require.Zero(t, service.ExitCode(), service.Tail())
 }
