@@ -37,7 +37,8 @@ type feeder struct {
 	log      *slog.Logger
 	budget   *table.Budget
 	debt     *compaction.Debt
-	spillDir string
+	scratch  *scratch
+	spillDir string // the folder of scratch
 	place    *instance
 	keys     map[uuid.UUID]*ingest.Keys // by table
 
@@ -53,12 +54,12 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	spill, err := os.MkdirTemp("", "firth-spill-")
+	spill, err := newScratch(os.TempDir(), p.now())
 	if err != nil {
-		return nil, fmt.Errorf("make folder for spilled rows: %w", err)
+		return nil, err
 	}
 	f := &feeder{
-		program: p, lake: l, registry: client, log: log, spillDir: spill,
+		program: p, lake: l, registry: client, log: log, scratch: spill, spillDir: spill.dir,
 		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
 		debt:          compaction.NewDebt(),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
@@ -81,7 +82,7 @@ func (f *feeder) close() {
 	if f.registry != nil {
 		f.registry.Close()
 	}
-	if err := os.RemoveAll(f.spillDir); err != nil {
+	if err := f.scratch.close(); err != nil {
 		f.log.Warn("remove folder of spilled rows", "err", err)
 	}
 }
