@@ -33,6 +33,10 @@ const (
 	emptyFetchesMax = 20
 	fetchRetriesMax = 8
 	fetchRetryPause = 250 * time.Millisecond
+	// stretchBytesMin and stretchRecordBytes are what is asked for a stretch and for each offset of it, packed. Of a
+	// stretch with larger records more is asked for when that has come.
+	stretchBytesMin    = 16 << 10
+	stretchRecordBytes = 1 << 10
 )
 
 // OpenReader connects to a cluster, with the same errors as OpenKafka. The caller closes it.
@@ -152,6 +156,13 @@ func (r *Reader) leader(ctx context.Context, tp commit.TopicPartition) (int32, e
 	return p.Leader, nil
 }
 
+// stretchBytes is how much is asked for: thousands of short stretches of a log are read when a keyed table is
+// verified, and an answer goes on behind the stretch as far as it may.
+func stretchBytes(at, next commit.Offset) int32 {
+	offsets := min(next-at, fetchBytesMax/stretchRecordBytes)
+	return min(fetchBytesMax, stretchBytesMin+int32(offsets)*stretchRecordBytes)
+}
+
 // fetch asks for one answer from offset at on. The chunk ends at next at the latest.
 func (r *Reader) fetch(
 	ctx context.Context, leader int32, tp commit.TopicPartition, at, next commit.Offset,
@@ -159,7 +170,7 @@ func (r *Reader) fetch(
 	c := newCursor(tp)
 	c.next = at
 	asked := request{cursors: []*cursor{c}}
-	answer, err := r.client.Broker(int(leader)).RetriableRequest(ctx, asked.fetch(fetchBytesMax))
+	answer, err := r.client.Broker(int(leader)).RetriableRequest(ctx, asked.fetch(stretchBytes(at, next)))
 	if err != nil {
 		return Chunk{}, connectionError(err)
 	}

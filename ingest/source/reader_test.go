@@ -106,3 +106,51 @@ func TestReaderTellsWhatTheLogDoesNotHold(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	}
 }
+
+func TestReaderTakesLargeRecordsOfAShortStretch(t *testing.T) {
+	require.EqualValues(t, fetchBytesMax, stretchBytes(0, 1<<40))
+	broker := startBroker(t, EmbeddedOptions{Topics: map[string]int32{"events": 1}})
+	var values []string
+	for range 8 {
+		values = append(values, noise(50<<10))
+		produce(t, broker, "events", 0, values[len(values)-1])
+	}
+	r, tp := openReader(t, broker), only(t, broker)
+	require.Equal(t, values[1:7], r.collect(t, tp, 1, 7))
+}
+
+// BenchmarkShortStretches reads checkpoints of nine records each.
+func BenchmarkShortStretches(b *testing.B) {
+	const stretches, records = 200, 9
+	broker, err := StartEmbedded(EmbeddedOptions{Topics: map[string]int32{"events": 1}})
+	require.NoError(b, err)
+	defer broker.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Connection().Brokers...))
+	require.NoError(b, err)
+	defer client.Close()
+	for range stretches {
+		var some []*kgo.Record
+		for range records {
+			some = append(some, &kgo.Record{Topic: "events", Value: []byte(noise(300))})
+		}
+		require.NoError(b, client.ProduceSync(b.Context(), some...).FirstErr())
+	}
+	r, err := OpenReader(b.Context(), broker.Connection())
+	require.NoError(b, err)
+	defer r.Close()
+	admin, err := OpenAdmin(b.Context(), broker.Connection())
+	require.NoError(b, err)
+	defer admin.Close()
+	at, err := admin.Resolve(b.Context(), Start{}, "events")
+	require.NoError(b, err)
+	for b.Loop() {
+		for tp := range at {
+			for from := commit.Offset(0); from < stretches*records; from += records {
+				for _, err := range r.Read(b.Context(), tp, from, from+records) {
+					require.NoError(b, err)
+				}
+			}
+		}
+	}
+	b.ReportMetric(stretches*float64(b.N)/b.Elapsed().Seconds(), "stretches/s")
+}
