@@ -109,10 +109,10 @@ func (b *bench) newUpdated(ctx context.Context) (*updated, error) {
 // a scan costs depends on the time since the last one, so the moments are at all distances from it.
 const momentsApart = 13
 
-// snapshots are those that were the newest at moments before the last commit of records, one for each scan.
+// snapshots are those that were the newest at moments before the last commit of records.
 func (u *updated) snapshots(ctx context.Context) ([]int64, error) {
 	var all []int64
-	for i := range scans {
+	for i := range moments {
 		answer, err := ask(ctx, u.spark, fmt.Sprintf(`select max_by(snapshot_id, committed_at)
 			from lake.db.users.snapshots where committed_at <= (select max(committed_at) from lake.db.users.snapshots
 			where operation <> 'replace') - interval %d seconds`, i*momentsApart))
@@ -161,43 +161,58 @@ type scanner func(*updated, context.Context, int64) (components.Answer, error)
 // scan reads the table and its copy in turn, each as often, and returns the mean cost of one. First it reads the
 // newest snapshot, which must be the same rows, then the table as it was at the moments.
 func (u *updated) scan(ctx context.Context, run scanner) (before, rewritten figure, err error) {
-	var spent [2]float64
-	for i := range scansWarm + scans {
-		first := u.before
-		if i >= scansWarm {
-			first = u.moments[i-scansWarm]
+	for range scansWarm {
+		answers, err := u.both(ctx, run, u.before)
+		if err != nil {
+			return before, rewritten, err
 		}
-		var answers [2]components.Answer
-		for j, snapshot := range []int64{first, u.rewritten} {
-			if answers[j], err = run(u, ctx, snapshot); err != nil {
+		if rows, same := answers[0].Rows, answers[1].Rows; !slices.EqualFunc(rows, same, slices.Equal[[]string]) {
+			return before, rewritten, fmt.Errorf("%w: %v and %v", errScans, rows, same)
+		}
+	}
+	var spent [2]float64
+	for i, moment := range u.moments {
+		var here [2]float64
+		for n := range scansKnown + scans {
+			answers, err := u.both(ctx, run, moment)
+			if err != nil {
 				return before, rewritten, err
 			}
-		}
-		if i < scansWarm {
-			if rows, same := answers[0].Rows, answers[1].Rows; !slices.EqualFunc(rows, same, slices.Equal[[]string]) {
-				return before, rewritten, fmt.Errorf("%w: %v and %v", errScans, rows, same)
+			for j := range answers {
+				if n >= scansKnown {
+					here[j] += answers[j].CPUSeconds / scans
+				}
 			}
-			continue
 		}
-		for j := range answers {
-			spent[j] += answers[j].CPUSeconds
-		}
-		fmt.Fprintf(os.Stderr, "moment %d: %.2f CPU-s, rewritten %.2f\n", i-scansWarm, answers[0].CPUSeconds,
-			answers[1].CPUSeconds)
+		fmt.Fprintf(os.Stderr, "moment %d: %.2f CPU-s, rewritten %.2f\n", i, here[0], here[1])
+		spent[0], spent[1] = spent[0]+here[0], spent[1]+here[1]
 	}
 	one := func(spent float64) figure {
-		return figure{RowsPerCPU: float64(u.rows) * scans / spent, Proven: true}
+		return figure{RowsPerCPU: float64(u.rows) * float64(len(u.moments)) / spent, Proven: true}
 	}
 	return one(spent[0]), one(spent[1]), nil
+}
+
+// both scans the table as it was at a snapshot, and its copy.
+func (u *updated) both(ctx context.Context, run scanner, snapshot int64) (answers [2]components.Answer, err error) {
+	for i, id := range []int64{snapshot, u.rewritten} {
+		if answers[i], err = run(u, ctx, id); err != nil {
+			return answers, err
+		}
+	}
+	return answers, nil
 }
 
 // scanCostMax is what a scan of an updated table may cost, that of a rewritten copy being 1.
 const scanCostMax = 1.1
 
-// scans of the table and its copy are measured a round, after scansWarm that let the engine compile.
+// The engine compiles while scansWarm scans run. A moment is scanned scans times, after scansKnown from which the
+// engine knows the snapshot's metadata as it knows those of the copy.
 const (
-	scansWarm = 4
-	scans     = 10
+	scansWarm  = 8
+	scansKnown = 1
+	scans      = 3
+	moments    = 10
 )
 
 func (u *updated) scanSpark(ctx context.Context, snapshot int64) (components.Answer, error) {
