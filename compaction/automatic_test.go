@@ -14,7 +14,7 @@ import (
 	"github.com/firthlake/firth/commit"
 )
 
-// automatic looks after a ground's table; its clock goes on by a second at every look.
+// automatic looks after a ground's table; its clock goes on by a minute at every look.
 func automatic(t *testing.T, committers ...Committer) (*Automatic, *Metrics) {
 	t.Helper()
 	var clock time.Time
@@ -23,7 +23,7 @@ func automatic(t *testing.T, committers ...Committer) (*Automatic, *Metrics) {
 		Tables:     func(context.Context) ([]Committer, error) { return committers, nil },
 		Store:      committers[0].(interface{ Store() *ground }).Store().store,
 		Compaction: Options{NewID: uuid.New},
-		Now:        func() time.Time { clock = clock.Add(time.Second); return clock },
+		Now:        func() time.Time { clock = clock.Add(wholeEvery); return clock },
 		Sleep:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() }, Metrics: m})
 	require.NoError(t, err)
 	return a, m
@@ -138,4 +138,41 @@ func TestTablesThatChangeAreLookedAtMoreOften(t *testing.T) {
 		seconds = append(seconds, d.Seconds())
 	}
 	require.Equal(t, []float64{2, 4, 8, 16, 32, 60, 60, 60, 2, 4}, seconds)
+}
+
+func TestSmallFilesGatherForAMinute(t *testing.T) {
+	g := newGround(t, 2, true)
+	a, _ := automatic(t, &looked{Committer: g.committer, g: g})
+	clock := a.opts.Now()
+	a.opts.Now = func() time.Time { return clock }
+	step := func() int {
+		_, err := a.Step(t.Context())
+		require.NoError(t, err)
+		return len(g.tasks(t))
+	}
+	feed := func() {
+		for range FilesMinAutomatic {
+			g.feed(t, 20, "eu")
+		}
+	}
+	feed()
+	require.Equal(t, 1, step(), "the first look is whole")
+	feed()
+	clock = clock.Add(wholeEvery / 2)
+	require.Equal(t, 1+FilesMinAutomatic, step())
+	clock = clock.Add(wholeEvery)
+	require.Equal(t, 1, step())
+	g.prove(t)
+}
+
+func TestOthersWhoWroteAreSeenForAMinute(t *testing.T) {
+	g := newGround(t, 2, true)
+	g.feed(t, 20, "eu")
+	require.False(t, othersWrote(g.table(t), time.UnixMilli(0)))
+	g.deleteEqual(t, 1)
+	s := g.table(t).Metadata().CurrentSnapshot()
+	require.True(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs)))
+	require.False(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs+1)))
+	g.feed(t, 20, "eu")
+	require.True(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs)))
 }

@@ -1,6 +1,10 @@
 package compaction
 
-import "github.com/firthlake/firth/table"
+import (
+	"slices"
+
+	"github.com/firthlake/firth/table"
+)
 
 // What a scan pays for besides rows that live, in bytes of data files that cost it as much: Spark and Trino have
 // been asked, docs/performance.md has their figures.
@@ -58,11 +62,13 @@ func (p Policy) wasteful(g *Group) bool {
 	if p.WasteShare == 0 {
 		return false
 	}
-	deletes := 0
-	for _, t := range g.Tasks {
-		deletes += len(t.Deletes) + len(t.EqualityDeletes)
-	}
-	return deletes > 0 && p.pays(g.waste(), g.Bytes)
+	return g.hasDeletes() && p.pays(g.waste(), g.Bytes)
+}
+
+func (g *Group) hasDeletes() bool {
+	return slices.ContainsFunc(g.Tasks, func(t table.Task) bool {
+		return len(t.Deletes)+len(t.EqualityDeletes) > 0
+	})
 }
 
 // spare leaves the largest files out of a wasteful group when that is enough: a large file is not rewritten for
