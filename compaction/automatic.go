@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -42,11 +40,6 @@ const (
 	EveryDefault = 2 * time.Second
 )
 
-// wholeEvery is the time from one whole look at a table to the next. Looks between rewrite only what deletes make dear
-// to read: small files gather for as long, and rewrites of others fail when files leave that they have read. Where
-// others have written in this time, there are only whole looks, for what is due.
-const wholeEvery = time.Minute
-
 // everyMax bounds how seldom tables are looked at that do not change.
 const everyMax = time.Minute
 
@@ -67,20 +60,6 @@ type Automatic struct {
 	tables map[string]*watched
 	// changed says that a table has changed since the look before.
 	changed bool
-}
-
-// watched is what is known of a table.
-type watched struct {
-	head int64 // snapshot of the last look
-	idle int64 // snapshot at which nothing was left to do
-	turn int   // groups that were rewritten
-	// hasty is the snapshot of the last look that was not idle, whole the time of the last whole look.
-	hasty int64
-	whole time.Time
-	all   bool // the look under way is a whole one
-	// foreign counts the commits of others, of which the last was seen at others.
-	foreign int64
-	others  time.Time
 }
 
 // NewAutomatic returns an Automatic. It starts nothing.
@@ -169,24 +148,22 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 	if head == 0 || head == known.idle {
 		return false, nil
 	}
-	now := a.opts.Now()
-	if count := foreignCommits(c.Table()); count != known.foreign || othersWrote(c.Table(), now.Add(-wholeEvery)) {
-		known.foreign, known.others = count, now
-	}
-	whole, shared := now.Sub(known.whole) >= wholeEvery, now.Sub(known.others) < wholeEvery
-	if !whole && (shared || head == known.hasty) {
+	opts := a.opts.Compaction
+	if opts.Policy == (Policy{}) && fewFiles(c.Table()) {
+		known.idle = head
+		a.owe(name, nil)
+		a.opts.Metrics.overhead.WithLabelValues(name).Set(0)
 		return false, nil
 	}
-	opts := a.opts.Compaction
+	now := a.opts.Now()
+	how := known.look(c.Table(), now)
+	if how == noLook {
+		return false, nil
+	}
 	if opts.Policy == (Policy{}) {
-		if fewFiles(c.Table()) {
-			a.owe(name, nil)
-			a.opts.Metrics.overhead.WithLabelValues(name).Set(0)
-			return false, nil
-		}
 		opts.Policy = automaticPolicy(c.Table().Metadata().Properties())
 	}
-	if shared {
+	if known.shared(now) {
 		opts.Policy.WasteShare = 0
 	}
 	compactor, err := New(c, a.opts.Store, opts)
@@ -194,8 +171,7 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 		return false, err
 	}
 	a.pace.change(a.opts.Share)
-	known.hasty, known.all = head, whole
-	if more, err = a.rewrite(ctx, compactor, known); err == nil && !more && whole {
+	if more, err = a.rewrite(ctx, compactor, known, how); err == nil && !more && how == wholeLook {
 		known.whole = now
 	}
 	return more, errors.Join(err, a.pace.rest(ctx))
@@ -203,7 +179,7 @@ func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err erro
 
 // rewrite rewrites the group that goes first, of those with deletes unless the look is a whole one, and says whether
 // more are left.
-func (a *Automatic) rewrite(ctx context.Context, c *Compactor, known *watched) (more bool, err error) {
+func (a *Automatic) rewrite(ctx context.Context, c *Compactor, known *watched, how look) (more bool, err error) {
 	base, tasks, err := c.tasks(ctx)
 	if err != nil {
 		return false, err
@@ -213,11 +189,11 @@ func (a *Automatic) rewrite(ctx context.Context, c *Compactor, known *watched) (
 	a.opts.Metrics.overhead.WithLabelValues(name).Set(policy.overhead(tasks))
 	r := run{Compactor: c}
 	groups := Plan(tasks, policy, sorted)
-	if !known.all {
+	if how == hastyLook {
 		groups = slices.DeleteFunc(groups, func(g Group) bool { return !g.hasDeletes() })
 	}
 	if len(groups) == 0 {
-		if !known.all {
+		if how == hastyLook {
 			return false, nil
 		}
 		err := r.bury(ctx)
@@ -273,39 +249,6 @@ func (a *Automatic) owe(name string, groups []Group) (files int) {
 			"files", files)
 	}
 	return files
-}
-
-// fewFiles says whether the summary of the newest snapshot is enough to see that there is nothing to do, so that
-// the manifests of many small tables are not read.
-func fewFiles(t *table.Table) bool {
-	summary := t.Metadata().CurrentSnapshot().Summary
-	if summary == nil {
-		return false
-	}
-	files, err := strconv.Atoi(summary.Properties["total-data-files"])
-	return err == nil && files < FilesMinAutomatic && summary.Properties["total-delete-files"] == "0"
-}
-
-// foreignCommits is how many commits of others the ledger knows; their snapshots may have expired.
-func foreignCommits(t *table.Table) int64 {
-	ledger, err := commit.ReadLedger(t.Metadata())
-	if err != nil {
-		return 0 // the committer tells
-	}
-	return ledger.Foreign.Snapshots + ledger.Foreign.Unseen
-}
-
-// othersWrote says whether a snapshot since then is of another writer.
-func othersWrote(t *table.Table, since time.Time) bool {
-	for s := range commit.Ancestry(t.Metadata()) {
-		if s.TimestampMs < since.UnixMilli() {
-			return false
-		}
-		if s.Summary != nil && s.Summary.Properties[commit.SummaryWriter] == "" {
-			return true
-		}
-	}
-	return false
 }
 
 // snapshotOf is the id of a table's newest snapshot, or 0.

@@ -164,15 +164,3 @@ func TestSmallFilesGatherForAMinute(t *testing.T) {
 	require.Equal(t, 1, step())
 	g.prove(t)
 }
-
-func TestOthersWhoWroteAreSeenForAMinute(t *testing.T) {
-	g := newGround(t, 2, true)
-	g.feed(t, 20, "eu")
-	require.False(t, othersWrote(g.table(t), time.UnixMilli(0)))
-	g.deleteEqual(t, 1)
-	s := g.table(t).Metadata().CurrentSnapshot()
-	require.True(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs)))
-	require.False(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs+1)))
-	g.feed(t, 20, "eu")
-	require.True(t, othersWrote(g.table(t), time.UnixMilli(s.TimestampMs)))
-}
