@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/firthlake/firth/ingest/gen"
 )
@@ -66,9 +65,8 @@ func openDemoFolder(path string) (*demoFolder, error) {
 	if err != nil {
 		return nil, couldNot(fmt.Errorf("lock folder: %w", err), "choose another with --dir")
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, couldNot(errors.Join(fmt.Errorf("folder %s is in use by another demo", path),
-			lock.Close()),
+	if err := hold(lock); err != nil {
+		return nil, couldNot(fmt.Errorf("folder %s is in use by another demo", path),
 			"stop it, or choose another folder with --dir")
 	}
 	f := &demoFolder{path: path, lock: lock, disk: diskOf}

@@ -44,11 +44,11 @@ func claimInstance(file, name string) (*instance, error) {
 	if err != nil {
 		return &instance{}, fmt.Errorf("claim a place in the consumer group: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := hold(lock); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = errNoPlace
 		}
-		return &instance{}, errors.Join(fmt.Errorf("lock %s: %w", path, err), lock.Close())
+		return &instance{}, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if name == "" {
 		name = host + "-" + digest(path)

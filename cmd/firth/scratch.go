@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -28,7 +27,7 @@ func newScratch(parent string, now time.Time) (*scratch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make folder for spilled rows: %w", err)
 	}
-	lock, err := hold(dir)
+	lock, err := holdFolder(dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make folder for spilled rows: %w", err), os.RemoveAll(dir))
 	}
@@ -40,14 +39,14 @@ func newScratch(parent string, now time.Time) (*scratch, error) {
 	return &scratch{dir: dir, lock: lock}, nil
 }
 
-// hold locks a folder until the process ends or the file is closed.
-func hold(dir string) (*os.File, error) {
+// holdFolder locks a folder until the file that it returns is closed.
+func holdFolder(dir string) (*os.File, error) {
 	lock, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), lock.Close())
+	if err := hold(lock); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return lock, nil
 }
@@ -58,7 +57,7 @@ func removeUnheld(dir string, now time.Time) {
 	if err != nil || !stat.IsDir() || now.Sub(stat.ModTime()) < scratchAge {
 		return
 	}
-	lock, err := hold(dir)
+	lock, err := holdFolder(dir)
 	if err != nil {
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -133,8 +132,7 @@ func (l *topicLog) folderClusters(p *program, dir string) (map[string]clusterCon
 	if err != nil {
 		return nil, fmt.Errorf("lock folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close() // nothing was written to it
+	if err := hold(lock); err != nil {
 		running := *p
 		running.configPath = filepath.Join(dir, "firth.yaml")
 		c, err := running.loadConfig()
