@@ -348,15 +348,10 @@ func (w *world) readTask(ctx context.Context, task table.Task, rows *[]readRow) 
 
 // appendRows adds the rows of a batch.
 func appendRows(rows []readRow, batch arrow.RecordBatch) []readRow {
-	column := func(name string) arrow.Array {
-		if at := batch.Schema().FieldIndices(name); len(at) > 0 {
-			return batch.Column(at[0])
-		}
-		return nil
-	}
-	ids := column("id").(*array.Int64)
-	partitions, offsets := column("_kafka_partition").(*array.Int32), column("_kafka_offset").(*array.Int64)
-	extras, evolved := column("extra").(*array.Int64)
+	ids := columnOf(batch, "id").(*array.Int64)
+	partitions := columnOf(batch, "_kafka_partition").(*array.Int32)
+	offsets := columnOf(batch, "_kafka_offset").(*array.Int64)
+	extras, evolved := columnOf(batch, "extra").(*array.Int64)
 	for i := range int(batch.NumRows()) {
 		r := readRow{id: ids.Value(i), foreign: offsets.IsNull(i)}
 		if !r.foreign {
@@ -368,4 +363,12 @@ func appendRows(rows []readRow, batch arrow.RecordBatch) []readRow {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// columnOf is the column of a batch that has this name, or nil.
+func columnOf(batch arrow.RecordBatch, name string) arrow.Array {
+	if at := batch.Schema().FieldIndices(name); len(at) > 0 {
+		return batch.Column(at[0])
+	}
+	return nil
 }

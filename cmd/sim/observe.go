@@ -290,17 +290,12 @@ func (w *world) versionsIn(ctx context.Context, task table.Task) (rows []version
 
 // appendVersions adds the rows of a batch.
 func appendVersions(rows []version, batch arrow.RecordBatch) []version {
-	column := func(name string) arrow.Array {
-		if at := batch.Schema().FieldIndices(name); len(at) > 0 {
-			return batch.Column(at[0])
-		}
-		return nil
-	}
-	ids := column("id").(*array.Int64)
-	partitions, offsets := column("_kafka_partition").(*array.Int32), column("_kafka_offset").(*array.Int64)
+	ids := columnOf(batch, "id").(*array.Int64)
+	partitions := columnOf(batch, "_kafka_partition").(*array.Int32)
+	offsets := columnOf(batch, "_kafka_offset").(*array.Int64)
 	var columns [columnCount]arrow.Array
 	for i, name := range columnNames {
-		columns[i] = column(name)
+		columns[i] = columnOf(batch, name)
 	}
 	for i := range int(batch.NumRows()) {
 		row := version{id: ids.Value(i), at: nowhere}
