@@ -49,14 +49,7 @@ const kindsSpec = `identifier: [id]
 sequence: [lsn]
 schema:
   columns:
-    - {name: id, type: long, required: true}
-    - {name: name, type: string}
-    - {name: amount, type: "decimal(12, 3)"}
-    - {name: ts, type: timestamp, format: us}
-    - {name: seen, type: timestamptz}
-    - {name: flag, type: boolean}
-    - {name: day, type: date}
-    - {name: kind, type: string}
+` + rowColumns + `    - {name: kind, type: string}
     - {name: body, type: string}
     - {name: lsn, type: long, event: source.lsn}
 retention: {snapshots: 500}

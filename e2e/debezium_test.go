@@ -16,6 +16,16 @@ import (
 	"github.com/firthlake/firth/e2e/components"
 )
 
+// rowColumns are the columns that the tables of Postgres share, as a spec has them.
+const rowColumns = `    - {name: id, type: long, required: true}
+    - {name: name, type: string}
+    - {name: amount, type: "decimal(12, 3)"}
+    - {name: ts, type: timestamp, format: us}
+    - {name: seen, type: timestamptz}
+    - {name: flag, type: boolean}
+    - {name: day, type: date}
+`
+
 // itemsSpec takes the place of a change in the write-ahead log for its sequence. Postgres locks a row
 // until the transaction that changed it is over, so the places of a key's changes rise in the order in
 // which transactions land. Times do not: many changes have the same, and clocks go back.
@@ -24,14 +34,7 @@ identifier: [id]
 sequence: [lsn]
 schema:
   columns:
-    - {name: id, type: long, required: true}
-    - {name: name, type: string}
-    - {name: amount, type: "decimal(12, 3)"}
-    - {name: ts, type: timestamp, format: us}
-    - {name: seen, type: timestamptz}
-    - {name: flag, type: boolean}
-    - {name: day, type: date}
-    - {name: lsn, type: long, event: source.lsn}
+` + rowColumns + `    - {name: lsn, type: long, event: source.lsn}
 sources:
   - {topics: [pg.public.items], envelope: debezium, options: {decimals: base64}}
 evolution: {unknown_fields: evolve}
