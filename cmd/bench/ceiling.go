@@ -18,7 +18,7 @@ func ceiling(name string, n int) measurement {
 			running.Go(func() {
 				cmd := exec.CommandContext(ctx, b.options.firth, "bench", "encode", "--json",
 					"--rows", strconv.FormatInt(b.options.rows, 10))
-				failures[i] = b.alone(cmd, n, &figures[i])
+				figures[i], failures[i] = b.alone(cmd, n)
 			})
 		}
 		running.Wait()
@@ -32,9 +32,8 @@ func ceiling(name string, n int) measurement {
 	}}
 }
 
-// alone runs a command on the first cores of the machine.
-func (b *bench) alone(cmd *exec.Cmd, cores int, got *figure) (err error) {
+// alone runs a command, on one thread, on the first cores of the machine.
+func (b *bench) alone(cmd *exec.Cmd, cores int) (figure, error) {
 	cmd.Env = append(cmd.Environ(), "GOMAXPROCS=1")
-	*got, err = output(cmd, func() error { return startOn(cmd, b.cores.first(cores)) })
-	return err
+	return output(cmd, func() error { return startOn(cmd, b.cores.first(cores)) })
 }

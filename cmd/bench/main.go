@@ -79,7 +79,11 @@ func run(ctx context.Context, w io.Writer, o options) error {
 	if err := b.start(ctx, chosen); err != nil {
 		return err
 	}
-	rounds, err := b.rounds(ctx, measurements(chosen))
+	all := measurements(chosen)
+	if err := b.warm(ctx, all); err != nil {
+		return err
+	}
+	rounds, err := b.rounds(ctx, all)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,6 +76,25 @@ func (b *bench) startMinIO(ctx context.Context) error {
 		"  s3: {endpoint: %q, access_key: %s, secret_key: %s, path_style: true}\n",
 		bucket, minio.Endpoint, components.AccessKey, components.SecretKey)
 	return os.WriteFile(b.config, []byte(text), 0o600)
+}
+
+// warmUps is how often records are read before anything counts: a JVM that serves its first tens of millions of
+// records still compiles its code, on the cores that firth is measured on.
+const warmUps = 2
+
+// warm makes the broker ready, when a measurement reads from it.
+func (b *bench) warm(ctx context.Context, all []measurement) error {
+	reads := func(m measurement) bool { return m.how == nil && m.workload == "" }
+	if !slices.ContainsFunc(all, reads) {
+		return nil
+	}
+	for i := range warmUps {
+		fmt.Fprintf(os.Stderr, "warm-up %d of %d of the broker\n", i+1, warmUps)
+		if _, err := b.measure(ctx, ingest("warm-up")); err != nil {
+			return fmt.Errorf("warm up the broker: %w", err)
+		}
+	}
+	return nil
 }
 
 // rounds runs every measurement once a round, and tells on stderr how far it is.
