@@ -24,10 +24,11 @@ type Run struct {
 	Progress func(rows int64)
 }
 
-// Bounds of producing. Rows are made in blocks; a block is what is drawn before it is handed over.
+// Bounds of producing. Rows are made in blocks; a block is what is drawn before it is handed over. Records of
+// events10 that wait to be sent take 32 MiB, which is what Kafka's own producer gives them (buffer.memory).
 const (
 	blockRows       = 512
-	bufferedRecords = 64 << 10
+	bufferedRecords = 128 << 10
 	lingerTime      = 5 * time.Millisecond
 	// graceTime is for sending what was made before the end of ctx. The totals count it.
 	graceTime = 10 * time.Second
