@@ -18,6 +18,7 @@ import (
 	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/gather"
 )
 
 // portion is what a chunk gives to one table.
@@ -46,6 +47,14 @@ func (p *portion) release() {
 	}
 }
 
+// failed notes why the portion could not be made, if it could not.
+func (p *portion) failed(err error) {
+	if err != nil {
+		p.release()
+		p.err = fmt.Errorf("table %s: %s: %w", p.shape.table, p.chunk.TopicPartition, err)
+	}
+}
+
 // worker decodes units. It belongs to one goroutine and keeps decoders and checksummers of the
 // groups it has seen last.
 type worker struct {
@@ -55,6 +64,7 @@ type worker struct {
 	filters  map[*shape]*filter.Evaluator
 	values   filter.Selection // records of the unit that are no tombstones
 	keep     filter.Selection // records that become rows of one table
+	chosen   chosen           // rows of several tables
 	failed   []*decode.Failure
 	keyed    source.Chunk // the chunk at work, with keys for values
 }
@@ -108,13 +118,16 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 	defer decoded.Batch.Release()
 	w.findValues(u.chunk.Records)
 	for _, p := range portions {
-		fill := w.fill
+		choose := w.choose
 		if p.shape.keyed != nil {
-			fill = w.fillKeyed
+			choose = w.fillKeyed
 		}
-		if err := fill(p, decoded); err != nil {
-			p.release()
-			p.err = fmt.Errorf("table %s: %s: %w", p.shape.table, u.chunk.TopicPartition, err)
+		p.failed(choose(p, decoded))
+	}
+	w.share(decoded.Batch)
+	for _, p := range portions {
+		if p.rows != nil && p.shape.keyed == nil {
+			p.failed(w.sum(p))
 		}
 	}
 	return portions
@@ -132,8 +145,9 @@ func (w *worker) decoder(g *group) decode.Decoder {
 	return d
 }
 
-// fill makes the table's rows, counts and letters of the decoded chunk.
-func (w *worker) fill(p *portion, decoded decode.Decoded) error {
+// choose says which rows of the decoded chunk are the table's, and makes counts and letters of the others. What share
+// copies is put down for it.
+func (w *worker) choose(p *portion, decoded decode.Decoded) error {
 	batch := p.shape.conform(decoded.Batch)
 	defer batch.Release()
 	selected, err := w.filter(p.shape, batch)
@@ -141,10 +155,47 @@ func (w *worker) fill(p *portion, decoded decode.Decoded) error {
 		return err
 	}
 	w.sort(p, decoded.Failures, selected)
-	if p.suspend != nil || p.part.Counts.Inserted == 0 {
-		return nil
+	switch {
+	case p.suspend != nil || p.part.Counts.Inserted == 0:
+	case p.part.Counts.Inserted == batch.NumRows():
+		batch.Retain()
+		p.rows = batch
+	default:
+		w.chosen.add(p, &w.keep)
 	}
-	p.rows = w.keep.Apply(w.mem, batch)
+	return nil
+}
+
+// chosen are the rows of a batch that tables have chosen.
+type chosen struct {
+	portions []*portion
+	parts    []gather.Part
+}
+
+func (c *chosen) add(p *portion, rows *filter.Selection) {
+	c.portions = append(c.portions, p)
+	part := gather.Part{Schema: p.shape.arrow, Columns: p.shape.columns}
+	if n := len(c.parts); n < cap(c.parts) {
+		part.Rows = c.parts[:n+1][n].Rows[:0] // of a batch before
+	}
+	part.Rows = rows.AppendRows(part.Rows)
+	c.parts = append(c.parts, part)
+}
+
+// share copies the rows that tables have chosen out of the batch.
+func (w *worker) share(batch arrow.RecordBatch) {
+	if len(w.chosen.parts) == 0 {
+		return
+	}
+	for i, rows := range gather.Parts(w.mem, batch, w.chosen.parts) {
+		w.chosen.portions[i].rows = rows
+	}
+	clear(w.chosen.portions)
+	w.chosen.portions, w.chosen.parts = w.chosen.portions[:0], w.chosen.parts[:0]
+}
+
+// sum makes the checksum of the portion's rows.
+func (w *worker) sum(p *portion) (err error) {
 	sums := w.sums[p.shape]
 	if sums == nil {
 		if sums, err = table.NewChecksummer(p.shape.schema); err != nil {
