@@ -17,9 +17,9 @@ import (
 // next only when all of the last was taken, which leaves a core idle for as long as an answer takes.
 //
 //	run ──ask──► Broker.Request ──settle──► answers, in order of arrival ──take──► Poll
-//	               up to two a broker │         unpacked beside
-//	               ▲                 └─ ask again, while less than bytesMax waits to be taken
-//	               └── seek, retry, time
+//	    ▲          up to two a broker │         unpacked beside
+//	    │                             └─ ask again, while less than bytesMax waits to be taken
+//	    └── seek, retry, time
 type fetcher struct {
 	client   *kgo.Client
 	unpacker *unpacker
