@@ -16,8 +16,11 @@ import (
 
 // oldRows are the rows of the table that merged rows were made with, by key.
 type oldRows struct {
+	merged *upsert.Merged   // and the versions
 	places []keyindex.Place // none where the old row did not count
 	sums   []uint64         // their row checksums
+	// files are the locations of their numbers: an index that is built anew gives numbers anew.
+	files map[uint32]string
 }
 
 const (
@@ -44,13 +47,14 @@ type merging struct {
 func (c *checkpoint) writeMerged(ctx context.Context) error {
 	var old []wantedRow
 	var fresh []int
-	c.olds = &oldRows{places: make([]keyindex.Place, len(c.keys)), sums: make([]uint64, len(c.keys))}
+	c.olds = &oldRows{merged: c.result.Merged, places: make([]keyindex.Place, len(c.keys)),
+		sums: make([]uint64, len(c.keys))}
+	c.noteOlds()
 	for key, act := range c.result.Acts {
 		switch {
 		case act < 0:
 		case c.result.Merged.WithOld(key):
 			place := c.places[key]
-			c.olds.places[key] = place
 			old = append(old, wantedRow{place.File, place.Row, key})
 		default:
 			fresh = append(fresh, key)
@@ -72,6 +76,20 @@ func (c *checkpoint) writeMerged(ctx context.Context) error {
 		c.dropPart(&parts[i], c.table.ingester.opts.Budget)
 	}
 	return nil
+}
+
+// noteOlds remembers where the old rows are.
+func (c *checkpoint) noteOlds() {
+	c.olds.files = map[uint32]string{}
+	for key, act := range c.result.Acts {
+		if act < 0 || !c.result.Merged.WithOld(key) {
+			continue
+		}
+		place := c.places[key]
+		if c.olds.places[key] = place; c.olds.files[place.File] == "" {
+			c.olds.files[place.File] = c.index.Index().Path(place.File)
+		}
+	}
 }
 
 func (m *merging) write(ctx context.Context, old []wantedRow, fresh []int) error {
@@ -188,8 +206,9 @@ func (m *merging) writePiece(ctx context.Context, p upsert.Piece, sums *table.Ch
 	return m.writeTagged(ctx, batch, rows)
 }
 
-// checkOldRows says whether the rows that merged ones were made with are still those of the table: the same, or
-// moved by a rewrite. Its error is errBuffer when they are others.
+// checkOldRows says whether merged rows would be made again as they were: of the same versions, which the sequence of
+// an old row decides even where a delete takes the row, and of old rows that are the same, or were moved by a rewrite.
+// Its error is errBuffer when they would not.
 func (c *checkpoint) checkOldRows(ctx context.Context) error {
 	if c.olds == nil {
 		return nil
@@ -199,23 +218,28 @@ func (c *checkpoint) checkOldRows(ctx context.Context) error {
 		if act < 0 {
 			continue
 		}
-		before, now := c.olds.places[key], c.places[key]
-		switch {
-		case !c.result.Merged.WithOld(key):
-			now = keyindex.Place{}
-		case before != now && now.File != 0 && before.File != 0:
-			moved = append(moved, wantedRow{now.File, now.Row, key})
-			continue
-		}
-		if before != now {
+		if !c.result.Merged.Same(c.olds.merged, key) {
 			return errOtherRows
+		}
+		if place := c.places[key]; c.result.Merged.WithOld(key) && !c.sameOld(key) {
+			moved = append(moved, wantedRow{place.File, place.Row, key})
 		}
 	}
 	var works []func(context.Context) error
 	for rows := range byFile(moved, spanRows) {
 		works = append(works, func(ctx context.Context) error { return c.checkSpan(ctx, rows) })
 	}
-	return inParallel(ctx, c.table.ingester.parallel, works)
+	if err := inParallel(ctx, c.table.ingester.parallel, works); err != nil {
+		return err
+	}
+	c.noteOlds()
+	return nil
+}
+
+// sameOld says whether the old row of a key lies where it did.
+func (c *checkpoint) sameOld(key int) bool {
+	place := c.places[key]
+	return c.olds.places[key] == place && c.olds.files[place.File] == c.index.Index().Path(place.File)
 }
 
 // checkSpan reads rows of one file and holds them against those that merged rows were made with.
@@ -233,11 +257,9 @@ func (c *checkpoint) checkSpan(ctx context.Context, span []wantedRow) error {
 			return err
 		}
 		for i, sum := range checksums {
-			key := span[i].key
-			if c.olds.sums[key] != sum {
+			if c.olds.sums[span[i].key] != sum {
 				return errOtherRows
 			}
-			c.olds.places[key] = c.places[key]
 		}
 		span = span[len(checksums):]
 	}

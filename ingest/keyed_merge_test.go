@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/evolve"
@@ -397,6 +398,68 @@ func TestRowsThatMoveMeanwhileAreNotReadAgain(t *testing.T) {
 		require.Equal(t, fields{"id": 2.0, "total": 122.0, "orders": 3.0}, rows[2])
 		g.Close(t.Context())
 	})
+}
+
+// TestADeletedRowOfOthersSaysWhatIsOlder lets others insert a row between the files of a checkpoint and its commit. A
+// record deletes it, and what comes behind that is older than the row stays out.
+func TestADeletedRowOfOthersSaysWhatIsOlder(t *testing.T) {
+	for _, aggregate := range []bool{false, true} {
+		w := newWorld(t)
+		w.log.Create("events", 1)
+		w.log.Create("others", 1)
+		k := mergedTable{version: 3, aggregate: aggregate, sequence: true}
+		ident := w.createMerged("db.users", k)
+		opts := w.mergedOptions(ident, k)
+		committer := &meddler{Committer: opts.Committer}
+		opts.Committer = committer
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		put := func(r fields) { w.put(0, 1, r.json()) }
+		put(fields{"id": 1.0, "seq": 1.0, "name": "first"})
+		w.put(0, 1, "")
+		put(fields{"id": 1.0, "seq": 5.0, "name": "older than the row of others", "total": 1.0})
+		put(fields{"id": 1.0, "seq": 20.0, "region": "r", "total": 2.0})
+		committer.meddle = []func(){func() { w.foreign(ident, keyedRow{id: 1, seq: 10, name: "others"}) }}
+		w.steps(g, 40)
+		require.Empty(t, committer.meddle)
+		want := fields{"id": 1.0, "seq": 20.0, "region": "r", "total": 2.0}
+		if aggregate {
+			want["orders"] = 1.0
+		}
+		w.requireMerged(ident, want)
+		g.Close(t.Context())
+	}
+}
+
+// TestAnIndexBuiltAnewShowsOtherRows lets others replace a row between the files of a checkpoint and its commit, by
+// an equality delete, which has the key index built anew. The row that they leave gets the place, by the
+// number of its file, that the old one had before.
+func TestAnIndexBuiltAnewShowsOtherRows(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	w.log.Create("others", 1)
+	k := mergedTable{version: 2, aggregate: true}
+	ident := w.createMerged("db.users", k)
+	opts := w.mergedOptions(ident, k)
+	committer := &meddler{Committer: opts.Committer}
+	opts.Committer = committer
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	put := func(total float64) { w.put(0, 1, fields{"id": 1.0, "total": total}.json()) }
+	put(1)
+	w.steps(g, 14)
+	w.rewrite(ident)
+	put(2)
+	w.steps(g, 14)
+	put(10) // its old row is in the third file
+	committer.meddle = []func(){func() {
+		require.NoError(t, committest.DeleteEqual(t.Context(), w.catalog, w.objects, ident,
+			committest.EqualityDelete{IDs: []int64{1}}))
+		w.foreign(ident, keyedRow{id: 1, name: "others"})
+	}}
+	w.steps(g, 40)
+	require.Empty(t, committer.meddle)
+	w.requireMerged(ident, fields{"id": 1.0, "seq": 0.0, "name": "others", "region": "", "total": 10.0,
+		"orders": 1.0})
+	g.Close(t.Context())
 }
 
 func TestATableStopsBeforeASumThatDoesNotFit(t *testing.T) {

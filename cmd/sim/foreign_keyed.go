@@ -116,7 +116,6 @@ func (w *world) changeFiles(ctx context.Context, f *feed, t *table.Table, next c
 	rows = slices.Clone(gone)
 	switch operation {
 	case icetable.OpReplace:
-		next.mix()
 	case icetable.OpDelete:
 		rows = nil
 		if err := next.remove(gone...); err != nil {
@@ -132,7 +131,6 @@ func (w *world) changeFiles(ctx context.Context, f *feed, t *table.Table, next c
 			return err
 		}
 		next.add(rows...)
-		next.mix()
 		f.seen.overwritten = true
 	}
 	if len(rows) > 0 {

@@ -184,18 +184,16 @@ func accumulate(f spec.Function, was, own cell) cell {
 	return was // the first one
 }
 
-// contents are the rows of a keyed table by key: more than one where others doubled it, in the order of their
-// commits unless a rewrite has mixed them.
+// contents are the rows of a keyed table by key: more than one where others doubled it, the newest last.
 type contents struct {
-	rows  map[int64][]version
-	mixed map[int64]bool
+	rows map[int64][]version
 }
 
-func newContents() contents { return contents{rows: map[int64][]version{}, mixed: map[int64]bool{}} }
+func newContents() contents { return contents{rows: map[int64][]version{}} }
 
 // clone returns a copy that can be changed.
 func (c contents) clone() contents {
-	out := contents{rows: make(map[int64][]version, len(c.rows)), mixed: maps.Clone(c.mixed)}
+	out := contents{rows: make(map[int64][]version, len(c.rows))}
 	for id, rows := range c.rows {
 		out.rows[id] = slices.Clone(rows)
 	}
@@ -222,61 +220,41 @@ func (c contents) remove(rows ...version) error {
 	return nil
 }
 
-// settle forgets what there is to forget of a key.
+// settle forgets a key without rows.
 func (c contents) settle(id int64) {
 	if len(c.rows[id]) == 0 {
 		delete(c.rows, id)
 	}
-	if len(c.rows[id]) < 2 {
-		delete(c.mixed, id)
-	}
 }
 
-// mix notes that a rewrite may have changed the order of rows.
-func (c contents) mix() {
-	for id, rows := range c.rows {
+// order puts the rows of doubled keys in the order in which they were found.
+func (c contents) order(found map[int64][]version) {
+	for id, rows := range found {
 		if len(rows) > 1 {
-			c.mixed[id] = true
+			c.rows[id] = rows
 		}
 	}
 }
 
-// take folds the records of a checkpoint into the rows. Of keys that were doubled any row may have been the one
-// to stay when they were mixed, and found says which it is.
-func (c contents) take(e *engine, records map[int64][]arrival, found map[int64][]version) {
+// take folds the records of a checkpoint into the rows. Of keys that were doubled the newest row is the one to stay.
+func (c contents) take(e *engine, records map[int64][]arrival) {
 	for id, rows := range c.rows {
 		if _, comes := records[id]; !comes && len(rows) > 1 {
 			records[id] = nil // only doubles leave
 		}
 	}
 	for id, arrivals := range records {
-		candidates := c.rows[id]
-		if len(candidates) > 1 && !c.mixed[id] {
-			candidates = candidates[len(candidates)-1:]
+		var old *version
+		if rows := c.rows[id]; len(rows) > 0 {
+			old = &rows[len(rows)-1]
 		}
-		var row *version
-		if len(candidates) == 0 {
-			row = e.fold(nil, arrivals)
-		}
-		for i := range candidates {
-			row = e.fold(&candidates[i], arrivals)
-			if sameRow(row, found[id]) {
-				break
-			}
-		}
+		row := e.fold(old, arrivals)
 		c.rows[id] = nil
 		if row != nil {
 			c.rows[id] = []version{*row}
 		}
 		c.settle(id)
 	}
-}
-
-func sameRow(row *version, found []version) bool {
-	if row == nil {
-		return len(found) == 0
-	}
-	return len(found) == 1 && found[0] == *row
 }
 
 // compare says how rows that were found differ from those that there should be.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,7 @@ func (w *world) observe(ctx context.Context, f *feed) error {
 		return fmt.Errorf("snapshot %d of %s (%s, sequence number %d, %+v, %+v): %w", s.SnapshotID, t,
 			s.Summary.Operation, s.SequenceNumber, f.engine, w.keeping, err)
 	}
+	f.seen.contents.order(found)
 	f.seen.head = s.SnapshotID
 	f.seen.last, f.seen.past[s.SequenceNumber] = s.SequenceNumber, past{s.SnapshotID, f.seen.contents}
 	w.tally[total]++
@@ -145,7 +147,6 @@ func (w *world) foresee(ctx context.Context, f *feed, s *icetable.Snapshot, foun
 	next := f.seen.contents.clone()
 	f.seen.contents = next
 	if s.Summary.Operation == icetable.OpReplace {
-		next.mix()
 		w.tally[rewrites]++
 		return nil
 	}
@@ -160,7 +161,7 @@ func (w *world) foresee(ctx context.Context, f *feed, s *icetable.Snapshot, foun
 	if records := w.arrivals(f, ranges); len(records) > 0 {
 		w.tally[checkpoints]++
 		w.tracef("snapshot %d takes %v", s.SnapshotID, records)
-		next.take(&f.engine, records, found)
+		next.take(&f.engine, records)
 	}
 	return nil
 }
@@ -192,12 +193,17 @@ func (c contents) age(summary iceberg.Properties, found map[int64][]version, loo
 	return nil
 }
 
-// contentsOf reads the rows of the newest snapshot.
+// contentsOf reads the rows of the newest snapshot, those of a key by age: by the sequence numbers of their files,
+// then by the names of the files, then as they lie there.
 func (w *world) contentsOf(ctx context.Context, f *feed, t *table.Table) (map[int64][]version, error) {
 	tasks, err := f.seen.plans.Plan(ctx, t, w.objects, table.Scan{})
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(tasks, func(a, b table.Task) int {
+		return cmp.Or(cmp.Compare(a.SequenceNumber, b.SequenceNumber),
+			cmp.Compare(a.File.FilePath(), b.File.FilePath()))
+	})
 	found := map[int64][]version{}
 	for _, task := range tasks {
 		placed, err := w.rowsIn(ctx, f, task)

@@ -68,6 +68,19 @@ func (m *Merged) WithOld(i int) bool { return m.withOld[i] }
 // Versions is how many versions the row of the i-th key is made of, beside the old one.
 func (m *Merged) Versions(i int) int { return len(m.rowsOf(i)) }
 
+// Same says whether the row of the i-th key is made of the same versions in both, given the same old row.
+func (m *Merged) Same(o *Merged, i int) bool {
+	if m.withOld[i] != o.withOld[i] || !slices.Equal(m.rowsOf(i), o.rowsOf(i)) {
+		return false
+	}
+	for g := range m.picks {
+		if m.picks[g][i] != o.picks[g][i] {
+			return false
+		}
+	}
+	return true
+}
+
 func (m *Merged) rowsOf(i int) []uint32 {
 	if i == 0 {
 		return m.rows[:m.ends[0]]

@@ -230,7 +230,8 @@ func (c *catchUp) forget(ctx context.Context) error {
 	return nil
 }
 
-// age orders rows by when they were committed: by data sequence number, file and position.
+// age orders rows by when they were committed: by data sequence number, location of the file and position. That is the
+// order of the numbers that a rebuild gives files, and those of files that came at other times have another.
 func (c *catchUp) age(a, b keyindex.Place) int {
 	if a.File == b.File {
 		return cmp.Compare(a.Row, b.Row)
@@ -241,7 +242,8 @@ func (c *catchUp) age(a, b keyindex.Place) int {
 			c.ages[c.k.index.Number(path)] = task.SequenceNumber
 		}
 	}
-	return cmp.Or(cmp.Compare(c.ages[a.File], c.ages[b.File]), cmp.Compare(a.File, b.File))
+	index := c.k.index
+	return cmp.Or(cmp.Compare(c.ages[a.File], c.ages[b.File]), cmp.Compare(index.Path(a.File), index.Path(b.File)))
 }
 
 // finish applies what is left, and then gives keys whose row went the newest of their doubles.

@@ -15,8 +15,8 @@
 // only for rows that went and did not come back. Equality deletes of other engines make it a rebuild.
 //
 // A key that has two live rows, left by a writer that knows no keys, is a double. The row that was
-// committed last, by data sequence number, then file, then position, is the key's; the others are taken
-// out by the deletes of the next checkpoint.
+// committed last, by data sequence number, then location of the file, then position, is the key's; the
+// others are taken out by the deletes of the next checkpoint.
 //
 // Callers: ingest of keyed tables. The package imports table and its subpackages alone.
 //

@@ -97,6 +97,31 @@ func TestNewestRowOfADoubledKeyStays(t *testing.T) {
 	}
 }
 
+// TestIndexesAgreeOnTheRowOfADoubledKey has a rewritten file come with the sequence number of another one, which
+// an index that catches up knows already and one that is built anew does not.
+func TestIndexesAgreeOnTheRowOfADoubledKey(t *testing.T) {
+	l := newLake(t, lakeOptions{version: "3"})
+	first, _, _ := l.write(l.newID(), []row{{1, "a", 1}, {1, "a", 2}})
+	second, _, _ := l.write(l.newID(), []row{{1, "a", 3}, {1, "a", 4}})
+	require.Less(t, first[0].FilePath(), second[0].FilePath())
+	l.commit(lakeChange{files: second})
+	k, _ := l.openInMemory()
+	l.follow(k)
+	l.commit(lakeChange{files: first, sequence: l.meta.CurrentSnapshot().SequenceNumber})
+	l.follow(k)
+	anew, _ := l.openInMemory()
+	l.follow(anew)
+	for _, each := range []*Keeper{k, anew} {
+		require.Equal(t, 3, each.Doubles())
+		l.checkIndex(each, 4)
+		places := make([]keyindex.Place, 1)
+		require.NoError(t, each.Resolve(t.Context(), l.keysOf(each, []int64{1}), places))
+		require.Equal(t, second[0].FilePath(), each.Index().Path(places[0].File))
+		require.EqualValues(t, 1, places[0].Row)
+		require.NoError(t, each.Close())
+	}
+}
+
 // TestOlderDoubleTakesOverWhenTheNewestGoes deletes the row that the index has, by others.
 func TestOlderDoubleTakesOverWhenTheNewestGoes(t *testing.T) {
 	l := newLake(t, lakeOptions{version: "2"})

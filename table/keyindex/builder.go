@@ -46,7 +46,8 @@ type part struct {
 	written int64
 }
 
-// Rebuild empties the index, which has no snapshot until the builder's Finish. Its Hashers stay good.
+// Rebuild empties the index, which has no snapshot until the builder's Finish. Its Hashers stay good; numbers of
+// data files begin anew.
 func (x *Index) Rebuild() (*Builder, error) {
 	fresh, err := begin(x.opts, x.seed)
 	if err != nil {

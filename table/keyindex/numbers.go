@@ -1,6 +1,7 @@
 package keyindex
 
-// fileNumbers give data files numbers, from 1 on. Numbers are not used again.
+// fileNumbers give data files numbers, from 1 on. Numbers are not used again until the
+// index is built anew.
 type fileNumbers struct {
 	numbers map[string]uint32
 	paths   map[uint32]string
