@@ -12,7 +12,8 @@ import (
 )
 
 // Rebase makes the deletes of a rewrite anew: head is the table that the rewrite is about to land on, and
-// deletes are the position delete files and vectors in it that may be about the data files that the rewrite removes.
+// deletes are the position delete files and vectors in it that may be about the data files that the rewrite removes,
+// and all equality delete files.
 // What it returns is the Deletes of the change, for the data files that it adds. It is called while nobody
 // else commits through the Committer, and again after every conflict; what it wrote for an earlier call is
 // needed by nobody. An error that is ErrStale says that the rewrite does not fit the head.
@@ -20,7 +21,7 @@ type Rebase func(ctx context.Context, head *table.Table, deletes []table.Entry) 
 
 // rebase moves a rewrite to h: rows of the files that it removes were deleted behind its base.
 func (p *cutting) rebase(ctx context.Context, t *trunk, h *head, change *Change) error {
-	entries, err := p.positionDeletes(ctx, t, h)
+	entries, err := p.deletesAt(ctx, t, h)
 	if err != nil {
 		return err
 	}
@@ -33,13 +34,11 @@ func (p *cutting) rebase(ctx context.Context, t *trunk, h *head, change *Change)
 	return change.validateDeletes(h.meta)
 }
 
-// positionDeletes reads the entries of the delete files that are cut, and of those about several data files.
-func (p *cutting) positionDeletes(ctx context.Context, t *trunk, h *head) ([]table.Entry, error) {
+// deletesAt reads the entries of the delete files that are cut, and of those about several data files.
+func (p *cutting) deletesAt(ctx context.Context, t *trunk, h *head) ([]table.Entry, error) {
 	wanted := map[string]bool{}
 	for _, d := range p.loose {
-		if d.content == iceberg.EntryContentPosDeletes {
-			wanted[p.manifests[d.manifest].location] = true
-		}
+		wanted[p.manifests[d.manifest].location] = true
 	}
 	var manifests []iceberg.ManifestFile
 	for _, m := range h.manifests {
@@ -56,8 +55,8 @@ func (p *cutting) positionDeletes(ctx context.Context, t *trunk, h *head) ([]tab
 	for i, list := range read {
 		for _, e := range list {
 			f := e.DataFile()
-			loose := f.ContentType() == iceberg.EntryContentPosDeletes && vector.DataFile(f) == ""
-			if e.Status() == iceberg.EntryStatusDELETED || !loose && !p.cut.deletes[placeOf(f)] {
+			about := vector.DataFile(f) // "" is several
+			if e.Status() == iceberg.EntryStatusDELETED || about != "" && !p.cut.deletes[placeOf(f)] {
 				continue
 			}
 			entries = append(entries, table.Entry{File: f, Status: e.Status(), SnapshotID: e.SnapshotID(),

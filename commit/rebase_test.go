@@ -12,6 +12,7 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/vector"
 )
 
@@ -170,4 +171,45 @@ func TestDeadDeletesMustBeThere(t *testing.T) {
 	change.Dead = []iceberg.DataFile{mustAlive(t, w, c)[0].File}
 	_, err = c.Commit(t.Context(), change)
 	require.ErrorIs(t, err, commit.ErrInvalid)
+}
+
+// TestARewriteLandsThoughTheHeadItSawHasExpired has another process commit and expire, until the manifests are gone
+// that the rewriting process saw last.
+func TestARewriteLandsThoughTheHeadItSawHasExpired(t *testing.T) {
+	w := newWorld(t, shape{version: 3})
+	opts := committest.Options(1, "a")
+	opts.SnapshotsKeep = 2
+	a := w.open(t, opts)
+	next := commit.Offset(0)
+	for range 5 {
+		_, err := w.commit(t, a, step{from: next, rows: 10})
+		require.NoError(t, err)
+		next += 10
+	}
+	w.mustUpsert(t, a, step{from: next, rows: 4}, 2)
+	next += 4
+	b := w.open(t, committest.Options(2, "b"))
+	seen := b.Table()
+	live, err := alive(t.Context(), w.store, seen)
+	require.NoError(t, err)
+	change := commit.Change{ID: w.ids(), Base: headOf(seen), BaseSequence: seen.Metadata().LastSequenceNumber(),
+		Rebase: func(context.Context, *table.Table, []table.Entry) ([]iceberg.DataFile, error) { return nil, nil }}
+	rows := int64(0)
+	for _, d := range live[2:4] {
+		rows += d.File.Count()
+		change.Removed = append(change.Removed, d.File)
+	}
+	file, err := committest.DataFile(t.Context(), w.store, seen.Metadata(),
+		committest.File{Change: change.ID, Rows: rows, Region: "r0"})
+	require.NoError(t, err)
+	change.Files = []iceberg.DataFile{file}
+	for range 6 {
+		w.mustUpsert(t, a, step{from: next, rows: 4}, 2)
+		next += 4
+	}
+	_, err = table.Plan(t.Context(), seen, w.store, table.Scan{})
+	require.ErrorIs(t, err, objstore.ErrNotFound)
+	_, err = b.Commit(t.Context(), change)
+	require.NoError(t, err)
+	w.check(t)
 }

@@ -88,7 +88,12 @@ func (t *trunk) land(ctx context.Context, in intent) error {
 	for try := 1; ; try++ {
 		if s == nil {
 			var err error
-			if s, err = in.build(ctx, t.head); err != nil || s == nil {
+			before := t.head
+			s, err = in.build(ctx, t.head)
+			if errors.Is(err, objstore.ErrNotFound) && try < triesMax && t.outdated(ctx, before) {
+				continue
+			}
+			if err != nil || s == nil {
 				return err
 			}
 		}
@@ -111,6 +116,12 @@ func (t *trunk) land(ctx context.Context, in intent) error {
 			return t.giveUp(s, err)
 		}
 	}
+}
+
+// outdated says that others moved the table on since h, and reads it. They may have let h expire, with what it is
+// built of.
+func (t *trunk) outdated(ctx context.Context, h *head) bool {
+	return t.reload(ctx) == nil && !sameSnapshot(h, t.head)
 }
 
 // giveUp ends the tries; s is the swap that would have been sent again, nil when the last one is

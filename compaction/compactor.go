@@ -120,12 +120,16 @@ func (c *Compactor) Plan(ctx context.Context) (*table.Table, []Group, error) {
 
 // tasks are those of the newest version of the table, which it returns too.
 func (c *Compactor) tasks(ctx context.Context) (*table.Table, []table.Task, error) {
-	if err := c.committer.Refresh(ctx); err != nil {
-		return nil, nil, err
+	for try := 1; ; try++ {
+		if err := c.committer.Refresh(ctx); err != nil {
+			return nil, nil, err
+		}
+		t := c.committer.Table()
+		tasks, err := tasksOf(ctx, c.store, t, c.opts)
+		if !errors.Is(err, objstore.ErrNotFound) || try == readsMax { // else the snapshot expired meanwhile
+			return t, tasks, err
+		}
 	}
-	t := c.committer.Table()
-	tasks, err := tasksOf(ctx, c.store, t, c.opts)
-	return t, tasks, err
 }
 
 // PlanTable finds the groups of one version of a table.
@@ -247,7 +251,7 @@ func (r *run) round(
 // compact rewrites one group and publishes it.
 func (r *run) compact(ctx context.Context, base *table.Table, g *Group) error {
 	made, err := r.rewrite(ctx, base, g)
-	if errors.Is(err, objstore.ErrNotFound) { // others rewrote the file, and the snapshot has expired
+	if errors.Is(err, objstore.ErrNotFound) { // others rewrote the file, or deletes leave faster than they are read
 		err = fmt.Errorf("%w: %w", commit.ErrStale, err)
 	}
 	if err != nil {

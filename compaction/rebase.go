@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table/dv"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/commit"
@@ -24,8 +25,10 @@ type rebase struct {
 	*Compactor
 	tasks  []table.Task // as they were rewritten
 	places *rewrite.Places
-	base   int64
-	files  []iceberg.DataFile
+	// deleted are the positions that were deleted at the base, by task.
+	deleted []*dv.RoaringPositionBitmap
+	base    int64
+	files   []iceberg.DataFile
 
 	// wrote are the deletes that each call wrote. Those of the last one land with the rewrite, if it does.
 	wrote [][]iceberg.DataFile
@@ -38,7 +41,13 @@ func (r *rebase) run(ctx context.Context, head *table.Table, deletes []table.Ent
 	if err != nil {
 		return nil, err
 	}
-	gone, err := r.find(ctx, head, now)
+	if head.Metadata().SnapshotByID(r.base) == nil {
+		err = r.checkEquality(deletes)
+	}
+	var gone map[string][]int64
+	if err == nil {
+		gone, err = r.find(ctx, head, now)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +85,7 @@ func (r *rebase) find(ctx context.Context, head *table.Table, now []table.Task) 
 			if err != nil {
 				return err
 			}
-			stays[i] = positions.KeepMaskBytes(t.File.Count())
-			deleted[i] = t.File.Count()
-			for _, eight := range stays[i] {
-				deleted[i] -= int64(bits.OnesCount8(eight))
-			}
+			stays[i], deleted[i] = stay(positions, t.File.Count())
 			return nil
 		})
 	}
@@ -100,15 +105,46 @@ func (r *rebase) find(ctx context.Context, head *table.Table, now []table.Task) 
 	return gone, nil
 }
 
+// stay has a bit a row of a file, 1 for those that are not deleted, and tells how many are.
+func stay(positions *dv.RoaringPositionBitmap, rows int64) (stays []byte, deleted int64) {
+	stays, deleted = positions.KeepMaskBytes(rows), rows
+	for _, eight := range stays {
+		deleted -= int64(bits.OnesCount8(eight))
+	}
+	return stays, deleted
+}
+
 // revived says whether rows of a file that the rewrite left out, since they were deleted, may be there again.
 // known are those that are deleted by position.
 func (r *rebase) revived(head *table.Table, i int, known int64) bool {
-	left := r.tasks[i].File.Count() - r.places.Kept(i)
-	if len(r.tasks[i].EqualityDeletes) == 0 {
-		return known != left
+	rows := r.tasks[i].File.Count()
+	switch {
+	case len(r.tasks[i].EqualityDeletes) == 0:
+		return known != rows-r.places.Kept(i)
+	case r.deleted[i] == nil || head.Metadata().SnapshotByID(r.base) != nil: // which is in its history
+		return false
 	}
-	// Equality deletes took out some. They are there still while the base is in the history.
-	return head.Metadata().SnapshotByID(r.base) == nil
+	// Equality deletes took out some, and checkEquality has found them. All others have to be deleted still.
+	_, before := stay(r.deleted[i], rows)
+	return known < before
+}
+
+// checkEquality wants the equality deletes, by which the rewrite left rows out, at a head that tells no more of its
+// base: when main was set back they may be gone.
+func (r *rebase) checkEquality(deletes []table.Entry) error {
+	there := map[string]bool{}
+	for _, e := range deletes {
+		there[e.File.FilePath()] = true
+	}
+	for _, t := range r.tasks {
+		for _, e := range t.EqualityDeletes {
+			if !there[e.File.FilePath()] {
+				return fmt.Errorf("equality deletes %s of snapshot %d have left: %w", e.File.FilePath(), r.base,
+					commit.ErrStale)
+			}
+		}
+	}
+	return nil
 }
 
 // sameDeletes says whether two lists are of the same delete files.

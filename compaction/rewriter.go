@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table/dv"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/commit"
@@ -21,16 +22,20 @@ type rewritten struct {
 
 // rewrite writes the files of a group anew. base is the table that the group was planned on.
 func (c *Compactor) rewrite(ctx context.Context, base *table.Table, g *Group) (rewritten, error) {
-	meta := base.Metadata()
-	head := meta.CurrentSnapshot()
+	base, deleted, err := c.hold(ctx, base, g)
+	if err != nil {
+		return rewritten{}, err
+	}
+	head := base.Metadata().CurrentSnapshot()
 	out := rewritten{change: commit.Change{ID: c.opts.NewID(), Base: head.SnapshotID,
 		BaseSequence: head.SequenceNumber}}
 	for _, t := range g.Tasks {
 		out.change.Removed = append(out.change.Removed, t.File)
 	}
 	places := rewrite.NewPlaces(len(g.Tasks), c.opts.SpillDir)
-	out.rebase = &rebase{Compactor: c, tasks: g.Tasks, places: places, base: head.SnapshotID}
-	files, copied, err := c.write(ctx, base, g, writing{out.change.ID, places})
+	out.rebase = &rebase{Compactor: c, tasks: g.Tasks, places: places, deleted: deleted,
+		base: head.SnapshotID}
+	files, copied, err := c.write(ctx, base, g, writing{out.change.ID, places, deleted})
 	if err != nil {
 		return out, errors.Join(err, places.Close())
 	}
@@ -43,6 +48,8 @@ func (c *Compactor) rewrite(ctx context.Context, base *table.Table, g *Group) (r
 type writing struct {
 	change uuid.UUID
 	places *rewrite.Places
+	// deleted are the positions that are deleted, by task.
+	deleted []*dv.RoaringPositionBitmap
 }
 
 // write copies the files of a group, or else decodes them.
@@ -70,7 +77,7 @@ func (c *Compactor) write(ctx context.Context, base *table.Table, g *Group, w wr
 			return nil, false, err
 		}
 	}
-	files, err = rewrite.Decode(ctx, c.source, g.Tasks, opts, rewrite.Decoding{Places: w.places})
+	files, err = rewrite.Decode(ctx, c.source, g.Tasks, opts, rewrite.Decoding{Places: w.places, Deleted: w.deleted})
 	return files, false, err
 }
 

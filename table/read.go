@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table/dv"
 
 	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
@@ -33,6 +34,9 @@ type ReadOptions struct {
 	Equality *EqualityDeletes
 	// Rows are positions in the file, in order: no other rows are read. Nil is all.
 	Rows []uint32
+	// Deleted are the positions that the task's Deletes take out, as ReadDeletes told them before; nil has them
+	// read.
+	Deleted *dv.RoaringPositionBitmap
 }
 
 // Read yields the rows of a task in file order, as batches of ArrowSchema(task.Schema): columns
@@ -170,7 +174,7 @@ func (r *taskReader) prepare(ctx context.Context) error {
 		}
 	}
 	if len(r.task.Deletes) > 0 {
-		r.deleted, err = loadDeletes(ctx, r.store, r.task, r.parquet.ParquetReader().NumRows())
+		r.deleted, err = loadDeletes(ctx, r.store, r.task, r.opts.Deleted, r.parquet.ParquetReader().NumRows())
 	}
 	return err
 }

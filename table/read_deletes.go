@@ -14,13 +14,19 @@ import (
 	"github.com/firthlake/firth/table/vector"
 )
 
-// loadDeletes returns a bit for each of the rows of the task's file, 1 for those that stay.
-func loadDeletes(
-	ctx context.Context, store objstore.Store, task Task, rows int64,
+// loadDeletes returns a bit for each of the rows of the task's file, 1 for those that stay. known are the deleted
+// positions when they have been read.
+func loadDeletes(ctx context.Context, store objstore.Store, task Task, known *dv.RoaringPositionBitmap, rows int64,
 ) ([]byte, error) {
-	positions, err := ReadDeletes(ctx, store, task.File.FilePath(), task.Deletes)
-	if err != nil || positions.IsEmpty() {
-		return nil, err
+	positions := known
+	if positions == nil {
+		var err error
+		if positions, err = ReadDeletes(ctx, store, task.File.FilePath(), task.Deletes); err != nil {
+			return nil, err
+		}
+	}
+	if positions.IsEmpty() {
+		return nil, nil
 	}
 	return positions.KeepMaskBytes(rows), nil
 }

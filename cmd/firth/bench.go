@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -92,6 +93,10 @@ func writeStage(w io.Writer, r *stage.Result) error {
 // inFolder runs work in the folder, or in one of its own that is removed at the end.
 func inFolder(dir string, work func(dir string) error) error {
 	if dir != "" {
+		dir, err := filepath.Abs(dir) // a catalog takes no other
+		if err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make folder: %w", err)
 		}

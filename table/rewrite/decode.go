@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table/dv"
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
@@ -21,6 +22,9 @@ type Decoding struct {
 	Progress func(bytes int64)
 	// Places notes where rows go; nil notes nothing.
 	Places *Places
+	// Deleted are, by task, the positions that its Deletes take out, where they have been read before; nil has
+	// them read when their task's turn comes.
+	Deleted []*dv.RoaringPositionBitmap
 }
 
 // Decode reads the rows of tasks, without those that are deleted, and writes them anew with the schema,
@@ -71,6 +75,9 @@ func decode(
 	read := table.ReadOptions{Equality: &table.EqualityDeletes{}}
 	for i, task := range tasks {
 		task.Schema = d.schema
+		if d.Deleted != nil {
+			read.Deleted = d.Deleted[i]
+		}
 		rows := int64(0)
 		for batch, err := range table.ReadWith(ctx, store, task, read) {
 			if err != nil {

@@ -67,13 +67,24 @@ type loadFile struct {
 // planned is the committer in the hands of compaction; it tells when the table that is compacted is known.
 type planned struct {
 	*commit.Committer
-	once sync.Once
-	done chan struct{}
+	refreshed bool
+	once      sync.Once
+	done      chan struct{}
+}
+
+// Refresh comes before each plan, and the first one before any goroutine.
+func (p *planned) Refresh(ctx context.Context) error {
+	if !p.refreshed {
+		p.refreshed = true
+	}
+	return p.Committer.Refresh(ctx)
 }
 
 func (p *planned) Table() *table.Table {
 	t := p.Committer.Table()
-	p.once.Do(func() { close(p.done) })
+	if p.refreshed {
+		p.once.Do(func() { close(p.done) })
+	}
 	return t
 }
 
