@@ -84,6 +84,15 @@ func TestBenchmarksRefuseWhatTheyCannotMeasure(t *testing.T) {
 }
 
 // The first cluster of a configuration is read, and what was made on it is removed.
+func TestBenchmarksTakeAFolderFromWhereTheyAre(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, inFolder("here", func(dir string) error {
+		require.True(t, filepath.IsAbs(dir))
+		require.DirExists(t, dir)
+		return nil
+	}))
+}
+
 func TestBenchmarksUseTheConfiguration(t *testing.T) {
 	t.Setenv("FIRTH_TEST_RUN_MAIN", "1")
 	f := newLakeFolder(t)

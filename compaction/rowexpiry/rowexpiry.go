@@ -48,7 +48,8 @@ type Report struct {
 }
 
 const (
-	// roundsMax is how often files are looked for again since others rewrote some of them meanwhile.
+	// roundsMax is how often in a row files are looked for again since others rewrote some of them meanwhile, or
+	// replaced their deletes and let those before expire, and nothing could be done before.
 	roundsMax = 8
 	// filesAtOnce and rowsAtOnce bound what one commit takes out in parts: 8 bytes a row in memory.
 	filesAtOnce = 256
@@ -84,34 +85,45 @@ func (e *Expirer) Run(ctx context.Context, age commit.RowAge) (report Report, er
 			err = fmt.Errorf("expire rows of %s: %w", e.committer.Table(), err)
 		}
 	}()
-	for range roundsMax {
-		if err = e.committer.Refresh(ctx); err != nil {
-			return report, err
-		}
-		err = e.round(ctx, age, &report)
+	if err = e.committer.Refresh(ctx); err != nil {
+		return report, err
+	}
+	old, stay, err := e.begin(ctx, age, &report)
+	if err != nil {
+		return report, err
+	}
+	for idle := 0; idle < roundsMax; idle++ {
+		done := report.Commits + len(e.looked)
+		err = e.round(ctx, old, stay, &report)
 		if errors.Is(err, objstore.ErrNotFound) { // others rewrote the file, and the snapshot has expired
 			err = fmt.Errorf("%w: %w", commit.ErrStale, err)
 		}
 		if !errors.Is(err, commit.ErrStale) {
 			return report, err
 		}
+		if report.Commits+len(e.looked) > done {
+			idle = -1
+		}
+		if refused := e.committer.Refresh(ctx); refused != nil {
+			return report, refused
+		}
 	}
 	return report, err
 }
 
-// round looks for old rows in the newest version of the table and takes them out.
-func (e *Expirer) round(ctx context.Context, age commit.RowAge, report *Report) error {
+// begin works out the cut-off, and returns what is true of old rows and of those that stay.
+func (e *Expirer) begin(ctx context.Context, age commit.RowAge, report *Report) (old, stay string, err error) {
 	t := e.committer.Table()
 	now, err := e.now(ctx, t)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	field, err := age.Field(t.Metadata().CurrentSchema())
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	if age.After <= 0 {
-		return fmt.Errorf("rows cannot leave at an age of %v", age.After)
+		return "", "", fmt.Errorf("rows cannot leave at an age of %v", age.After)
 	}
 	report.Before = now.Add(-age.After)
 	if e.opts.Steps > 0 {
@@ -121,7 +133,13 @@ func (e *Expirer) round(ctx context.Context, age commit.RowAge, report *Report) 
 		e.before, e.column = report.Before, age.Column
 		clear(e.looked)
 	}
-	old, stay := age.Filters(field, e.before)
+	old, stay = age.Filters(field, e.before)
+	return old, stay, nil
+}
+
+// round looks for old rows in the newest version of the table and takes them out.
+func (e *Expirer) round(ctx context.Context, old, stay string, report *Report) error {
+	t := e.committer.Table()
 	found, err := find(ctx, t, e.store, old, stay)
 	if err != nil {
 		return err
@@ -151,7 +169,11 @@ func (e *Expirer) take(ctx context.Context, t *table.Table, found *found) (*batc
 	for len(found.parts) > 0 && n < filesAtOnce && rows < rowsAtOnce {
 		p := found.parts[0]
 		var err error
-		if p.positions, err = p.read(ctx, e.store); err != nil {
+		p.positions, err = p.read(ctx, e.store)
+		if errors.Is(err, objstore.ErrNotFound) && n > 0 { // the next round finds it as it is then
+			break
+		}
+		if err != nil {
 			return nil, err
 		}
 		found.parts = found.parts[1:]

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +52,7 @@ type world struct {
 	next    int64
 	live    map[row]bool
 	before  time.Time // the last cut-off of the model
+	mixed   bool      // rows of a file are of all ages
 }
 
 func newWorld(t testing.TB, seed uint64, version int, kind iceberg.Type, partitioned bool) *world {
@@ -94,6 +97,9 @@ func (w *world) rows(n int) []row {
 	out := make([]row, n)
 	around := w.clock.Add(-time.Duration(w.random.Int64N(int64(60 * day))))
 	for i := range out {
+		if w.mixed {
+			around = w.clock.Add(-time.Duration(w.random.Int64N(int64(60 * day))))
+		}
 		at := around.Add(-time.Duration(w.random.Int64N(int64(4 * day))))
 		out[i] = row{w.next + int64(i), at.UnixNano() / int64(w.unit())}
 		if w.random.IntN(20) == 0 {
@@ -353,6 +359,54 @@ func TestOldRowsLeaveAndNoOthers(t *testing.T) {
 	require.Positive(t, files)
 	require.Positive(t, touched)
 	require.Positive(t, rows)
+}
+
+// losing is a store in which every third vector that is read has just left, with the last snapshot that held it.
+type losing struct {
+	objstore.Store
+	reads   int
+	landing bool // whoever commits reads vectors of the head
+}
+
+func (l *losing) Get(ctx context.Context, location string, offset, length int64) (io.ReadCloser, error) {
+	if !l.landing && strings.Contains(location, "-deletes") {
+		if l.reads++; l.reads%3 == 0 {
+			return nil, fmt.Errorf("get %s: %w", location, objstore.ErrNotFound)
+		}
+	}
+	return l.Store.Get(ctx, location, offset, length)
+}
+
+// lands tells a losing store when its committer lands.
+type lands struct {
+	Committer
+	store *losing
+}
+
+func (l lands) Commit(ctx context.Context, change commit.Change) (commit.Committed, error) {
+	l.store.landing = true
+	defer func() { l.store.landing = false }()
+	return l.Committer.Commit(ctx, change)
+}
+
+// TestOldRowsLeaveThoughVectorsDoMeanwhile has a writer replace vectors faster than files are read, so that a round
+// takes out the rows of two files at the most, of more files than there are rounds without any.
+func TestOldRowsLeaveThoughVectorsDoMeanwhile(t *testing.T) {
+	w := newWorld(t, 4, 3, iceberg.PrimitiveTypes.TimestampTz, false)
+	w.mixed = true
+	for range 3 * roundsMax {
+		w.upsert(t, 12, 6)
+	}
+	store := &losing{Store: w.store}
+	e, err := New(lands{w.by, store}, store, w.options())
+	require.NoError(t, err)
+	report, err := e.Run(t.Context(), commit.RowAge{Column: "at", After: 30 * day})
+	require.NoError(t, err)
+	require.Greater(t, store.reads, 3*roundsMax)
+	require.Greater(t, report.Commits, 1)
+	require.EqualValues(t, w.expire(report.Before), report.Rows)
+	require.Equal(t, w.live, w.found(t))
+	w.prove(t)
 }
 
 func TestWhatIsCountedIsWhatLeaves(t *testing.T) {
