@@ -83,7 +83,6 @@ func TestBenchmarksRefuseWhatTheyCannotMeasure(t *testing.T) {
 	}
 }
 
-// The first cluster of a configuration is read, and what was made on it is removed.
 func TestBenchmarksTakeAFolderFromWhereTheyAre(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, inFolder("here", func(dir string) error {
@@ -93,6 +92,7 @@ func TestBenchmarksTakeAFolderFromWhereTheyAre(t *testing.T) {
 	}))
 }
 
+// The first cluster of a configuration is read, and what was made on it is removed.
 func TestBenchmarksUseTheConfiguration(t *testing.T) {
 	t.Setenv("FIRTH_TEST_RUN_MAIN", "1")
 	f := newLakeFolder(t)
