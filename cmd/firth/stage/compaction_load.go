@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -67,22 +68,20 @@ type loadFile struct {
 // planned is the committer in the hands of compaction; it tells when the table that is compacted is known.
 type planned struct {
 	*commit.Committer
-	refreshed bool
+	refreshed atomic.Bool
 	once      sync.Once
 	done      chan struct{}
 }
 
-// Refresh comes before each plan, and the first one before any goroutine.
+// Refresh comes before each plan.
 func (p *planned) Refresh(ctx context.Context) error {
-	if !p.refreshed {
-		p.refreshed = true
-	}
+	p.refreshed.Store(true)
 	return p.Committer.Refresh(ctx)
 }
 
 func (p *planned) Table() *table.Table {
 	t := p.Committer.Table()
-	if p.refreshed {
+	if p.refreshed.Load() {
 		p.once.Do(func() { close(p.done) })
 	}
 	return t
