@@ -91,11 +91,14 @@ type choice struct {
 func (b *Batches) take(mem memory.Allocator, c choice) arrow.RecordBatch {
 	columns := make([]arrow.Array, len(b.columns))
 	for i, column := range b.columns {
-		taken := column.take(mem, c)
-		columns[i] = array.MakeFromData(taken)
-		taken.Release()
+		columns[i] = column.takeArray(mem, c)
 	}
-	batch := array.NewRecordBatch(b.schema, columns, int64(c.count))
+	return newBatch(b.schema, columns, c.count)
+}
+
+// newBatch returns a batch of columns, which are its own then.
+func newBatch(schema *arrow.Schema, columns []arrow.Array, rows int) arrow.RecordBatch {
+	batch := array.NewRecordBatch(schema, columns, int64(rows))
 	for _, column := range columns {
 		column.Release()
 	}
@@ -186,6 +189,13 @@ func (v *values) read(a arrow.Array) {
 	case arrow.FixedWidthDataType:
 		v.fixed = bytesOf(1)[from*t.Bytes() : (from+rows)*t.Bytes()]
 	}
+}
+
+// takeArray copies what is chosen into an array.
+func (c *column) takeArray(mem memory.Allocator, chosen choice) arrow.Array {
+	taken := c.take(mem, chosen)
+	defer taken.Release()
+	return array.MakeFromData(taken)
 }
 
 // take copies what c chooses.

@@ -2,7 +2,6 @@ package gather
 
 import (
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
@@ -28,17 +27,12 @@ func Parts(mem memory.Allocator, batch arrow.RecordBatch, parts []Part) []arrow.
 		}
 		source := newColumn([]arrow.Array{batch.Column(place)})
 		for _, to := range wanted {
-			taken := source.take(mem, choices[to.part])
-			columns[to.part][to.field] = array.MakeFromData(taken)
-			taken.Release()
+			columns[to.part][to.field] = source.takeArray(mem, choices[to.part])
 		}
 	}
 	out := make([]arrow.RecordBatch, len(parts))
 	for i, part := range parts {
-		out[i] = array.NewRecordBatch(part.Schema, columns[i], int64(len(part.Rows)))
-		for _, column := range columns[i] {
-			column.Release()
-		}
+		out[i] = newBatch(part.Schema, columns[i], len(part.Rows))
 	}
 	return out
 }
