@@ -535,22 +535,22 @@ func TestEveryOperationOfAKeyedTableMayFail(t *testing.T) {
 	turn := turns()
 	for _, version := range []int{2, 3} {
 		w := newWorld(t, shape{version: version, partitioned: version == 2})
-		clean := w.process(noCatalogFault, noStoreFault)
-		require.NoError(t, w.keyedIngest(t.Context(), clean.catalog, clean.store, committest.Options(1, "a")))
+		clean := w.process(nil, nil)
+		require.NoError(t, w.keyedIngest(t.Context(), clean.Catalog, clean.Store, committest.Options(1, "a")))
 		w.keyedSound(t)
 		stride := strideOf(89, 401)
-		for n := version % stride; n < clean.catalog.Ops(); n += max(1, stride/8) {
+		for n := version % stride; n < clean.Catalog.Ops(); n += max(1, stride/8) {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
 				if turn() {
-					keyedSweepOne(t, version, committest.FailAt(n, fault), noStoreFault,
+					keyedSweepOne(t, version, committest.FailAt(n, fault), nil,
 						fmt.Sprintf("v%d catalog operation %d fault %d", version, n, fault))
 				}
 			}
 		}
-		for n := int64(version % stride); n < clean.store.Ops(); n += int64(stride) {
+		for n := int64(version % stride); n < clean.Store.Ops(); n += int64(stride) {
 			for fault := objstore.ErrorBefore; fault <= objstore.CrashAfter; fault++ {
 				if turn() {
-					keyedSweepOne(t, version, noCatalogFault, objstore.FailAt(n, objstore.Fault{Kind: fault}),
+					keyedSweepOne(t, version, nil, objstore.FailAt(n, objstore.Fault{Kind: fault}),
 						fmt.Sprintf("v%d store operation %d fault %d", version, n, fault))
 				}
 			}
@@ -567,19 +567,19 @@ func keyedSweepOne(t *testing.T, version int, catalogPlan func(int) committest.F
 	}()
 	w := newWorld(t, shape{version: version, partitioned: version == 2})
 	p := w.process(catalogPlan, storePlan)
-	err := w.keyedIngest(t.Context(), p.catalog, p.store, committest.Options(1, "a"))
-	if !p.catalog.Crashed() && !p.store.Crashed() {
+	err := w.keyedIngest(t.Context(), p.Catalog, p.Store, committest.Options(1, "a"))
+	if !p.Crashed() {
 		require.NoError(t, err, name)
-		p.catalog.Settle()
+		p.Catalog.Settle()
 		w.keyedSound(t)
 		return
 	}
 	next := w.process(func(op int) committest.Fault {
 		if op == 1 { // opened, not yet committed
-			p.catalog.Settle()
+			p.Catalog.Settle()
 		}
 		return committest.NoFault
-	}, noStoreFault)
-	require.NoError(t, w.keyedIngest(t.Context(), next.catalog, next.store, committest.Options(2, "b")), name)
+	}, nil)
+	require.NoError(t, w.keyedIngest(t.Context(), next.Catalog, next.Store, committest.Options(2, "b")), name)
 	w.keyedSound(t)
 }

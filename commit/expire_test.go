@@ -267,10 +267,10 @@ func TestExpiryOfAStagedSnapshotWaits(t *testing.T) {
 // TestEveryOperationOfExpiryMayFail lets each operation fail in each way: no snapshot ever lacks an object, and a
 // process that comes later finishes.
 func TestEveryOperationOfExpiryMayFail(t *testing.T) {
-	expire := func(ctx context.Context, p *process) error {
+	expire := func(ctx context.Context, p *committest.Process) error {
 		opts := committest.Options(7, "e")
 		opts.Reads = 1
-		c, err := commit.Open(ctx, p.catalog, p.store, events, opts)
+		c, err := commit.Open(ctx, p.Catalog, p.Store, events, opts)
 		if err == nil {
 			_, err = c.Expire(ctx, commit.Expiry{Keep: 2})
 		}
@@ -288,7 +288,7 @@ func TestEveryOperationOfExpiryMayFail(t *testing.T) {
 			return h
 		}
 		h := made()
-		clean := h.process(noCatalogFault, noStoreFault)
+		clean := h.process(nil, nil)
 		require.NoError(t, expire(t.Context(), clean))
 		require.Equal(t, h.reachable(t), h.objects(t))
 		stride := strideOf(67, 301)
@@ -297,29 +297,29 @@ func TestEveryOperationOfExpiryMayFail(t *testing.T) {
 			p := h.process(catalogPlan, storePlan)
 			_ = expire(t.Context(), p) // whatever it says, the table is whole
 			require.NoError(t, h.everyFileIsThere(t), name)
-			p.catalog.Settle()
+			p.Catalog.Settle()
 			h.check(t)
 			require.NoError(t, h.everyFileIsThere(t), name)
-			require.NoError(t, expire(t.Context(), h.process(noCatalogFault, noStoreFault)), name)
+			require.NoError(t, expire(t.Context(), h.process(nil, nil)), name)
 			require.NoError(t, h.everyFileIsThere(t), name)
 			h.check(t)
 			for location := range h.reachable(t) {
 				require.Contains(t, h.objects(t), location, name)
 			}
 		}
-		for n := range clean.catalog.Ops() {
+		for n := range clean.Catalog.Ops() {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
 				if (n+int(fault)+version)%strideOf(3, 23) > 0 {
 					continue
 				}
 				try(fmt.Sprintf("v%d catalog operation %d fault %d", version, n, fault),
-					committest.FailAt(n, fault), noStoreFault)
+					committest.FailAt(n, fault), nil)
 			}
 		}
-		for n := int64(version % stride); n < clean.store.Ops(); n += int64(stride) {
+		for n := int64(version % stride); n < clean.Store.Ops(); n += int64(stride) {
 			for fault := objstore.ErrorBefore; fault <= objstore.CrashAfter; fault++ {
 				if turn() {
-					try(fmt.Sprintf("v%d store operation %d fault %d", version, n, fault), noCatalogFault,
+					try(fmt.Sprintf("v%d store operation %d fault %d", version, n, fault), nil,
 						objstore.FailAt(n, objstore.Fault{Kind: fault}))
 				}
 			}
@@ -346,14 +346,14 @@ func TestExpiryReadsNoMoreThanLeaves(t *testing.T) {
 			_, err := w.commit(t, c, step{from: commit.Offset(files) + i, rows: 1})
 			require.NoError(t, err)
 		}
-		p := w.process(noCatalogFault, noStoreFault)
-		fresh, err := commit.Open(t.Context(), p.catalog, p.store, events, committest.Options(2, "b"))
+		p := w.process(nil, nil)
+		fresh, err := commit.Open(t.Context(), p.Catalog, p.Store, events, committest.Options(2, "b"))
 		require.NoError(t, err)
 		out, err := fresh.Expire(t.Context(), commit.Expiry{Keep: 3})
 		require.NoError(t, err)
 		require.Equal(t, 3, out.Files)
 		require.Equal(t, w.reachable(t), w.objects(t))
-		return p.store.Ops()
+		return p.Store.Ops()
 	}
 	files := 50
 	if testing.Short() {

@@ -139,31 +139,10 @@ func (w *world) sound(t testing.TB) {
 	require.LessOrEqual(t, report.Snapshots, 6)
 }
 
-// process is one life of the ingester: a catalog and a store that fail as planned and die together.
-type process struct {
-	catalog *committest.Faulty
-	store   *objstore.Faulty
+// process is one life of the ingester, in which a catalog and a store fail as planned.
+func (w *world) process(catalogPlan func(int) committest.Fault, storePlan objstore.Plan) *committest.Process {
+	return committest.NewProcess(w.catalog, w.store, catalogPlan, storePlan)
 }
-
-func (w *world) process(catalogPlan func(int) committest.Fault, storePlan objstore.Plan) *process {
-	p := &process{}
-	p.catalog = committest.NewFaulty(w.catalog, func(op int) committest.Fault {
-		if p.store.Crashed() {
-			return committest.CrashBefore
-		}
-		return catalogPlan(op)
-	})
-	p.store = objstore.NewFaulty(w.store, func(op objstore.Op) objstore.Fault {
-		if p.catalog.Crashed() {
-			return objstore.Fault{Kind: objstore.CrashBefore}
-		}
-		return storePlan(op)
-	})
-	return p
-}
-
-func noCatalogFault(int) committest.Fault     { return committest.NoFault }
-func noStoreFault(objstore.Op) objstore.Fault { return objstore.Fault{} }
 
 // TestEveryOperationMayFail counts the operations of a workload and runs it again for each operation
 // and each way to fail, recovers, and finds every record once. -full-sweep takes minutes.
@@ -171,22 +150,22 @@ func TestEveryOperationMayFail(t *testing.T) {
 	turn := turns()
 	for _, version := range []int{2, 3} {
 		w := newWorld(t, shape{version: version, partitioned: version == 3})
-		clean := w.process(noCatalogFault, noStoreFault)
-		require.NoError(t, w.ingest(t.Context(), clean.catalog, clean.store, committest.Options(1, "a")))
+		clean := w.process(nil, nil)
+		require.NoError(t, w.ingest(t.Context(), clean.Catalog, clean.Store, committest.Options(1, "a")))
 		w.sound(t)
 		stride := strideOf(23, 97)
-		for n := version % stride; n < clean.catalog.Ops(); n += stride {
+		for n := version % stride; n < clean.Catalog.Ops(); n += stride {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
 				if turn() {
-					sweepOne(t, version, committest.FailAt(n, fault), noStoreFault,
+					sweepOne(t, version, committest.FailAt(n, fault), nil,
 						fmt.Sprintf("v%d catalog operation %d fault %d", version, n, fault))
 				}
 			}
 		}
-		for n := int64(version % stride); n < clean.store.Ops(); n += int64(stride) {
+		for n := int64(version % stride); n < clean.Store.Ops(); n += int64(stride) {
 			for fault := objstore.ErrorBefore; fault <= objstore.CrashAfter; fault++ {
 				if turn() {
-					sweepOne(t, version, noCatalogFault, objstore.FailAt(n, objstore.Fault{Kind: fault}),
+					sweepOne(t, version, nil, objstore.FailAt(n, objstore.Fault{Kind: fault}),
 						fmt.Sprintf("v%d store operation %d fault %d", version, n, fault))
 				}
 			}
@@ -202,21 +181,21 @@ func sweepOne(t *testing.T, version int, catalogPlan func(int) committest.Fault,
 	}()
 	w := newWorld(t, shape{version: version, partitioned: version == 3})
 	p := w.process(catalogPlan, storePlan)
-	err := w.ingest(t.Context(), p.catalog, p.store, committest.Options(1, "a"))
-	crashed := p.catalog.Crashed() || p.store.Crashed()
+	err := w.ingest(t.Context(), p.Catalog, p.Store, committest.Options(1, "a"))
+	crashed := p.Crashed()
 	if !crashed {
 		require.NoError(t, err, name)
-		p.catalog.Settle()
+		p.Catalog.Settle()
 		w.sound(t)
 		return
 	}
 	// The next process starts while a request of the dead one may still be under way.
 	next := w.process(func(op int) committest.Fault {
 		if op == 1 { // opened, not yet committed
-			p.catalog.Settle()
+			p.Catalog.Settle()
 		}
 		return committest.NoFault
-	}, noStoreFault)
-	require.NoError(t, w.ingest(t.Context(), next.catalog, next.store, committest.Options(2, "b")), name)
+	}, nil)
+	require.NoError(t, w.ingest(t.Context(), next.Catalog, next.Store, committest.Options(2, "b")), name)
 	w.sound(t)
 }

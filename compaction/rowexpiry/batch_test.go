@@ -18,8 +18,7 @@ import (
 // process that updates rows before each of its commits.
 type dying struct {
 	*world
-	catalog *committest.Faulty
-	store   *objstore.Faulty
+	*committest.Process
 	settles bool
 }
 
@@ -32,27 +31,13 @@ func newDying(t *testing.T, version int, catalogPlan func(int) committest.Fault,
 		d.upsert(t, 12, 6)
 	}
 	d.before = d.clock.Add(-sweepAge.After)
-	d.catalog = committest.NewFaulty(d.world.catalog, func(op int) committest.Fault {
-		if d.store.Crashed() {
-			return committest.CrashBefore
-		}
-		return catalogPlan(op)
-	})
-	d.store = objstore.NewFaulty(d.world.store, func(op objstore.Op) objstore.Fault {
-		if d.catalog.Crashed() {
-			return objstore.Fault{Kind: objstore.CrashBefore}
-		}
-		return storePlan(op)
-	})
+	d.Process = committest.NewProcess(d.catalog, d.store, catalogPlan, storePlan)
 	return d
 }
 
-func noCatalogFault(int) committest.Fault     { return committest.NoFault }
-func noStoreFault(objstore.Op) objstore.Fault { return objstore.Fault{} }
-
 // run is the life of the process. Its error is how it ended.
 func (d *dying) run(t *testing.T) error {
-	c, err := commit.Open(t.Context(), d.catalog, d.store, ident, committest.Options(50, "dying"))
+	c, err := commit.Open(t.Context(), d.Catalog, d.Store, ident, committest.Options(50, "dying"))
 	if err != nil {
 		return err
 	}
@@ -61,7 +46,7 @@ func (d *dying) run(t *testing.T) error {
 		if steps++; steps == 1 {
 			d.upsert(t, 6, 6)
 		}
-	}}, d.store, Options{Now: d.opts.Now, NewID: d.opts.NewID})
+	}}, d.Store, Options{Now: d.opts.Now, NewID: d.opts.NewID})
 	require.NoError(t, err)
 	_, err = e.Run(t.Context(), sweepAge)
 	return err
@@ -82,13 +67,13 @@ func (d *dying) check(t *testing.T, name string) {
 func (d *dying) finish(t *testing.T, name string) {
 	d.check(t, name)
 	if d.settles {
-		d.catalog.Settle() // before others commit, and else behind them
+		d.Catalog.Settle() // before others commit, and else behind them
 	}
 	d.upsert(t, 4, 4)
-	d.catalog.Settle()
+	d.Catalog.Settle()
 	d.check(t, name)
 	require.NoError(t, d.by.Refresh(t.Context()))
-	e, err := New(d.by, d.world.store, d.world.options())
+	e, err := New(d.by, d.store, d.options())
 	require.NoError(t, err)
 	report, err := e.Run(t.Context(), sweepAge)
 	require.NoError(t, err, name)
@@ -105,7 +90,7 @@ func TestNoRowIsLostOrRevivedWhereverAnExpiryDies(t *testing.T) {
 		stride = 1
 	}
 	for _, version := range []int{2, 3} {
-		clean := newDying(t, version, noCatalogFault, noStoreFault)
+		clean := newDying(t, version, nil, nil)
 		require.NoError(t, clean.run(t))
 		clean.finish(t, "no fault")
 		require.Positive(t, mustLedger(t, clean.world).Foreign.Expired)
@@ -120,14 +105,14 @@ func TestNoRowIsLostOrRevivedWhereverAnExpiryDies(t *testing.T) {
 			}
 			d.finish(t, fmt.Sprintf("v%d %s", version, name))
 		}
-		for n := range clean.catalog.Ops() {
+		for n := range clean.Catalog.Ops() {
 			for fault := committest.ErrorBefore; fault <= committest.CrashLate; fault++ {
-				sweep(fmt.Sprintf("catalog operation %d fault %d", n, fault), committest.FailAt(n, fault), noStoreFault)
+				sweep(fmt.Sprintf("catalog operation %d fault %d", n, fault), committest.FailAt(n, fault), nil)
 			}
 		}
-		for n := range clean.store.Ops() {
+		for n := range clean.Store.Ops() {
 			for fault := objstore.ErrorBefore; fault <= objstore.CrashAfter; fault++ {
-				sweep(fmt.Sprintf("store operation %d fault %d", n, fault), noCatalogFault,
+				sweep(fmt.Sprintf("store operation %d fault %d", n, fault), nil,
 					objstore.FailAt(n, objstore.Fault{Kind: fault}))
 			}
 		}
