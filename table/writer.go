@@ -100,7 +100,8 @@ type Writer struct {
 	store  objstore.Store
 	layout *layout
 	prefix string
-	sorter *sorter // nil when rows need neither partition nor order
+	sorter *sorter       // nil when rows need neither partition nor order
+	fits   *arrow.Schema // of the last batch; nil before the first
 
 	pending      []arrow.RecordBatch
 	pendingBytes int64

@@ -11,21 +11,33 @@ import (
 // check says what keeps batch from being written: another schema, or a null in a required column.
 func (w *Writer) check(batch arrow.RecordBatch) error {
 	want := w.layout.schema
-	if int(batch.NumCols()) != want.NumFields() {
-		return fmt.Errorf("batch has %d columns, the table's schema %d", batch.NumCols(), want.NumFields())
+	if schema := batch.Schema(); schema != w.fits {
+		if err := checkSchema(schema, want); err != nil {
+			return err
+		}
+		w.fits = schema
 	}
 	for i, column := range batch.Columns() {
-		field := want.Field(i)
-		if batch.Schema() != want && !sameType(column.DataType(), field.Type) {
-			return fmt.Errorf("column %s: batch holds %s, the table %s",
-				field.Name, column.DataType(), field.Type)
+		if err := checkRequired(want.Field(i).Name, want.Field(i), column); err != nil {
+			return err
 		}
-		if id := fieldID(batch.Schema().Field(i)); id != 0 && id != fieldID(field) {
+	}
+	return nil
+}
+
+// checkSchema says in what a batch's schema differs from the table's.
+func checkSchema(schema, want *arrow.Schema) error {
+	if schema.NumFields() != want.NumFields() {
+		return fmt.Errorf("batch has %d columns, the table's schema %d", schema.NumFields(), want.NumFields())
+	}
+	for i, field := range want.Fields() {
+		column := schema.Field(i)
+		if !sameType(column.Type, field.Type) {
+			return fmt.Errorf("column %s: batch holds %s, the table %s", field.Name, column.Type, field.Type)
+		}
+		if id := fieldID(column); id != 0 && id != fieldID(field) {
 			return fmt.Errorf("column %s has field id %d in the batch, %d in the table",
 				field.Name, id, fieldID(field))
-		}
-		if err := checkRequired(field.Name, field, column); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -200,8 +200,9 @@ func (c *column) takeArray(mem memory.Allocator, chosen choice) arrow.Array {
 
 // take copies what c chooses.
 func (c *column) take(mem memory.Allocator, chosen choice) arrow.ArrayData {
+	var held [3]*memory.Buffer // no type has more
 	valid, nulls := c.takeValidity(mem, chosen)
-	buffers := []*memory.Buffer{valid}
+	buffers := append(held[:0], valid)
 	var children []arrow.ArrayData
 	switch t := c.storage.(type) {
 	case *arrow.BooleanType:

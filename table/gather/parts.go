@@ -45,6 +45,9 @@ func whoWants(parts []Part, columns int) [][]target {
 	wanted := make([][]target, columns)
 	for i, part := range parts {
 		for field, place := range part.Columns {
+			if wanted[place] == nil {
+				wanted[place] = make([]target, 0, len(parts))
+			}
 			wanted[place] = append(wanted[place], target{i, field})
 		}
 	}

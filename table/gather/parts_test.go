@@ -1,11 +1,15 @@
 package gather
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/table/recycle"
 )
 
 func TestPartsAreWhatRowsCopiesOfTheirColumns(t *testing.T) {
@@ -40,5 +44,40 @@ func TestPartsAreWhatRowsCopiesOfTheirColumns(t *testing.T) {
 			got.Release()
 		}
 		batch.Release()
+	}
+}
+
+// BenchmarkParts shares rows out to ten tables, as ingest does with a topic that many read.
+func BenchmarkParts(b *testing.B) {
+	const tables = 10
+	d := newDice(1, memory.DefaultAllocator)
+	types := []arrow.DataType{arrow.BinaryTypes.String, arrow.BinaryTypes.String, arrow.BinaryTypes.String,
+		arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float64,
+		arrow.PrimitiveTypes.Int32, arrow.FixedWidthTypes.Boolean}
+	fields := make([]arrow.Field, len(types))
+	columns := make([]int, len(types))
+	for i, typ := range types {
+		fields[i], columns[i] = arrow.Field{Name: strconv.Itoa(i), Type: typ}, i
+	}
+	schema := arrow.NewSchema(fields, nil)
+	parts := make([]Part, tables)
+	for i := range parts {
+		parts[i] = Part{Schema: schema, Columns: columns}
+	}
+	builder := array.NewRecordBuilder(d.mem, schema)
+	for row := range 8192 {
+		for i, field := range fields {
+			d.append(builder.Field(i), field)
+		}
+		part := &parts[d.IntN(tables)]
+		part.Rows = append(part.Rows, uint32(row))
+	}
+	batch := builder.NewRecordBatch()
+	mem := recycle.New()
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, part := range Parts(mem, batch, parts) {
+			part.Release()
+		}
 	}
 }
