@@ -23,17 +23,21 @@ var (
 	topicB = uuid.MustParse("bbbbbbbb-0000-4000-8000-000000000002")
 )
 
+func ofTopic(cluster string, id uuid.UUID, topic string, partition int32) TopicPartition {
+	return TopicPartition{Cluster: cluster, TopicID: id, Topic: topic, Partition: partition}
+}
+
 func someRanges() map[TopicPartition]Range {
 	return map[TopicPartition]Range{
-		{"lkc-1", topicA, "orders", 0}: {From: 1000, Next: 1100, Counts: Counts{Inserted: 100},
+		ofTopic("lkc-1", topicA, "orders", 0): {From: 1000, Next: 1100, Counts: Counts{Inserted: 100},
 			Checksum: 0xfeedfacecafebeef},
-		{"lkc-1", topicA, "orders", 1}: {From: 990, Next: 1095, Checksum: 1,
+		ofTopic("lkc-1", topicA, "orders", 1): {From: 990, Next: 1095, Checksum: 1,
 			Counts: Counts{Inserted: 90, Filtered: 10, DeadLetters: 5}},
-		{"lkc-1", topicA, "orders", 7}: {From: 5, Next: 5},
-		{"lkc-1", topicB, "orders", 0}: {From: 0, Next: 11, Checksum: math.MaxUint64,
+		ofTopic("lkc-1", topicA, "orders", 7): {From: 5, Next: 5},
+		ofTopic("lkc-1", topicB, "orders", 0): {From: 0, Next: 11, Checksum: math.MaxUint64,
 			Counts: Counts{Updated: 1, Deleted: 1, Superseded: 1, Filtered: 1, Tombstones: 1,
 				SampledOut: 1, DeadLetters: 1, Skipped: 1, Lost: 1, Absent: 1, Inserted: 1}},
-		{"lkc-2", topicA, "clicks ü", math.MaxInt32}: {From: math.MaxInt64 - 3, Next: math.MaxInt64,
+		ofTopic("lkc-2", topicA, "clicks ü", math.MaxInt32): {From: math.MaxInt64 - 3, Next: math.MaxInt64,
 			Counts: Counts{Lost: 3}},
 	}
 }
@@ -168,7 +172,7 @@ func TestLedgerOf512PartitionsIsSmall(t *testing.T) {
 	folded, position := map[TopicPartition]Range{}, Position{}
 	for p := range int32(512) {
 		from, rows := 50_000_000+Offset(random.IntN(100_000)), int64(4_000+random.IntN(500))
-		tp := TopicPartition{"lkc-1", topicA, "orders", p}
+		tp := ofTopic("lkc-1", topicA, "orders", p)
 		ranges[tp] = Range{From: from, Next: from + Offset(rows), Counts: Counts{Inserted: rows},
 			Checksum: random.Uint64()}
 		folded[tp] = Range{Next: from, Counts: Counts{Inserted: int64(from)}, Checksum: random.Uint64()}

@@ -24,7 +24,7 @@ func (c Change) Validate(meta icetable.Metadata) error {
 	var rows, gone, deadLetters int64
 	for _, tp := range sortedTopicPartitions(c.Ranges) {
 		r := c.Ranges[tp]
-		if err := tp.validate(); err != nil {
+		if err := validateTopicPartition(tp); err != nil {
 			return err
 		}
 		if err := r.Validate(); err != nil {
@@ -52,7 +52,7 @@ func (c Change) Validate(meta icetable.Metadata) error {
 	return c.validateDeletes(meta)
 }
 
-func (tp TopicPartition) validate() error {
+func validateTopicPartition(tp TopicPartition) error {
 	switch {
 	case tp.Cluster == "" || tp.Topic == "":
 		return invalid("topic partition %q of cluster %q lacks a name", tp.Topic, tp.Cluster)
