@@ -1,0 +1,84 @@
+package tail
+
+import (
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/table"
+)
+
+// Folder is where the tail of a table lies, below the table's location: chunks, and what is made of them for readers.
+// What lies there is for a while only, and no snapshot of the table names it.
+const Folder = "_live"
+
+// FolderOf is the folder of the tail of a table that lies at location, with a slash.
+func FolderOf(location string) string { return strings.TrimSuffix(location, "/") + "/" + Folder + "/" }
+
+// Span is the half-open interval [From, Next) of offsets of one topic partition.
+type Span struct {
+	From, Next table.Offset
+	// First says that the table knew nothing of the topic partition when From was read, so that its rows
+	// begin there.
+	First bool
+}
+
+// Chunk is a piece of a table's tail. It is a value that does not change.
+type Chunk struct {
+	// Change is the checkpoint that the chunk is of.
+	Change uuid.UUID
+	// Spans are the offsets that it covers.
+	Spans map[table.TopicPartition]Span
+	// Files hold the rows that came of them; none when no row did.
+	Files []iceberg.DataFile
+	// Rows are those in Files.
+	Rows int64
+}
+
+// behind says that the position has come to or beyond what the chunk begins with, in any topic partition: then it is
+// never shown at this position or a later one.
+func (c *Chunk) behind(position table.Position) bool {
+	for id, span := range c.Spans {
+		if next, known := position[id]; known && span.From < next {
+			return true
+		}
+	}
+	return false
+}
+
+// fits says that each of the chunk's spans begins at the cut.
+func (c *Chunk) fits(cut table.Position) bool {
+	for id, span := range c.Spans {
+		next, known := cut[id]
+		if known && span.From != next || !known && !span.First {
+			return false
+		}
+	}
+	return true
+}
+
+// View is the tail of a table behind one snapshot.
+type View struct {
+	// Chunks go on from the snapshot, in the order in which they were read.
+	Chunks []Chunk
+	// Cut is where the snapshot and the chunks end together.
+	Cut table.Position
+	// Rows are those of all chunks.
+	Rows int64
+
+	numbers []uint64 // of the chunks in their index
+}
+
+// Same says that both are made of the same chunks.
+func (v *View) Same(o *View) bool {
+	if len(v.numbers) != len(o.numbers) {
+		return false
+	}
+	for i, n := range v.numbers {
+		if o.numbers[i] != n {
+			return false
+		}
+	}
+	return true
+}

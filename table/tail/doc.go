@@ -1,0 +1,23 @@
+// Package tail holds what ingest has read of a table and not committed, while somebody reads it.
+//
+//	ingest ─► Feed ─► Index ─► View(position of a snapshot) ─► serve
+//	             ▲ wanted?  ◄─ Follow ◄─────────────────────── serve
+//
+// A Chunk is a range of offsets of each of some topic partitions and the data file of the rows in them. A Feed is the
+// end that ingest holds: it is told whether anybody follows the table, and takes chunks. An Index has the
+// chunks of one table, a Set the indexes of a process.
+//
+// The seam: a View begins at the position that stands in the snapshot it goes with, and goes on as far as chunks are
+// contiguous, topic partition by topic partition. What the process believes about commits has no part in
+// it. So a row is in the snapshot or in the tail, never in both and never in neither, whichever snapshot
+// a reader has loaded.
+//
+// Invariants:
+//   - a chunk is shown whole or not at all, and only where each of its ranges begins at the cut;
+//   - a chunk is of one checkpoint, so a commit covers it whole or not at all;
+//   - files are given out to be removed only a while after their chunk was covered or withdrawn, since readers of
+//     a view may still be at them.
+//
+// Callers: ingest hands over, serve reads, cmd wires. Nothing here does I/O. An Index may be used by many
+// goroutines; a Feed belongs to one.
+package tail

@@ -1,0 +1,178 @@
+package tail
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/table"
+)
+
+// Index has the chunks of one table.
+type Index struct {
+	folder string
+	// until is how long somebody follows the table, in nanoseconds since 1970.
+	until atomic.Int64
+
+	mu     sync.Mutex
+	next   uint64 // number of the next chunk
+	chunks []held
+	feeds  map[*Feed]bool // and whether each hands over all that it reads
+	ready  chan struct{}  // closed once all feeds do; nil when nobody waits
+}
+
+// held is a chunk in the index.
+type held struct {
+	Chunk
+	number uint64
+	feed   *Feed
+	// left is when it was covered by a commit or withdrawn; zero while neither.
+	left      time.Time
+	withdrawn bool
+}
+
+// NewIndex returns the empty index of a table that lies at location.
+func NewIndex(location string) *Index {
+	return &Index{folder: FolderOf(location), feeds: map[*Feed]bool{}}
+}
+
+// Folder is where the chunks lie, with a slash.
+func (x *Index) Folder() string { return x.folder }
+
+// Follow says that somebody reads the table until then. The channel is closed once everything that is
+// read from now on comes into the index.
+func (x *Index) Follow(until time.Time) <-chan struct{} {
+	for {
+		before := x.until.Load()
+		if until.UnixNano() <= before || x.until.CompareAndSwap(before, until.UnixNano()) {
+			break
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ready == nil {
+		x.ready = make(chan struct{})
+	}
+	ready := x.ready
+	x.tellReady()
+	return ready
+}
+
+// tellReady wakes those who wait when all feeds hand over what they read.
+func (x *Index) tellReady() {
+	for _, ready := range x.feeds {
+		if !ready {
+			return
+		}
+	}
+	if x.ready != nil {
+		close(x.ready)
+		x.ready = nil
+	}
+}
+
+// Fed says whether any ingest hands over what it reads of the table, or will once it is followed.
+func (x *Index) Fed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.feeds) > 0
+}
+
+// At returns the tail behind a snapshot that stores position.
+func (x *Index) At(position table.Position) View {
+	view := View{Cut: maps.Clone(position)}
+	if view.Cut == nil {
+		view.Cut = table.Position{}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range x.chunks {
+		c := &x.chunks[i]
+		if c.withdrawn || !c.fits(view.Cut) {
+			continue
+		}
+		for id, span := range c.Spans {
+			view.Cut[id] = span.Next
+		}
+		view.Chunks = append(view.Chunks, c.Chunk)
+		view.numbers = append(view.numbers, c.number)
+		view.Rows += c.Rows
+	}
+	return view
+}
+
+// Forget drops the chunks that were covered or withdrawn before then and returns the locations of their files, which
+// nobody else will remove.
+func (x *Index) Forget(before time.Time) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var files []string
+	x.chunks = slices.DeleteFunc(x.chunks, func(c held) bool {
+		if c.left.IsZero() || !c.left.Before(before) {
+			return false
+		}
+		files = append(files, c.locations()...)
+		return true
+	})
+	return files
+}
+
+// Files are the locations of all files in the index.
+func (x *Index) Files() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var files []string
+	for i := range x.chunks {
+		files = append(files, x.chunks[i].locations()...)
+	}
+	return files
+}
+
+// locations are those of the chunk's files.
+func (c *Chunk) locations() []string {
+	var files []string
+	for _, f := range c.Files {
+		files = append(files, f.FilePath())
+	}
+	return files
+}
+
+// Set has the indexes of the tables that one process ingests, by the tables' UUIDs: a table that was dropped and made
+// again under its name is another.
+type Set struct {
+	mu      sync.Mutex
+	indexes map[uuid.UUID]*Index
+}
+
+// NewSet returns an empty set.
+func NewSet() *Set { return &Set{indexes: map[uuid.UUID]*Index{}} }
+
+// Index returns the index of a table that lies at location, and makes it when it is not there.
+func (s *Set) Index(id uuid.UUID, location string) *Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.indexes[id]
+	if x == nil {
+		x = NewIndex(location)
+		s.indexes[id] = x
+	}
+	return x
+}
+
+// All are the indexes so far.
+func (s *Set) All() []*Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.indexes))
+}
+
+// Find returns the index of a table, or nil when the process does not ingest it.
+func (s *Set) Find(id uuid.UUID) *Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.indexes[id]
+}
