@@ -21,6 +21,8 @@ type Reads interface {
 	ListNamespaces(ctx context.Context, parent Namespace, page Page) ([]Namespace, error)
 	LoadNamespace(ctx context.Context, name Namespace) (map[string]string, error)
 	ListTables(ctx context.Context, namespace Namespace, page Page) ([]table.Ident, error)
+	// HasTable is nil for a table that is there. It makes nothing that TableJSON would make for a reader.
+	HasTable(ctx context.Context, ident table.Ident) error
 	TableJSON(ctx context.Context, ident table.Ident) (Loaded, error)
 	ListViews(ctx context.Context, namespace Namespace, page Page) ([]table.Ident, error)
 	ViewJSON(ctx context.Context, ident table.Ident) (Loaded, error)

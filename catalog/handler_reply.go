@@ -35,7 +35,8 @@ func errNoWarehouse(name string) error {
 }
 
 func errReadOnlyWarehouse(name string) error {
-	return &protocolError{http.StatusForbidden, "ForbiddenException", "warehouse " + name + " is read-only"}
+	return &protocolError{http.StatusForbidden, "ForbiddenException",
+		"warehouse " + name + " is read-only: write to another one"}
 }
 
 func errBody(err error) error {
@@ -130,7 +131,7 @@ func writeReply(w http.ResponseWriter, r *http.Request, answer reply) {
 		header.Set("WWW-Authenticate", "Bearer")
 	}
 	if answer.etag != "" {
-		header.Set("ETag", answer.etag)
+		header["ETag"] = []string{answer.etag} // as RFC 9110 spells it: Java clients do not find Etag
 	}
 	raw := answer.raw
 	if answer.body != nil {

@@ -207,7 +207,7 @@ func (x *exchange) credentials() []storageCredential {
 }
 
 func tableCredentials(x *exchange) (reply, error) {
-	if _, err := x.warehouse.Reads.TableJSON(x.ctx(), x.ident()); err != nil {
+	if err := x.warehouse.Reads.HasTable(x.ctx(), x.ident()); err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusOK, body: struct {
@@ -257,8 +257,7 @@ func onlyReferenced(metadata []byte) ([]byte, error) {
 }
 
 func hasTable(x *exchange) (reply, error) {
-	_, err := x.warehouse.Reads.TableJSON(x.ctx(), x.ident())
-	return noContent, err
+	return noContent, x.warehouse.Reads.HasTable(x.ctx(), x.ident())
 }
 
 type commitRequest struct {

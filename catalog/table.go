@@ -234,6 +234,12 @@ type Loaded struct {
 	Metadata         json.RawMessage
 }
 
+// HasTable is nil for a table that is there and whose metadata can be read.
+func (c *Catalog) HasTable(ctx context.Context, ident table.Ident) error {
+	_, err := c.TableJSON(ctx, ident)
+	return err
+}
+
 // TableJSON returns a table at its newest version as JSON.
 func (c *Catalog) TableJSON(ctx context.Context, ident table.Ident) (Loaded, error) {
 	v, err := c.loadVersion(ctx, ident)
