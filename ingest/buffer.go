@@ -28,6 +28,12 @@ type buffer struct {
 	records int64
 	newest  int64
 
+	// followed says that what it takes in is handed over to readers as well; it is not once some could not be.
+	followed, unfollowable bool
+	chunkNames             *table.FileNumbers
+	// gone says that it was given up.
+	gone bool
+
 	closed      bool
 	files       []iceberg.DataFile
 	deadLetters []iceberg.DataFile
@@ -42,7 +48,8 @@ var errBuffer = errors.New("buffer lost")
 func (t *tableState) newBuffer() *buffer {
 	return &buffer{
 		change: t.ingester.opts.NewID(), names: new(table.FileNumbers), opened: t.ingester.opts.Now(),
-		ranges: map[commit.TopicPartition]commit.Range{},
+		ranges: map[commit.TopicPartition]commit.Range{}, followed: t.tailing.isOn(),
+		chunkNames: new(table.FileNumbers),
 	}
 }
 

@@ -36,6 +36,7 @@ func (g *Ingester) tick(ctx context.Context) {
 		if t.due(now) {
 			t.cut(ctx)
 		}
+		t.handOver(ctx, now)
 	}
 	if g.pressed() || g.crowded() {
 		g.relieve(ctx)

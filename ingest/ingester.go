@@ -63,6 +63,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 		if err := g.refuseOverlap(t); err != nil {
 			return nil, fmt.Errorf("new ingester: %w", err)
 		}
+		t.tailing = newTailing(&t.opts)
 		g.tables = append(g.tables, t)
 	}
 	if err := g.regroup(ctx); err != nil {
@@ -136,6 +137,7 @@ func (g *Ingester) Close(ctx context.Context) {
 			t.abort(ctx, t.filling)
 		}
 		t.filling = nil
+		t.tailing.close(&g.opts)
 	}
 	g.worker.close()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/recycle"
+	"github.com/firthlake/firth/table/tail"
 )
 
 // Options say what an Ingester works with. Source, Store and Tables are required.
@@ -76,6 +77,10 @@ type TableOptions struct {
 	// Parquet are the writers' choices.
 	Parquet   table.ParquetOptions
 	Committer Committer
+	// Tail takes what is read and not committed while somebody follows the table; nil is nobody, and keyed
+	// tables are not followed. TailEvery is how often it takes it; 0 is TailEveryDefault.
+	Tail      *tail.Index
+	TailEvery time.Duration
 	// Group is the consumer group that the table's position is shared within.
 	Group string
 }
@@ -116,6 +121,8 @@ const (
 	underWayShare = 3
 	// unitsPerWorker is how far decoding may run ahead of applying.
 	unitsPerWorker = 4
+	// workPerTable is what runs beside for a table at most: a commit and a chunk of its tail.
+	workPerTable = 2
 
 	backoffMin = 200 * time.Millisecond
 	backoffMax = 15 * time.Second

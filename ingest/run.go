@@ -21,7 +21,7 @@ func (g *Ingester) Run(ctx context.Context) error {
 		context.AfterFunc(lasting, func() { timer.Stop() })
 	})
 	defer context.AfterFunc(ctx, end)()
-	g.results = make(chan func(), len(g.tables))
+	g.results = make(chan func(), workPerTable*len(g.tables))
 	g.parallel = g.opts.Workers
 	var beside errgroup.Group
 	g.spawn = func(work func() func()) {
@@ -204,6 +204,7 @@ func (g *Ingester) untilDue() time.Duration {
 				wait = min(wait, at.Sub(now))
 			}
 		}
+		wait = min(wait, t.tailing.untilDue(t, now))
 		if t.filling != nil && t.committing == nil {
 			wait = min(wait, t.filling.opened.Add(t.patience()).Sub(now))
 		}

@@ -66,6 +66,8 @@ type tableState struct {
 
 	tally  tally
 	budget window
+	// tailing hands over what is buffered to whoever follows the table; nil when nobody can.
+	tailing *tailing
 }
 
 func (t *tableState) String() string { return t.name }
@@ -133,6 +135,7 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 		t.lose(ctx, err)
 		return
 	}
+	t.gather(p)
 	t.next[id] = p.part.Next
 	t.tally.add(p.part.Counts)
 	t.ingester.opts.Metrics.read(t.name, p.part.Counts)
@@ -191,6 +194,7 @@ func (t *tableState) abort(ctx context.Context, b *buffer) {
 	if b.versions != nil {
 		b.versions.drop(t.ingester.opts.Budget)
 	}
+	t.tailing.withdraw(b, &t.ingester.opts)
 	if err := b.abort(ctx); err != nil {
 		// What stays behind is an orphan that no snapshot names.
 		t.log.Warn("remove files of a dropped change", "err", err)
@@ -203,7 +207,7 @@ func (t *tableState) due(now time.Time) bool {
 	if b == nil || t.committing != nil {
 		return false
 	}
-	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.patience()
+	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.patience() || t.tailing.mustCut(b)
 }
 
 // full says whether the buffer has reached its size.
@@ -287,6 +291,7 @@ func (t *tableState) landed(b *buffer, o outcome) {
 	if b.versions != nil {
 		b.versions.drop(t.ingester.opts.Budget)
 	}
+	t.tailing.landed(t)
 	t.healthy()
 	t.tally.landed(b, t.ingester.opts.Now())
 	t.ingester.opts.Metrics.committed(t.name, b)

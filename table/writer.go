@@ -32,8 +32,8 @@ type WriterOptions struct {
 	Sort icetable.SortOrder
 	// ZOrder is another order of rows, in place of Sort; nil is none.
 	ZOrder *ZOrder
-	// Location is the table's location; files lie under <Location>/data.
-	Location string
+	// Location is the table's location; files lie under <Location>/<Folder>, and no folder is data.
+	Location, Folder string
 	// ChangeID is the commit.Change that the files are for; it stands in their names.
 	ChangeID uuid.UUID
 	// Names numbers the files of the change. Writers of one change share it, so that their names
@@ -63,6 +63,9 @@ type WriterOptions struct {
 type FileNumbers struct{ next atomic.Int64 }
 
 func (n *FileNumbers) take() int64 { return n.next.Add(1) - 1 }
+
+// Count is how many files there are so far.
+func (n *FileNumbers) Count() int64 { return n.next.Load() }
 
 const (
 	writerMemoryDefault = 256 << 20
@@ -135,7 +138,7 @@ func NewWriter(store objstore.Store, opts WriterOptions) (*Writer, error) {
 	layout.buffers = &opts.Memory.buffers
 	w := &Writer{
 		opts: opts, store: store, layout: layout,
-		prefix: strings.TrimSuffix(opts.Location, "/") + "/data/firth-" + opts.ChangeID.String() + "-",
+		prefix: strings.TrimSuffix(opts.Location, "/") + "/" + opts.Folder + "/firth-" + opts.ChangeID.String() + "-",
 		open:   make([]*dataFile, opts.Parallel),
 	}
 	if w.sorter, err = newSorter(w); err != nil {
@@ -157,6 +160,9 @@ func (o *WriterOptions) complete() error {
 		return fmt.Errorf("parallel is %d", o.Parallel)
 	}
 	o.Parallel = max(o.Parallel, 1)
+	if o.Folder == "" {
+		o.Folder = "data"
+	}
 	if o.Names == nil {
 		o.Names = new(FileNumbers)
 	}
