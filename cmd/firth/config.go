@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/firthlake/firth/compaction"
+	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/ingest/spec/document"
 	"github.com/firthlake/firth/table/objstore"
@@ -30,6 +31,7 @@ type config struct {
 	Listen    listenConfig             `yaml:"listen"`
 	Tokens    tokensConfig             `yaml:"tokens"`
 	Limits    limitsConfig             `yaml:"limits"`
+	Live      liveConfig               `yaml:"live"`
 	// State is the folder of what can be made anew from the tables: indexes of keys.
 	State string `yaml:"state"`
 	// Tables is the folder of table specs.
@@ -130,6 +132,7 @@ func defaultConfig() config {
 		Warehouse: warehouseConfig{Location: "warehouse", S3: objstore.DefaultS3Config()},
 		Listen:    listenConfig{Catalog: "127.0.0.1:8181", Admin: "127.0.0.1:8180"},
 		Limits:    limitsConfig{Memory: memoryDefault, Compaction: compaction.ShareDefault},
+		Live:      liveConfig{Interval: spec.Duration(ingest.TailEveryDefault)},
 		State:     "state",
 		Tables:    "tables",
 		Group:     "firth",
@@ -240,6 +243,7 @@ func (c *config) validate(lines document.Lines) error {
 	if !(c.Limits.Compaction >= 0 && c.Limits.Compaction <= 1) {
 		fault("limits.compaction", "write 0.25, or 0 for none", "%v is no share of a core", c.Limits.Compaction)
 	}
+	c.Live.validate(fault)
 	if c.Tokens.Write == "" && c.Listen.Catalog != "" && !isLoopback(c.Listen.Catalog) {
 		fault("listen.catalog", "set tokens.write, or listen on 127.0.0.1",
 			"%s can be reached from other machines and the catalog asks for no token", c.Listen.Catalog)

@@ -62,6 +62,7 @@ func TestConfigFaultsNameLineAndRemedy(t *testing.T) {
 		"limits: {memory: 1MiB}":        ":1: limits.memory: 1MiB is too little; write 128MiB or more",
 		"clusters:\n  a: {brokers: []}": ":2: clusters.a.brokers: names no broker",
 		"clusters:\n  a:\n    brokers: [b]\n    sasl: {mechanism: GSSAPI}": ":4: clusters.a.sasl.mechanism: unknown",
+		"live: {interval: 1ms}":                  ":1: live.interval: 1ms is not between 100ms and 10s; write 500ms",
 		"catalog: {uri: nowhere}":                ":1: catalog.uri: \"nowhere\" is no address",
 		"limits: {decode_workers: many}":         ":1: \"many\" where a number belongs",
 		"warehouse: {s3: {endpoint: 'ftp://x'}}": ":1: warehouse.s3: s3 endpoint",

@@ -153,7 +153,7 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	if o.once {
 		return d.cause(d.once(ctx))
 	}
-	return d.cause(d.live(ctx, log))
+	return d.cause(d.live(ctx))
 }
 
 // applySpecs makes the tables of the folder's specs what they say; nobody is asked.
@@ -299,8 +299,8 @@ func (r demoReport) write(w io.Writer) error {
 }
 
 // live runs until it is interrupted, and shows what happens.
-func (d *demo) live(ctx context.Context, log *slog.Logger) error {
-	handler, err := d.lake.catalogHandler(d.program, log)
+func (d *demo) live(ctx context.Context) error {
+	handler, janitor, err := d.service.catalogHandler(d.program, nil)
 	if err != nil {
 		return err
 	}
@@ -316,6 +316,7 @@ func (d *demo) live(ctx context.Context, log *slog.Logger) error {
 	defer stop()
 	group, lasting := errgroup.WithContext(lasting)
 	group.Go(func() error { return catalog.serve(lasting) })
+	group.Go(func() error { return janitor(lasting) })
 	group.Go(func() error { return d.service.run(lasting) })
 	group.Go(func() error { return d.watchDisk(lasting) })
 	group.Go(func() error {

@@ -37,6 +37,8 @@ Read it with
   DuckDB     INSTALL iceberg; LOAD iceberg;
              ATTACH 'main' AS firth (TYPE iceberg, ENDPOINT '%[3]s', AUTHORIZATION_TYPE 'none');
              SELECT count(*), max(ts) FROM firth.%[2]s;
+             ATTACH 'live' AS now (TYPE iceberg, ENDPOINT '%[3]s', AUTHORIZATION_TYPE 'none');
+             SELECT count(*), max(ts) FROM now.%[2]s;   -- with what was read and is not committed yet
   PyIceberg  from pyiceberg.catalog import load_catalog
              load_catalog("firth", uri="%[3]s", warehouse="main").load_table("%[2]s").scan(limit=5).to_arrow()
   Spark      spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.11.0 \

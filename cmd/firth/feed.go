@@ -25,6 +25,7 @@ import (
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/tail"
 )
 
 // feeder makes ingesters for specs, one after the other, over one lake. What outlives an ingester is
@@ -41,6 +42,7 @@ type feeder struct {
 	spillDir string // the folder of scratch
 	place    *instance
 	keys     map[uuid.UUID]*ingest.Keys // by table
+	tails    *tail.Set
 
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
@@ -64,7 +66,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		debt:          compaction.NewDebt(),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
-		keys: map[uuid.UUID]*ingest.Keys{},
+		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(),
 	}
 	if client != nil {
 		f.schemas = client
@@ -193,6 +195,7 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
 	committer := out.committers[s.Name]
 	t.DeadLetterTable, t.Committer, t.Freshness = out.letters[s.Name], committer, s.Freshness
+	t.Tail, t.TailEvery = f.tailOf(committer.Table()), time.Duration(f.lake.config.Live.Interval)
 	if t.Keyed != nil {
 		t.Keyed.Keys = f.keysOf(committer.Table(), out.keyedTables)
 	}

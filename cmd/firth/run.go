@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -124,18 +123,19 @@ func (p *program) listeners(
 ) ([]func(context.Context) error, error) {
 	l := s.feeder.lake
 	handlers := map[string]http.Handler{}
+	var out []func(context.Context) error
 	if l.config.Listen.Admin != "" {
 		handlers["admin"] = s.adminHandler(registry)
 	}
 	if slices.Contains(roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
-		handler, err := l.catalogHandler(p, s.log)
+		handler, janitor, err := s.catalogHandler(p, registry)
 		if err != nil {
 			return nil, err
 		}
 		handlers["catalog"] = handler
+		out = append(out, janitor)
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
-	var out []func(context.Context) error
 	for name, handler := range handlers {
 		each, err := listen(ctx, addresses[name], handler)
 		if err != nil {
@@ -145,16 +145,6 @@ func (p *program) listeners(
 		out = append(out, each.serve)
 	}
 	return out, nil
-}
-
-// catalogHandler serves the embedded catalog as warehouse main.
-func (l *lake) catalogHandler(p *program, log *slog.Logger) (*catalog.Handler, error) {
-	return catalog.NewHandler(catalog.HandlerOptions{
-		Warehouses: []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded,
-			ClientConfig: l.config.Warehouse.clientConfig()}},
-		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
-		Now: p.now, Logger: log,
-	})
 }
 
 // clientConfig tells engines where the bucket is. Keys are theirs to have: whoever may read a table

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// rowsIn counts the rows of db.events in a warehouse, by reading them.
+func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
+	t.Helper()
+	remote, err := catalog.DialRemote(t.Context(), catalog.RemoteConfig{URI: url, Warehouse: warehouse},
+		http.DefaultClient)
+	require.NoError(t, err)
+	loaded, err := remote.LoadTable(t.Context(), table.Ident{"db", "events"})
+	require.NoError(t, err)
+	store, err := objstore.Open(objstore.Config{})
+	require.NoError(t, err)
+	tasks, err := table.Plan(t.Context(), loaded, store, table.Scan{})
+	require.NoError(t, err)
+	for _, task := range tasks {
+		for batch, err := range table.Read(t.Context(), store, task) {
+			require.NoError(t, err)
+			rows += batch.NumRows()
+		}
+	}
+	return rows
+}
+
+func TestRowsAreReadBeforeTheyAreCommitted(t *testing.T) {
+	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
+	require.NoError(t, err)
+	t.Cleanup(broker.Close)
+	f := &lakeFolder{dir: t.TempDir(), broker: broker}
+	f.listen(t, "127.0.0.1:0")
+	write(t, f.dir, "tables/events.yaml", `
+name: db.events
+schema: {columns: [{name: user_id, type: long}, {name: country, type: string}]}
+partition: [country]
+sources: [{topics: [events]}]
+freshness: {interval: 1h}
+`)
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	f.produce(t, 500)
+	r := f.run(t)
+	url := r.url(t, "catalog")
+	shown := func(warehouse string, rows int64) {
+		t.Helper()
+		require.Eventually(t, func() bool { return rowsIn(t, url, warehouse) == rows }, patience,
+			50*time.Millisecond, warehouse)
+	}
+	shown("live", 500)
+	committed := rowsIn(t, url, "main")
+	for range 3 {
+		f.produce(t, 100)
+		shown("live", f.produced)
+	}
+	require.Equal(t, committed, rowsIn(t, url, "main"), "nothing is committed within the hour")
+	files, err := filepath.Glob(filepath.Join(f.dir, "warehouse/db/events/_live/*.parquet"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	r.end(t)
+	_, err = os.Stat(filepath.Join(f.dir, "warehouse/db/events/data"))
+	require.NoError(t, err)
+	report := f.report(t)
+	require.True(t, report.Proven, "%+v", report.Faults)
+	require.Equal(t, f.produced, report.Files.Rows)
+}

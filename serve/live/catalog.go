@@ -1,0 +1,159 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	icetable "github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/metafile"
+	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// Options are what a Catalog works with. All but Log and Metrics are required.
+type Options struct {
+	// Committed is the catalog of the tables as they are committed.
+	Committed catalog.Reads
+	// Store has the tables' objects.
+	Store objstore.Store
+	// Tails are the tails of the tables that this process ingests.
+	Tails *tail.Set
+	// Position says where a table stands in its topics, by its metadata.
+	Position func(icetable.Metadata) (table.Position, error)
+	// Now tells the time, NewID makes UUIDs.
+	Now   func() time.Time
+	NewID func() uuid.UUID
+	Log   *slog.Logger
+	// Metrics count; nil counts nothing.
+	Metrics *Metrics
+}
+
+// The times of versions.
+const (
+	// Pin is how long a version can be read after it was handed out, and how long a table is followed after
+	// somebody has asked for it.
+	Pin = time.Minute
+	// versionEvery is how often a table gets a new version at most.
+	versionEvery = 250 * time.Millisecond
+	// readyWait is how long the first reader of a table waits for what was read before to be committed.
+	readyWait = 2 * time.Second
+	// holdFor is how long the last version is handed out again while the tail behind a table is shorter than
+	// it was: ingest gave up what it had read and reads it again.
+	holdFor = 30 * time.Second
+	// removeGrace is added to what readers were promised before a file is removed.
+	removeGrace = 30 * time.Second
+)
+
+// Catalog is a read-only catalog of tables as of now. It may be used by many goroutines.
+type Catalog struct {
+	catalog.Reads // namespaces and views are those of the committed catalog
+	opts          Options
+
+	mu       sync.Mutex
+	overlays map[uuid.UUID]*overlay // by the UUID of the committed table
+	parsed   map[string]committed   // by name, as it was loaded last
+}
+
+// New returns a Catalog. It starts nothing.
+func New(opts Options) (*Catalog, error) {
+	if opts.Committed == nil || opts.Store == nil || opts.Tails == nil || opts.Position == nil ||
+		opts.Now == nil || opts.NewID == nil {
+		return nil, errors.New("live catalog: Committed, Store, Tails, Position, Now and NewID must be given")
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	return &Catalog{Reads: opts.Committed, opts: opts, overlays: map[uuid.UUID]*overlay{},
+		parsed: map[string]committed{}}, nil
+}
+
+// TableJSON returns a table as of now.
+func (c *Catalog) TableJSON(ctx context.Context, ident table.Ident) (catalog.Loaded, error) {
+	asked := c.opts.Now()
+	b, err := c.load(ctx, ident)
+	if err != nil || b.meta.Version() < 2 { // what has no sequence numbers gets no tail
+		return b.loaded, err
+	}
+	o := c.overlay(b.meta)
+	if index := c.opts.Tails.Find(o.id); index != nil {
+		if err := o.waitReady(ctx, index.Follow(asked.Add(Pin)), c.opts.Now); err != nil {
+			return catalog.Loaded{}, err
+		}
+	}
+	loaded, err := o.current(ctx, c, ident, asked)
+	if err != nil {
+		return catalog.Loaded{}, fmt.Errorf("load table %s as of now: %w", table.FormatIdent(ident), err)
+	}
+	return loaded, nil
+}
+
+// committed is a table as it is committed.
+type committed struct {
+	loaded catalog.Loaded
+	meta   icetable.Metadata
+}
+
+func (c *Catalog) load(ctx context.Context, ident table.Ident) (committed, error) {
+	loaded, err := c.opts.Committed.TableJSON(ctx, ident)
+	if err != nil {
+		return committed{}, err
+	}
+	name := table.FormatIdent(ident)
+	c.mu.Lock()
+	last := c.parsed[name]
+	c.mu.Unlock()
+	if last.meta != nil && last.loaded.MetadataLocation == loaded.MetadataLocation {
+		return last, nil
+	}
+	meta, err := metafile.Parse(loaded.Metadata)
+	if err != nil {
+		return committed{}, fmt.Errorf("parse table metadata %s: %w", loaded.MetadataLocation, err)
+	}
+	b := committed{loaded, meta}
+	c.mu.Lock()
+	c.parsed[name] = b
+	c.mu.Unlock()
+	return b, nil
+}
+
+func (c *Catalog) overlay(meta icetable.Metadata) *overlay {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := meta.TableUUID()
+	o := c.overlays[id]
+	if o == nil {
+		o = newOverlay(id, meta.Location())
+		c.overlays[id] = o
+	}
+	return o
+}
+
+// view is the tail behind a base, and why it is not all that there could be.
+func (c *Catalog) view(b committed) (view tail.View, degraded string) {
+	position, err := c.opts.Position(b.meta)
+	if err != nil {
+		return tail.View{}, "the table's ledger is damaged: only what is committed is shown"
+	}
+	index := c.opts.Tails.Find(b.meta.TableUUID())
+	switch {
+	case len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0:
+		degraded = "a keyed table is shown as it is committed"
+	case index == nil || !index.Fed():
+		degraded = "this process does not ingest the table: it is shown as it is committed"
+	}
+	if index == nil {
+		return tail.View{Cut: position}, degraded
+	}
+	return index.At(position), degraded
+}

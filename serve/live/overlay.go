@@ -1,0 +1,189 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// overlay is what this process has handed out of one table.
+type overlay struct {
+	id     uuid.UUID // of the committed table
+	folder string    // of its tail, with a slash
+	// turn is taken by who makes a version; all that only he changes is read by others under mu.
+	turn chan struct{}
+
+	mu sync.Mutex
+	// versions are those that readers may still use, oldest first; the last is the current one.
+	versions []*version
+	number   int       // of versions made
+	stamp    int64     // timestamp of the last one
+	waited   time.Time // when waiting for ingest came to nothing
+}
+
+// version is one state of a table as readers get it. It does not change, but for handed.
+type version struct {
+	base     string // metadata location
+	view     tail.View
+	degraded string
+	snapshot json.RawMessage
+	loaded   catalog.Loaded
+	files    []string // all that was written for it
+	// asked is when the base began to be loaded, handed when the version was handed out last.
+	asked, handed time.Time
+}
+
+func newOverlay(id uuid.UUID, location string) *overlay {
+	return &overlay{id: id, folder: tail.FolderOf(location), turn: make(chan struct{}, 1)}
+}
+
+// waitReady waits until all that was read is in the tail or committed. When that takes long, readers of the next minute
+// do not wait for it.
+func (o *overlay) waitReady(ctx context.Context, ready <-chan struct{}, now func() time.Time) error {
+	select {
+	case <-ready:
+		return nil
+	default:
+	}
+	o.mu.Lock()
+	patient := now().Sub(o.waited) > Pin
+	o.mu.Unlock()
+	if !patient {
+		return nil
+	}
+	timer := time.NewTimer(readyWait)
+	defer timer.Stop()
+	select {
+	case <-ready:
+	case <-timer.C:
+		o.mu.Lock()
+		o.waited = now()
+		o.mu.Unlock()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// last is the current version, or nil.
+func (o *overlay) last() *version {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.versions) == 0 {
+		return nil
+	}
+	return o.versions[len(o.versions)-1]
+}
+
+// hand hands out a version.
+func (o *overlay) hand(v *version, now time.Time) catalog.Loaded {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v.handed = now
+	return v.loaded
+}
+
+// current returns the table in a state that was loaded after asked, or versionEvery before at most. Loading goes on in
+// turns, so that no version is older than the one before.
+func (o *overlay) current(
+	ctx context.Context, c *Catalog, ident table.Ident, asked time.Time,
+) (catalog.Loaded, error) {
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return catalog.Loaded{}, ctx.Err()
+	}
+	now, last := c.opts.Now(), o.last()
+	if last != nil && (last.asked.After(asked) || now.Sub(last.asked) < versionEvery) {
+		c.opts.Metrics.loaded("shared")
+		return o.hand(last, now), nil
+	}
+	b, err := c.load(ctx, ident)
+	if err != nil {
+		return catalog.Loaded{}, err
+	}
+	if b.meta.TableUUID() != o.id {
+		// It was dropped and made again just now; the next request finds the new one.
+		return b.loaded, nil
+	}
+	view, degraded := c.view(b)
+	if last != nil {
+		same := last.base == b.loaded.MetadataLocation && last.view.Same(&view) && last.degraded == degraded
+		held := goesBack(last.view.Cut, view.Cut) && now.Sub(last.asked) < holdFor
+		switch {
+		case same:
+			last.asked = now // by turn
+			c.opts.Metrics.loaded("unchanged")
+			return o.hand(last, now), nil
+		case held:
+			c.opts.Metrics.loaded("held")
+			return o.hand(last, now), nil
+		}
+	}
+	v, err := o.make(ctx, c, b, version{view: view, degraded: degraded, asked: now})
+	if err != nil {
+		return catalog.Loaded{}, err
+	}
+	o.mu.Lock()
+	o.versions = append(o.versions, v)
+	o.mu.Unlock()
+	c.opts.Metrics.loaded("made")
+	c.opts.Metrics.made(c.opts.Now().Sub(now))
+	return o.hand(v, c.opts.Now()), nil
+}
+
+// goesBack says that a topic partition was shown further than now.
+func goesBack(before, now table.Position) bool {
+	for id, next := range before {
+		if now[id] < next {
+			return true
+		}
+	}
+	return false
+}
+
+// pinned are the snapshots of versions that readers were handed within the pin window, oldest first.
+func (o *overlay) pinned(now time.Time) []json.RawMessage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []json.RawMessage
+	for _, v := range o.versions {
+		if now.Sub(v.handed) < Pin {
+			out = append(out, v.snapshot)
+		}
+	}
+	return out
+}
+
+// expire forgets the versions that were handed out last before then, and returns their files. The current one
+// stays.
+func (o *overlay) expire(before time.Time) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var files []string
+	for len(o.versions) > 1 && o.versions[0].handed.Before(before) {
+		files = append(files, o.versions[0].files...)
+		o.versions = slices.Delete(o.versions, 0, 1)
+	}
+	return files
+}
+
+// files are those of all versions.
+func (o *overlay) files() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var files []string
+	for _, v := range o.versions {
+		files = append(files, v.files...)
+	}
+	return files
+}

@@ -1,0 +1,234 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/table/objstore"
+)
+
+// listBytesMax bounds the manifest list of a base: an entry takes about 200 bytes.
+const listBytesMax = 64 << 20
+
+// object is one that is still to be written.
+type object struct {
+	location string
+	body     []byte
+}
+
+// make writes a version: v says of what. On an error, what was written is swept later.
+func (o *overlay) make(ctx context.Context, c *Catalog, b committed, v version) (*version, error) {
+	o.mu.Lock()
+	number, stamp := o.number, o.stamp
+	o.mu.Unlock()
+	head := b.meta.SnapshotByName(icetable.MainBranch)
+	if at := backdated(head); at > stamp {
+		stamp = at
+	}
+	stamp++
+	id := c.opts.NewID()
+	d := draft{meta: b.meta, head: head, version: &v, prefix: o.folder + "firth-" + id.String(), stamp: stamp,
+		snapshotID: int64(binary.BigEndian.Uint64(id[:]) & math.MaxInt64), sequence: b.meta.LastSequenceNumber() + 1}
+	objects, err := d.manifests(ctx, c.opts.Store)
+	if err != nil {
+		return nil, err
+	}
+	m := overlaid{draft: &d, id: o.id, pinned: o.pinned(v.asked)}
+	if v.snapshot, err = json.Marshal(m.snapshot()); err != nil {
+		return nil, err
+	}
+	metadata, err := m.json(b.loaded.Metadata, v.snapshot)
+	if err != nil {
+		return nil, err
+	}
+	location := fmt.Sprintf("%s%05d-%s.metadata.json", o.folder, number, id)
+	objects = append(objects, object{location, metadata})
+	if err := put(ctx, c.opts.Store, objects); err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	o.number, o.stamp = number+1, stamp
+	o.mu.Unlock()
+	v.base, v.loaded = b.loaded.MetadataLocation, catalog.Loaded{MetadataLocation: location, Metadata: metadata}
+	for _, each := range objects {
+		v.files = append(v.files, each.location)
+	}
+	return &v, nil
+}
+
+// backdated is the least timestamp of a version, well before its base: DuckDB takes a snapshot for current
+// only once its own clock is beyond it, and clocks differ.
+func backdated(head *icetable.Snapshot) int64 {
+	const hour = 3_600_000
+	if head == nil {
+		return 0
+	}
+	return max(0, head.TimestampMs-hour)
+}
+
+func put(ctx context.Context, store objstore.Store, objects []object) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, each := range objects {
+		group.Go(func() error {
+			_, err := store.Put(ctx, each.location, bytes.NewReader(each.body), int64(len(each.body)),
+				objstore.PutOptions{})
+			if err != nil {
+				return fmt.Errorf("write %s: %w", each.location, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// draft is a version before it is written.
+type draft struct {
+	meta       icetable.Metadata
+	head       *icetable.Snapshot // of the base; nil when it has none
+	version    *version
+	prefix     string // of the names of manifest and list
+	snapshotID int64
+	sequence   int64
+	stamp      int64
+
+	list      string
+	nextRowID int64
+	files     int64 // in the tail
+}
+
+// tailSpecID is the partition spec that the tail's files are of: one without fields, which the table may have already.
+func tailSpecID(meta icetable.Metadata) (id int, found bool) {
+	next := 0
+	for _, spec := range meta.PartitionSpecs() {
+		if spec.NumFields() == 0 {
+			return spec.ID(), true
+		}
+		next = max(next, spec.ID()+1)
+	}
+	return next, false
+}
+
+// manifests makes the manifest of the tail and the list of it and the base's manifests.
+func (d *draft) manifests(ctx context.Context, store objstore.Store) ([]object, error) {
+	var objects []object
+	var manifests []iceberg.ManifestFile
+	tail, manifest, err := d.tailManifest()
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	if manifest != nil {
+		objects = append(objects, *tail)
+		manifests = append(manifests, manifest)
+	}
+	if d.head != nil {
+		list, err := readList(ctx, store, d.head.ManifestList)
+		if err != nil {
+			return nil, err
+		}
+		manifests = append(manifests, list...)
+	}
+	body, err := d.encodeList(manifests)
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest list: %w", err)
+	}
+	d.list = d.prefix + "-list.avro"
+	return append(objects, object{d.list, body}), nil
+}
+
+// tailManifest makes the manifest of the tail, nil when there are no files.
+func (d *draft) tailManifest() (*object, iceberg.ManifestFile, error) {
+	specID, _ := tailSpecID(d.meta)
+	spec := iceberg.NewPartitionSpecID(specID)
+	var buf bytes.Buffer
+	w, err := iceberg.NewManifestWriter(d.meta.Version(), &buf, spec, d.meta.CurrentSchema(), d.snapshotID)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, chunk := range d.version.view.Chunks {
+		for _, f := range chunk.Files {
+			d.files++
+			entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshotID, nil, nil, f)
+			if err := w.Add(entry); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", f.FilePath(), err)
+			}
+		}
+	}
+	if d.files == 0 {
+		return nil, nil, nil
+	}
+	if err := w.Close(); err != nil {
+		return nil, nil, err
+	}
+	made := &object{d.prefix + "-m0.avro", buf.Bytes()}
+	manifest, err := w.ToManifestFile(made.location, int64(buf.Len()))
+	return made, manifest, err
+}
+
+func (d *draft) encodeList(manifests []iceberg.ManifestFile) ([]byte, error) {
+	var buf bytes.Buffer
+	var w *iceberg.ManifestListWriter
+	var parent *int64
+	if d.head != nil {
+		parent = &d.head.SnapshotID
+	}
+	var err error
+	if d.meta.Version() == 2 {
+		w, err = iceberg.NewManifestListWriterV2(&buf, d.snapshotID, d.sequence, parent)
+	} else {
+		w, err = iceberg.NewManifestListWriterV3(&buf, d.snapshotID, d.sequence, d.meta.NextRowID(), parent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := w.AddManifests(manifests); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	if next := w.NextRowID(); next != nil {
+		d.nextRowID = *next
+	}
+	return buf.Bytes(), nil
+}
+
+func readList(ctx context.Context, store objstore.Store, location string) ([]iceberg.ManifestFile, error) {
+	body, err := store.Get(ctx, location, 0, -1)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest list: %w", err)
+	}
+	defer body.Close() // reading: the error of ReadAll says it all
+	content, err := io.ReadAll(io.LimitReader(body, listBytesMax+1))
+	if err == nil && len(content) > listBytesMax {
+		err = fmt.Errorf("larger than %d bytes", listBytesMax)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read manifest list %s: %w", location, err)
+	}
+	manifests, err := iceberg.ReadManifestList(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest list %s: %w", location, err)
+	}
+	return manifests, nil
+}
+
+// count adds n to a count in a summary, if the summary has it.
+func count(summary iceberg.Properties, name string, n int64) {
+	before, err := strconv.ParseInt(summary[name], 10, 64)
+	if err != nil && summary[name] != "" {
+		delete(summary, name)
+		return
+	}
+	summary[name] = strconv.FormatInt(before+n, 10)
+}
