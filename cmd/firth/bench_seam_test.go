@@ -1,0 +1,22 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReadersFindEachOffsetOnceWhileTheServiceIsKilled(t *testing.T) {
+	t.Setenv("FIRTH_TEST_RUN_MAIN", "1") // for the process that is killed
+	out := firth(t, "bench", "seam", "--seconds", "12", "--rate", "2000", "--readers", "3", "--kills", "3",
+		"--checkpoint", "1s", "--json")
+	require.Zero(t, out.code, out.stderr+out.stdout)
+	var result seamResult
+	require.NoError(t, json.Unmarshal([]byte(out.stdout), &result), out.stdout)
+	require.Positive(t, result.Reads)
+	require.Zero(t, result.Gaps+result.Duplicates+result.Regressions, out.stdout)
+	door := result.Doors["live_catalog"]
+	require.Positive(t, door.AgeP50)
+	require.Positive(t, door.Rows)
+}
