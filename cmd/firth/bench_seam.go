@@ -50,10 +50,10 @@ func (p *program) benchSeamCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seam",
 		Short: "Read a table while it is written, and look for rows that are missing or doubled",
-		Long: "Starts a broker, a generator and 'firth run', and readers of the warehouse live, each of which reads a\n" +
-			"topic partition up to the cut of the table as it is now, again and again: each offset must be there\n" +
-			"once, and the cut must not go back. The age of a read is the time from the newest record's timestamp\n" +
-			"until the read has ended." +
+		Long: "Starts a broker, a generator and 'firth run', and readers of the warehouse live. Each reads a topic\n" +
+			"partition up to the cut of the table as it is now, again and again: each offset must be there once,\n" +
+			"and the cut must not go back. The age of a read is the time from the newest record's timestamp until\n" +
+			"the read has ended." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench seam --seconds 60 --readers 8 --json",
 			"firth bench seam --checkpoint 1m --rate 5000", "firth bench seam --seconds 300 --kills 10"),

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/table/tail"
 )
 
 // Place is where a table keeps objects.
@@ -66,10 +68,11 @@ func key(location string) uint64 { return xxhash.Sum64String(plain(location)) }
 // there, are left alone.
 var names = regexp.MustCompile(`(\.parquet|\.orc|\.avro|\.puffin|\.stats|\.metadata\.json|\.metadata\.json\.gz)$`)
 
-// removable says whether a location below the root is one that may be removed at all.
+// removable says whether a location below the root is one that may be removed at all. What readers of the
+// tail have is removed by who serves it.
 func removable(location, root string) bool {
 	name, inside := strings.CutPrefix(location, root)
-	if !inside || !names.MatchString(name) {
+	if !inside || !names.MatchString(name) || strings.HasPrefix(name, tail.Folder+"/") {
 		return false
 	}
 	for part := range strings.SplitSeq(name, "/") {

@@ -31,7 +31,9 @@ func TestOnlyFilesOfTablesAreRemovable(t *testing.T) {
 		"data/x.parquet": true, "data/k=1/x.orc": true, "metadata/x.avro": true, "metadata/1.metadata.json": true,
 		"metadata/1.metadata.json.gz": true, "metadata/1.gz.metadata.json": true, "data/x.puffin": true,
 		"metadata/version-hint.text": false, "x": false, "data/../x.parquet": false, "data//x.parquet": false,
-		"./x.parquet": false, "data/x.parquet/": false, "notes.json": false, quarantineName: false, clockName: false,
+		"./x.parquet": false, "data/x.parquet/": false,
+		"_live/x.parquet": false, "data/_live/x.parquet": true,
+		"notes.json": false, quarantineName: false, clockName: false,
 	} {
 		require.Equal(t, want, removable("s3://b/t/"+name, "s3://b/t/"), name)
 		require.False(t, removable("s3://b/tt/"+name, "s3://b/t/"), name)

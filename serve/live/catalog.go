@@ -48,6 +48,9 @@ const (
 	// holdFor is how long the last version is handed out again while the tail behind a table is shorter than
 	// it was: ingest gave up what it had read and reads it again.
 	holdFor = 30 * time.Second
+	// versionAgeMax is how long a version is handed out that nothing has changed since: others remove what no snapshot
+	// of the table names once it is old.
+	versionAgeMax = time.Hour
 	// removeGrace is added to what readers were promised before a file is removed.
 	removeGrace = 30 * time.Second
 )

@@ -39,7 +39,7 @@ var events = table.Ident{"db", "events"}
 
 // world is a warehouse with both catalogs behind a server, and one table that rows of one topic partition come to.
 type world struct {
-	*testing.T
+	testing.TB
 	mu        sync.Mutex
 	clock     time.Time
 	store     *objstore.Memory
@@ -60,8 +60,8 @@ type kind struct {
 	partitioned bool
 }
 
-func newWorld(t *testing.T, k kind) *world {
-	w := &world{T: t, clock: time.Unix(1_700_003_600, 0), tails: tail.NewSet()}
+func newWorld(t testing.TB, k kind) *world {
+	w := &world{TB: t, clock: time.Unix(1_700_003_600, 0), tails: tail.NewSet()}
 	w.store = objstore.NewMemory(w.now)
 	w.committed = catalog.New(catalog.NewMemoryStore(), w.store, catalog.Options{Warehouse: "mem://wh/main",
 		Now: w.now, NewID: uuid.New, TableProperties: catalog.DefaultTableProperties()})
@@ -357,6 +357,8 @@ func TestNothingIsWrittenWhileNobodyReads(t *testing.T) {
 	w.pass(time.Minute)
 	require.Equal(t, first.MetadataLocation(), w.load("live").MetadataLocation())
 	require.Equal(t, written, w.objects(), "nothing has changed")
+	w.pass(time.Hour)
+	require.NotEqual(t, first.MetadataLocation(), w.load("live").MetadataLocation(), "others may remove what is old")
 }
 
 func TestReadersAtOnceGetOneVersion(t *testing.T) {
@@ -492,4 +494,24 @@ func TestTheFirstReaderWaitsForWhatWasReadBefore(t *testing.T) {
 	}
 	w.feed.Ready()
 	require.NoError(t, <-answered)
+}
+
+// BenchmarkVersion makes versions of a table with so many chunks.
+func BenchmarkVersion(b *testing.B) {
+	for _, chunks := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint(chunks), func(b *testing.B) {
+			w := newWorld(b, kind{"2", true})
+			w.read(uuid.New(), 3)
+			w.commit(uuid.New())
+			for range chunks {
+				w.read(uuid.New(), 1)
+			}
+			for b.Loop() {
+				w.pass(time.Second)
+				w.read(uuid.New(), 1)
+				_, err := w.live.TableJSON(b.Context(), events)
+				require.NoError(b, err)
+			}
+		})
+	}
 }

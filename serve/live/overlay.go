@@ -34,11 +34,12 @@ type version struct {
 	base     string // metadata location
 	view     tail.View
 	degraded string
-	snapshot json.RawMessage
+	snapshot json.RawMessage // as later versions list it
 	loaded   catalog.Loaded
 	files    []string // all that was written for it
-	// asked is when the base began to be loaded, handed when the version was handed out last.
-	asked, handed time.Time
+	// begun and asked are when the base was found to be the version's for the first time and the last, handed
+	// when the version was handed out last.
+	begun, asked, handed time.Time
 }
 
 func newOverlay(id uuid.UUID, location string) *overlay {
@@ -117,7 +118,8 @@ func (o *overlay) current(
 	}
 	view, degraded := c.view(b)
 	if last != nil {
-		same := last.base == b.loaded.MetadataLocation && last.view.Same(&view) && last.degraded == degraded
+		same := last.base == b.loaded.MetadataLocation && last.view.Same(&view) && last.degraded == degraded &&
+			now.Sub(last.begun) < versionAgeMax
 		held := goesBack(last.view.Cut, view.Cut) && now.Sub(last.asked) < holdFor
 		switch {
 		case same:
@@ -129,16 +131,25 @@ func (o *overlay) current(
 			return o.hand(last, now), nil
 		}
 	}
-	v, err := o.make(ctx, c, b, version{view: view, degraded: degraded, asked: now})
+	v, err := o.make(ctx, c, b, version{view: view, degraded: degraded, begun: now, asked: now})
 	if err != nil {
 		return catalog.Loaded{}, err
 	}
-	o.mu.Lock()
-	o.versions = append(o.versions, v)
-	o.mu.Unlock()
+	o.add(v)
 	c.opts.Metrics.loaded("made")
 	c.opts.Metrics.made(c.opts.Now().Sub(now))
 	return o.hand(v, c.opts.Now()), nil
+}
+
+// add makes v the current version. Of the one before, only what others find it by stays.
+func (o *overlay) add(v *version) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.versions); n > 0 {
+		before := o.versions[n-1]
+		before.view, before.loaded = tail.View{}, catalog.Loaded{}
+	}
+	o.versions = append(o.versions, v)
 }
 
 // goesBack says that a topic partition was shown further than now.

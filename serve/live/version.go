@@ -45,11 +45,18 @@ func (o *overlay) make(ctx context.Context, c *Catalog, b committed, v version) 
 		return nil, err
 	}
 	m := overlaid{draft: &d, id: o.id, pinned: o.pinned(v.asked)}
-	if v.snapshot, err = json.Marshal(m.snapshot()); err != nil {
+	snapshot := m.snapshot()
+	own, err := json.Marshal(snapshot)
+	if err != nil {
 		return nil, err
 	}
-	metadata, err := m.json(b.loaded.Metadata, v.snapshot)
+	metadata, err := m.json(b.loaded.Metadata, own)
 	if err != nil {
+		return nil, err
+	}
+	// There may be hundreds in a pin window, and who goes back to one has read its summary.
+	snapshot.Summary.Properties = nil
+	if v.snapshot, err = json.Marshal(snapshot); err != nil {
 		return nil, err
 	}
 	location := fmt.Sprintf("%s%05d-%s.metadata.json", o.folder, number, id)
