@@ -18,6 +18,8 @@ type Reader struct {
 	Programs string
 	// Catalog is the address of the REST catalog, Token its bearer token when it wants one.
 	Catalog, Token string
+	// Warehouse is the one of the catalog's that is read; empty is its first.
+	Warehouse string
 	// S3 is the store's endpoint; empty for a local warehouse.
 	S3 string
 	// Trino is the port of a server with the same catalog.
@@ -92,7 +94,7 @@ func (l *Lab) program(r Reader, name string) Command {
 	}
 	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
 		Args: []string{filepath.Join(r.Programs, name+".py")},
-		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token,
+		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token, "FIRTH_WAREHOUSE=" + r.Warehouse,
 			"FIRTH_SPARK_JARS=" + filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
 			"PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
 	if r.S3 != "" {
@@ -118,6 +120,9 @@ func (l *Lab) queries(q Question) (string, error) {
 func (r Reader) trinoProperties() map[string]string {
 	properties := map[string]string{
 		"connector.name": "iceberg", "iceberg.catalog.type": "rest", "iceberg.rest-catalog.uri": r.Catalog,
+	}
+	if r.Warehouse != "" {
+		properties["iceberg.rest-catalog.warehouse"] = r.Warehouse
 	}
 	if r.Token != "" {
 		properties["iceberg.rest-catalog.security"] = "OAUTH2"

@@ -40,6 +40,12 @@ func (l *Lab) TrinoClient(ctx context.Context, reader Reader) (*Session, error) 
 	return l.session(ctx, l.program(reader, "trino_statements"))
 }
 
+// Open starts a session of an engine by its name: spark, trino, duckdb, or pyiceberg, which takes names of tables for
+// statements.
+func (l *Lab) Open(ctx context.Context, reader Reader, engine string) (*Session, error) {
+	return l.session(ctx, l.program(reader, engine+"_statements"))
+}
+
 func (l *Lab) session(ctx context.Context, c Command) (_ *Session, err error) {
 	stdin, in, err := os.Pipe()
 	if err != nil {

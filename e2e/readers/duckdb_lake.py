@@ -23,6 +23,6 @@ def connect():
         con.sql(f"create secret c (type iceberg, token '{env('TOKEN')}')")
         authorization = "secret c"
     # With the default, DuckDB makes a secret of the settings that the catalog hands out, which hold no keys.
-    con.sql(f"""attach '' as lake (type iceberg, endpoint '{env('CATALOG')}', {authorization},
+    con.sql(f"""attach '{env('WAREHOUSE')}' as lake (type iceberg, endpoint '{env('CATALOG')}', {authorization},
         access_delegation_mode 'none')""")
     return con

@@ -7,6 +7,8 @@ from answer import env
 
 def catalog():
     properties = {"uri": env("CATALOG")}
+    if env("WAREHOUSE"):
+        properties["warehouse"] = env("WAREHOUSE")
     if env("TOKEN"):
         properties["token"] = env("TOKEN")
     if env("S3_ENDPOINT"):

@@ -25,6 +25,8 @@ def session():
         .config("spark.sql.catalog.lake.uri", env("CATALOG"))
         .config("spark.sql.catalog.lake.cache-enabled", "false")
     )
+    if env("WAREHOUSE"):
+        builder = builder.config("spark.sql.catalog.lake.warehouse", env("WAREHOUSE"))
     if env("TOKEN"):
         builder = builder.config("spark.sql.catalog.lake.token", env("TOKEN"))
     if env("S3_ENDPOINT"):

@@ -1,0 +1,118 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/firthlake/firth/e2e/components"
+	"github.com/firthlake/firth/ingest/gen"
+	"github.com/firthlake/firth/ingest/source"
+)
+
+// TestEnginesReadTablesAsOfNow asks each engine, in one open session, for the offsets of tables while chunks and
+// checkpoints land: every answer must have each offset up to its cut once, and none be behind the one before.
+func TestEnginesReadTablesAsOfNow(t *testing.T) {
+	t.Parallel()
+	lab, brokers := newLab(t), embeddedBroker(t, "events")
+	minio, err := lab.MinIO(t.Context(), "warehouse")
+	require.NoError(t, err)
+	l := newLake(t, lab, settings{brokers: brokers, s3: minio.Endpoint})
+	kinds := map[string]string{
+		"plain":  "",
+		"listed": "partition: [country]\n",
+		"third":  "format_version: 3\npartition: [\"bucket(4, user_id)\", day(ts)]\n",
+	}
+	for name, more := range kinds {
+		l.spec(t, name, "name: db."+name+"\nschema: "+events10+"\n"+more+
+			"sources: [{topics: [events]}]\nfreshness: {interval: 3s}\n")
+	}
+	l.apply(t)
+	service := l.run(t, "live")
+	producing, stop := context.WithCancel(t.Context())
+	defer stop()
+	var producer errgroup.Group
+	producer.Go(func() error {
+		g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 11})
+		if err != nil {
+			return err
+		}
+		_, err = gen.Produce(producing, source.Connection{Brokers: []string{brokers}}, "events", g,
+			gen.Run{Rate: 1000})
+		return err
+	})
+	for _, engine := range []string{"duckdb", "pyiceberg", "trino", "spark"} {
+		l.readsAsOfNow(t, engine, kinds)
+	}
+	stop()
+	require.NoError(t, producer.Wait())
+	service.Stop()
+	require.Zero(t, service.ExitCode(), service.Tail())
+	for name := range kinds {
+		l.proven(t, "db."+name)
+	}
+}
+
+// readsAsOfNow asks one engine again and again.
+func (l *lake) readsAsOfNow(t *testing.T, engine string, kinds map[string]string) {
+	t.Helper()
+	reader := l.reader(t)
+	reader.Warehouse = "live"
+	if engine == "trino" {
+		trino, err := l.lab.Trino(t.Context(), reader)
+		require.NoError(t, err)
+		defer trino.Stop()
+		reader.Trino = trino.Port
+	}
+	session, err := l.lab.Open(t.Context(), reader, engine)
+	require.NoError(t, err)
+	defer session.Stop()
+	answers, rows := 0, map[string]int{}
+	for end := time.Now().Add(either(20*time.Second, 10*time.Minute)); time.Now().Before(end) || answers < 6; {
+		for name := range kinds {
+			answer, err := session.Run(t.Context(), seamQuestion(engine, "db."+name))
+			require.NoError(t, err)
+			require.Empty(t, answer.Fault, "%s, %s", engine, name)
+			rows[name] = exact(t, engine+" "+name, rows[name], answer)
+			answers++
+		}
+	}
+	t.Logf("%s: %d answers, all exact, %v rows", engine, answers, rows)
+}
+
+// seamQuestion asks for the offsets of a table by partition: rows, different ones, the first, the last.
+func seamQuestion(engine, table string) string {
+	const ask = "select _kafka_partition, count(*), count(distinct _kafka_offset), " +
+		"min(_kafka_offset), max(_kafka_offset) from %s group by 1"
+	switch engine {
+	case "pyiceberg":
+		return table
+	case "trino":
+		return fmt.Sprintf(ask, table)
+	}
+	return fmt.Sprintf(ask, "lake."+table)
+}
+
+// exact wants each offset from 0 on once, and no fewer rows than before.
+func exact(t *testing.T, of string, before int, answer components.Answer) (rows int) {
+	t.Helper()
+	for _, row := range answer.Rows {
+		var n [5]int
+		for i, text := range row {
+			var err error
+			n[i], err = strconv.Atoi(text)
+			require.NoError(t, err)
+		}
+		require.Equal(t, []int{n[1], 0, n[1] - 1}, n[2:], "%s: partition %d has %d rows", of, n[0], n[1])
+		rows += n[1]
+	}
+	require.GreaterOrEqual(t, rows, before, of)
+	return rows
+}
