@@ -9,13 +9,17 @@ FUZZ    ?= 60s
 FUZZED  ?= ./...
 export FIRTH_E2E_CACHE := $(CACHE)
 
-.PHONY: help demo build test race lint fuzz sim bench e2e soak check clean
+.PHONY: help demo build sql test race lint fuzz sim bench e2e soak check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 build: ## build the firth binary into bin/
 	$(GO) build -o $(BIN)/firth ./cmd/firth
+
+sql: ## build bin/firth-sql, with the SQL engine (C compiler needed), and test the engine
+	CGO_ENABLED=1 $(GO) build -tags duckdb_arrow -o $(BIN)/firth-sql ./cmd/firth
+	CGO_ENABLED=1 $(GO) test -tags duckdb_arrow ./serve/query/duckdb
 
 demo: build ## run the main job on the embedded broker, store and catalog
 	$(BIN)/firth demo
