@@ -1,0 +1,89 @@
+package flight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/firthlake/firth/serve/query"
+)
+
+// Options configure a Server. All but the tokens are required.
+type Options struct {
+	// Engine runs statements, Views lists tables.
+	Engine query.Engine
+	Views  query.Views
+	// Catalog is the name under which all tables are listed.
+	Catalog string
+	// Version is that of the program.
+	Version string
+	// ReadToken and WriteToken are those of the catalog; either may query. With both empty everybody may.
+	ReadToken, WriteToken string
+	Logger                *slog.Logger
+}
+
+// Server serves Flight SQL.
+type Server struct {
+	door
+	grpc flight.Server
+}
+
+const (
+	// messageBytesMax bounds a request: a statement with its parameters.
+	messageBytesMax = 16 << 20
+	// aliveAfter is the silence after which a client is asked whether it is there, aliveWait how long it may take to
+	// answer: a statement of a client that vanished ends after both.
+	aliveAfter = 30 * time.Second
+	aliveWait  = 20 * time.Second
+)
+
+// New returns a server that does not listen yet.
+func New(opts Options) (*Server, error) {
+	if opts.Engine == nil || opts.Views == nil || opts.Catalog == "" || opts.Logger == nil {
+		return nil, errors.New("flight server: an option is missing")
+	}
+	s := &Server{door: door{opts: opts, running: newRunning()}}
+	if err := s.register(); err != nil {
+		return nil, err
+	}
+	var middleware []flight.ServerMiddleware
+	if opts.ReadToken != "" || opts.WriteToken != "" {
+		middleware = append(middleware, flight.CreateServerBasicAuthMiddleware(newGuard(opts)))
+	}
+	s.grpc = flight.NewServerWithMiddleware(middleware, grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: aliveAfter, Timeout: aliveWait}))
+	s.grpc.RegisterFlightService(flightsql.NewFlightServer(&s.door))
+	return s, nil
+}
+
+// Serve answers on a listener until ctx ends; then statements that run are ended.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	s.grpc.InitListener(listener)
+	done := make(chan error, 1)
+	go func() { done <- s.grpc.Serve() }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("flight server: %w", err)
+	case <-ctx.Done():
+	}
+	s.running.cancelAll() // Shutdown waits for what runs
+	s.grpc.Shutdown()
+	<-done // ended as asked
+	return nil
+}
+
+// door is the protocol.
+type door struct {
+	flightsql.BaseServer
+	opts    Options
+	infos   map[uint32]bool // of the server that are known
+	running *running
+}
