@@ -11,6 +11,7 @@ import (
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/registry"
 	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/serve/flight"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
@@ -43,6 +44,8 @@ func remedyOf(err error) string {
 		{registry.ErrUnknownSubject, "check the subject's name in the spec and registry.urls"},
 		{registry.ErrUnavailable, "check registry.urls and that the registry runs"},
 		{decode.ErrRegistry, "check registry.urls and that the registry runs"},
+		{flight.ErrUnreachable, "check --url, and that the server runs with --flight"},
+		{flight.ErrToken, "give --token, or the right one: tokens.read or tokens.write of the server"},
 		{table.ErrConflict, "somebody else changed the table meanwhile: run the command again"},
 		{table.ErrStateUnknown, "run the command again: what landed is recognised"},
 		{table.ErrNotFound, "'firth tables' lists the tables"},

@@ -30,6 +30,7 @@ func allRoles() []string { return []string{roleCatalog, roleIngest, roleCompacti
 
 func (p *program) runCommand() *cobra.Command {
 	var roles []string
+	var sqlAt string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the service: Iceberg REST catalog, ingest and compaction",
@@ -40,14 +41,15 @@ func (p *program) runCommand() *cobra.Command {
 			exitCodes("stopped as asked", "stopped by a fault", "could not start"),
 		Example: example("firth run", "firth run -c /etc/firth/firth.yaml", "firth run --roles catalog"),
 		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), roles) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), roles, sqlAt) },
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", allRoles(), "roles of this process")
+	cmd.Flags().StringVar(&sqlAt, "flight", "", "serve SQL by Arrow Flight SQL at this address (docs/sql.md)")
 	return cmd
 }
 
 // runService starts the roles and waits for them.
-func (p *program) runService(ctx context.Context, roles []string) error {
+func (p *program) runService(ctx context.Context, roles []string, sqlAt string) error {
 	for _, role := range roles {
 		if !slices.Contains(allRoles(), role) {
 			return couldNot(fmt.Errorf("there is no role %q", role), "write some of "+strings.Join(allRoles(), ", "))
@@ -96,6 +98,13 @@ func (p *program) runService(ctx context.Context, roles []string) error {
 	servers, err := p.listeners(ctx, s, roles, registry)
 	if err != nil {
 		return err
+	}
+	if sqlAt != "" {
+		serve, err := p.flightServer(ctx, l, sqlAt, log)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, serve)
 	}
 	if err := together(ctx, append(parts, servers...)); err != nil {
 		return fallsShort(err, remedyOf(err))

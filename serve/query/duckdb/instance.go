@@ -150,7 +150,7 @@ func faultOf(text string) error {
 	case "Out of Memory":
 		line, _, _ := strings.Cut(rest, "\n")
 		return fmt.Errorf("%w: the statement needs more memory than one may take (%s): group, join or sort fewer "+
-			"rows, or raise limits.sql_memory", query.ErrLimit, line)
+			"rows", query.ErrLimit, line)
 	case "INTERRUPT":
 		return errInterrupted
 	}
