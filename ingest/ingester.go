@@ -55,7 +55,10 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 			ingester: g, opts: opts.Tables[i], index: i, name: table.FormatIdent(opts.Tables[i].Ident),
 			state: StateActive, next: commit.Position{}, refused: map[string]bool{}, refusedIDs: map[int32]string{},
 		}
-		t.log = opts.Log.With("table", t.name)
+		t.log, t.gauges = opts.Log.With("table", t.name), opts.Metrics.table(t.name)
+		if dead := t.opts.DeadLetterTable; dead != nil {
+			t.deadLetters = table.FormatIdent(dead.Ident())
+		}
 		var err error
 		if t.takes, err = t.opts.takes(); err != nil {
 			return nil, fmt.Errorf("new ingester: table %s: %w", t, err)

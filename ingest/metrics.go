@@ -80,13 +80,28 @@ func (m *Metrics) lag(chunk source.Chunk) {
 		Set(float64(max(0, chunk.End-chunk.Next)))
 }
 
-func (m *Metrics) show(p *TableProgress) {
-	m.freshness.WithLabelValues(p.Table).Set(p.UncommittedAge.Seconds())
+// tableGauges are the gauges of one table. To look them up by their labels costs more than to set them, and an idle
+// process sets them every second for every table.
+type tableGauges struct {
+	freshness prometheus.Gauge
+	states    map[State]prometheus.Gauge
+}
+
+func (m *Metrics) table(name string) tableGauges {
+	g := tableGauges{freshness: m.freshness.WithLabelValues(name), states: map[State]prometheus.Gauge{}}
 	for _, s := range []State{StateActive, StateStandby, StateStopped} {
+		g.states[s] = m.tableStates.WithLabelValues(name, string(s))
+	}
+	return g
+}
+
+func (g *tableGauges) show(p *TableProgress) {
+	g.freshness.Set(p.UncommittedAge.Seconds())
+	for s, gauge := range g.states {
 		value := 0.0
 		if s == p.State {
 			value = 1
 		}
-		m.tableStates.WithLabelValues(p.Table, string(s)).Set(value)
+		gauge.Set(value)
 	}
 }

@@ -105,7 +105,7 @@ func (g *Ingester) publish() {
 	for _, t := range g.tables {
 		t.tally.sample(now)
 		shown := t.show(now)
-		g.opts.Metrics.show(&shown)
+		t.gauges.show(&shown)
 		p.Tables = append(p.Tables, shown)
 	}
 	g.progress.Store(p)
@@ -116,7 +116,7 @@ func (t *tableState) show(now time.Time) TableProgress {
 	p := TableProgress{
 		Table: t.name, State: t.state, Read: t.tally.read, Committed: t.tally.committed,
 		Commits: t.tally.commits, Files: t.tally.files, RowsPerSecond: t.tally.rate,
-		LastCommit: t.tally.lastCommit, TopicPartitions: len(t.next), DeadLetterTable: t.deadLetterTable(),
+		LastCommit: t.tally.lastCommit, TopicPartitions: len(t.next), DeadLetterTable: t.deadLetters,
 	}
 	if t.tally.newest > 0 {
 		p.CommittedThrough = time.UnixMilli(t.tally.newest)

@@ -36,6 +36,9 @@ type tableState struct {
 	name     string
 	takes    func(topic string) bool
 	log      *slog.Logger
+	gauges   tableGauges
+	// deadLetters is the name of the dead-letter table, empty without one.
+	deadLetters string
 
 	// version counts schemas; shape is of the newest.
 	version int
@@ -324,12 +327,4 @@ func (t *tableState) drop(ctx context.Context) {
 	t.committing, t.filling = nil, nil
 	t.commitAt, t.readAt = time.Time{}, time.Time{}
 	clear(t.next)
-}
-
-// deadLetterTable is the ident of the table's dead-letter table, or "" without one.
-func (t *tableState) deadLetterTable() string {
-	if t.opts.DeadLetterTable == nil {
-		return ""
-	}
-	return table.FormatIdent(t.opts.DeadLetterTable.Ident())
 }
