@@ -76,7 +76,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.running.cancelAll() // Shutdown waits for what runs
 	s.grpc.Shutdown()
-	<-done // ended as asked
+	_ = <-done // it ended as asked
 	return nil
 }
 
