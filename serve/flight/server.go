@@ -54,11 +54,8 @@ func New(opts Options) (*Server, error) {
 	if err := s.register(); err != nil {
 		return nil, err
 	}
-	var middleware []flight.ServerMiddleware
-	if opts.ReadToken != "" || opts.WriteToken != "" {
-		middleware = append(middleware, flight.CreateServerBasicAuthMiddleware(newGuard(opts)))
-	}
-	s.grpc = flight.NewServerWithMiddleware(middleware, grpc.MaxRecvMsgSize(messageBytesMax),
+	s.grpc = flight.NewServerWithMiddleware([]flight.ServerMiddleware{newGuard(opts).middleware()},
+		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: aliveAfter, Timeout: aliveWait}))
 	s.grpc.RegisterFlightService(flightsql.NewFlightServer(&s.door))
 	return s, nil

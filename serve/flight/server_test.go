@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/firthlake/firth/serve/query"
@@ -267,25 +266,4 @@ func TestStatementsAreCancelled(t *testing.T) {
 			require.False(t, reader.Next())
 		})
 	}
-}
-
-func TestTokensAreAskedFor(t *testing.T) {
-	client, _ := serve(t, "may-read", "may-write")
-	with := func(header string) context.Context {
-		return metadata.AppendToOutgoingContext(t.Context(), "authorization", header)
-	}
-	for _, header := range []string{"", "Bearer guessed", "Bearer ", "bearer"} {
-		_, err := client.Execute(with(header), "numbers")
-		require.Equal(t, codes.Unauthenticated, status.Code(err), header)
-	}
-	for _, token := range []string{"may-read", "may-write"} {
-		_, err := client.Execute(with("Bearer "+token), "numbers")
-		require.NoError(t, err)
-		ctx, err := client.Client.AuthenticateBasicToken(t.Context(), "anybody", token)
-		require.NoError(t, err)
-		_, err = client.Execute(ctx, "numbers")
-		require.NoError(t, err)
-	}
-	_, err := client.Client.AuthenticateBasicToken(t.Context(), "anybody", "guessed")
-	require.Error(t, err)
 }
