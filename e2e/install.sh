@@ -69,7 +69,7 @@ postgres() {
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(kafka rck toxiproxy registry postgres debezium readers spark trino minio)
+[ ${#parts[@]} -gt 0 ] || parts=(kafka rck toxiproxy registry postgres debezium readers flight spark trino minio)
 for part in "${parts[@]}"; do
   case $part in
     kafka) once kafka-4.3.1 jars kafka/pom.xml kafka/libs ;;
@@ -84,6 +84,9 @@ for part in "${parts[@]}"; do
       once pyiceberg-0.11.1 venv py-iceberg 'pyiceberg[s3fs,pyarrow]==0.11.1' 'trino==0.340.0'
       once duckdb-1.5.5 venv py-duckdb duckdb==1.5.5 duckdb-extensions \
         duckdb-extension-iceberg duckdb-extension-httpfs duckdb-extension-avro pytz ;;
+    flight)
+      once adbc-1.13.0 venv py-adbc adbc-driver-flightsql==1.13.0 adbc-driver-manager==1.13.0 pyarrow==26.0.1
+      once flight-jdbc-18.3.0 jars jdbc/pom.xml jdbc ;;
     spark)
       once "pyspark-$pyspark_version" venv py-spark "pyspark==$pyspark_version"
       once spark-iceberg-1.11.0 jars spark/pom.xml spark/jars ;;

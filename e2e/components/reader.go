@@ -24,6 +24,8 @@ type Reader struct {
 	S3 string
 	// Trino is the port of a server with the same catalog.
 	Trino int
+	// Flight is the address of the Flight SQL server.
+	Flight string
 }
 
 // Question is what a program is asked.
@@ -89,14 +91,18 @@ func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
 func (l *Lab) program(r Reader, name string) Command {
 	venv := "py-iceberg" // which has Trino's client too
 	switch engine, _, _ := strings.Cut(name, "_"); engine {
-	case "spark", "duckdb":
+	case "spark", "duckdb", "adbc":
 		venv = "py-" + engine
 	}
 	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
 		Args: []string{filepath.Join(r.Programs, name+".py")},
 		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token, "FIRTH_WAREHOUSE=" + r.Warehouse,
 			"FIRTH_SPARK_JARS=" + filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
-			"PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
+			"FIRTH_FLIGHT=" + r.Flight, "PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
+	if name == "jdbc_sql" {
+		c.Path, c.Args = "java", []string{"-Xmx256m", "--add-opens=java.base/java.nio=ALL-UNNAMED",
+			"-cp", filepath.Join(l.Cache, "jdbc", "*"), filepath.Join(r.Programs, "JdbcSql.java")}
+	}
 	if r.S3 != "" {
 		c.Env = append(c.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
 	}
