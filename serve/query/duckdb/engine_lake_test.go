@@ -35,7 +35,6 @@ type lake struct {
 	t      testing.TB
 	store  *objstore.Memory
 	tables map[string]*lakeTable
-	closed int // views
 }
 
 // lakeTable is one of them.

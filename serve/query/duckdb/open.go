@@ -91,7 +91,7 @@ func distinct(selected query.Selected, tables []reference) (openedViews, error) 
 				namespace, state = rest, asked
 			}
 		}
-		ident := append(table.Ident(strings.Split(namespace, ".")), at.name)
+		ident := append(strings.Split(namespace, "."), at.name)
 		out = append(out, openedView{at: at, ident: ident, state: state})
 	}
 	return out, nil
