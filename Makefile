@@ -32,10 +32,10 @@ race: ## the same in short forms under the race detector, then without it the lo
 	$(GO) test -vet=off -timeout 20m ./cmd/sim $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
 	$(GO) test -vet=off -timeout 20m -run MemoryLimit ./cmd/firth
 
-lint: $(LINT) ## style guide, vet and linters
+lint: $(LINT) ## style guide, vet and linters (C compiler needed)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) run ./cmd/tidy
-	$(GO) vet -tags e2e ./...
+	CGO_ENABLED=1 $(GO) vet -tags e2e,duckdb_arrow ./...
 	$(LINT) run
 
 $(LINT):
@@ -65,7 +65,7 @@ soak: build ## hours of kills, 100,000 seeds, load
 	$(GO) run ./cmd/sim --seeds $(SEEDS)
 	FIRTH_SOAK=1 $(GO) test -tags e2e -count 1 -timeout 12h -v ./e2e/...
 
-check: lint race e2e ## what CI runs
+check: lint race sql e2e ## what CI runs
 
 clean: ## remove what was built
 	rm -rf $(BIN) firth-demo
