@@ -73,7 +73,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.running.cancelAll() // Shutdown waits for what runs
 	s.grpc.Shutdown()
-	_ = <-done // it ended as asked
+	// It is stopped already when ctx ended before it began.
+	if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("flight server: %w", err)
+	}
 	return nil
 }
 
