@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	bindings "github.com/duckdb/duckdb-go-bindings"
@@ -160,8 +161,33 @@ func faultOf(text string) error {
 // errInterrupted says that interrupt was called.
 var errInterrupted = errors.New("statement interrupted")
 
-// interruptWith interrupts the connection when ctx ends, until the function that it returns is called.
+// interruptEvery is how often a connection is interrupted that goes on.
+const interruptEvery = 10 * time.Millisecond
+
+// interruptWith interrupts the connection from the end of ctx on, until the function that it returns is called, once.
+// DuckDB forgets an interruption that comes while it does nothing, so one alone may be lost between two calls.
 func (i *instance) interruptWith(ctx context.Context) (stop func()) {
-	ended := context.AfterFunc(ctx, i.interrupt)
-	return func() { ended() }
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-over:
+			return
+		}
+		ticker := time.NewTicker(interruptEvery)
+		defer ticker.Stop()
+		for {
+			i.interrupt()
+			select {
+			case <-ticker.C:
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() {
+		close(over)
+		watch.Wait()
+	}
 }
