@@ -19,12 +19,15 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 )
 
-// sharedSpec is a table that Spark writes to as well, with position deletes.
+// sharedSpec is a table that Spark writes to as well, with position deletes. Spark tries a commit five
+// times within two seconds by default; firth commits five times meanwhile, and on a busy machine Spark
+// takes longer to look at the table anew.
 const sharedSpec = `name: db.shared
 sources: [{topics: [shared], format: json}]
 freshness: {interval: 400ms}
 partition: [kind]
-properties: {write.delete.mode: merge-on-read, write.delete.isolation-level: snapshot}
+properties: {write.delete.mode: merge-on-read, write.delete.isolation-level: snapshot,
+  commit.retry.num-retries: '20'}
 schema:
   columns:
   - {name: id, type: long, required: true}

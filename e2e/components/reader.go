@@ -78,13 +78,25 @@ func (l *Lab) Ask(ctx context.Context, r Reader, q Question, answer any) error {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		text := stderr.Bytes()
+		text := withoutFrames(stderr.String())
 		return fmt.Errorf("run %s: %w\n%s", q.Program, err, text[max(0, len(text)-4000):])
 	}
 	if err := json.Unmarshal(out, answer); err != nil {
 		return fmt.Errorf("read the answer of %s: %w\n%.1000s", q.Program, err, out)
 	}
 	return nil
+}
+
+// withoutFrames leaves the frames out of Java's stacks: they are longer than what is shown of a text, and it is
+// the exceptions that tell what happened.
+func withoutFrames(text string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "at ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // program is the command that runs a program of the readers.
