@@ -168,10 +168,11 @@ func TestKeysAreReadWithTheirOwnSchema(t *testing.T) {
 		source.Record{Key: fmt.Appendf(nil, key, "MicroTimestamp")},
 		source.Record{Key: []byte(`{"payload":{"id":"2024-01-01"},"schema":null}`)},
 		source.Record{Key: []byte(`{"schema":{"type":"struct"},"payload":null}`)},
-		source.Record{Key: []byte(`{"schema":`)})
+		source.Record{Key: []byte(`{"schema":`)},
+		source.Record{Key: []byte(`{"schema":{}}`)})
 	require.Equal(t, []string{`0 delete {"id":"1970-01-01T00:00:01"}`, `1 delete {"id":"1970-01-01T00:00:00.001"}`,
 		`2 delete {"id":"2024-01-01T00:00:00"}`}, got.rows)
-	require.Equal(t, []string{"3 0 type", "4 0 syntax"}, got.failures)
+	require.Equal(t, []string{"3 0 type", "4 0 syntax", "5 0 schema_changed"}, got.failures)
 }
 
 func TestUnscaledDecimalsWithoutASchema(t *testing.T) {
