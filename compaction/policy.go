@@ -47,7 +47,7 @@ const (
 	FilesMinAutomatic = 8
 	// WasteShareAutomatic is WasteShare of an Automatic: reads are promised a tenth at most, and what comes while
 	// files are rewritten adds to it.
-	WasteShareAutomatic = 0.05
+	WasteShareAutomatic = 0.04
 
 	propertyTargetBytes = "write.target-file-size-bytes"
 )
