@@ -17,6 +17,7 @@ import (
 	"github.com/firthlake/firth/cmd/firth/stage"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/serve/live"
 )
 
 // demoReport is what 'firth demo --once --json' prints. Rows are those of this run; a folder that was
@@ -300,7 +301,11 @@ func (r demoReport) write(w io.Writer) error {
 
 // live runs until it is interrupted, and shows what happens.
 func (d *demo) live(ctx context.Context) error {
-	handler, janitor, err := d.service.catalogHandler(d.program, nil)
+	now, err := d.service.liveCatalog(d.program, nil)
+	if err != nil {
+		return err
+	}
+	handler, err := d.service.catalogHandler(d.program, now)
 	if err != nil {
 		return err
 	}
@@ -316,7 +321,7 @@ func (d *demo) live(ctx context.Context) error {
 	defer stop()
 	group, lasting := errgroup.WithContext(lasting)
 	group.Go(func() error { return catalog.serve(lasting) })
-	group.Go(func() error { return janitor(lasting) })
+	group.Go(func() error { return live.NewJanitor(now).Run(lasting) })
 	group.Go(func() error { return d.service.run(lasting) })
 	group.Go(func() error { return d.watchDisk(lasting) })
 	group.Go(func() error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"maps"
 	"time"
 
@@ -37,28 +36,28 @@ func (c liveConfig) validate(fault func(key, remedy, format string, args ...any)
 	}
 }
 
+// liveCatalog has the tables as of now; nil where nobody can have them so. Its janitor is to be run.
+func (s *service) liveCatalog(p *program, registry prometheus.Registerer) (*live.Catalog, error) {
+	l := s.feeder.lake
+	if l.embedded == nil || l.config.Live.Interval == 0 {
+		return nil, nil
+	}
+	return live.New(live.Options{Committed: l.embedded, Store: l.objects, Tails: s.feeder.tails,
+		Position: positionOf, Now: p.now, NewID: uuid.New, Log: s.log, Metrics: live.NewMetrics(registry)})
+}
+
 // catalogHandler serves the embedded catalog: warehouse main, and beside it live, the same tables as of
-// now. The janitor of live is to be run.
-func (s *service) catalogHandler(
-	p *program, registry prometheus.Registerer,
-) (*catalog.Handler, func(context.Context) error, error) {
+// now, unless now is nil.
+func (s *service) catalogHandler(p *program, now *live.Catalog) (*catalog.Handler, error) {
 	l := s.feeder.lake
 	config := l.config.Warehouse.clientConfig()
 	warehouses := []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded, ClientConfig: config}}
-	janitor := func(ctx context.Context) error { <-ctx.Done(); return nil }
-	if l.config.Live.Interval > 0 {
-		now, err := live.New(live.Options{Committed: l.embedded, Store: l.objects, Tails: s.feeder.tails,
-			Position: positionOf, Now: p.now, NewID: uuid.New, Log: s.log, Metrics: live.NewMetrics(registry)})
-		if err != nil {
-			return nil, nil, err
-		}
+	if now != nil {
 		warehouses = append(warehouses, catalog.Warehouse{Name: "live", Reads: now, ClientConfig: withSlash(config)})
-		janitor = live.NewJanitor(now).Run
 	}
-	handler, err := catalog.NewHandler(catalog.HandlerOptions{Warehouses: warehouses,
+	return catalog.NewHandler(catalog.HandlerOptions{Warehouses: warehouses,
 		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
 		Now: p.now, Logger: s.log})
-	return handler, janitor, err
 }
 
 // positionOf is where a table stands in its topics.

@@ -36,7 +36,9 @@ func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
 	return rows
 }
 
-func TestRowsAreReadBeforeTheyAreCommitted(t *testing.T) {
+// newHourlyFolder has a topic, and a table that is committed once an hour.
+func newHourlyFolder(t *testing.T) *lakeFolder {
+	t.Helper()
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
@@ -50,6 +52,11 @@ sources: [{topics: [events]}]
 freshness: {interval: 1h}
 `)
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	return f
+}
+
+func TestRowsAreReadBeforeTheyAreCommitted(t *testing.T) {
+	f := newHourlyFolder(t)
 	f.produce(t, 500)
 	r := f.run(t)
 	url := r.url(t, "catalog")

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firthlake/firth/serve/live"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -95,12 +96,21 @@ func (p *program) runService(ctx context.Context, roles []string, sqlAt string) 
 		}
 		parts = append(parts, compact...)
 	}
-	servers, err := p.listeners(ctx, s, roles, registry)
+	var now *live.Catalog
+	if sqlAt != "" || slices.Contains(roles, roleCatalog) {
+		if now, err = s.liveCatalog(p, registry); err != nil {
+			return err
+		}
+	}
+	servers, err := p.listeners(ctx, s, roles, now, registry)
 	if err != nil {
 		return err
 	}
+	if now != nil {
+		servers = append(servers, live.NewJanitor(now).Run)
+	}
 	if sqlAt != "" {
-		serve, err := p.flightServer(ctx, l, sqlAt, log)
+		serve, err := p.flightServer(ctx, l, newest(now), sqlAt, log)
 		if err != nil {
 			return err
 		}
@@ -128,7 +138,7 @@ func together(ctx context.Context, parts []func(context.Context) error) error {
 
 // listeners opens the addresses of the process and returns what serves them.
 func (p *program) listeners(
-	ctx context.Context, s *service, roles []string, registry *prometheus.Registry,
+	ctx context.Context, s *service, roles []string, now *live.Catalog, registry *prometheus.Registry,
 ) ([]func(context.Context) error, error) {
 	l := s.feeder.lake
 	handlers := map[string]http.Handler{}
@@ -137,12 +147,11 @@ func (p *program) listeners(
 		handlers["admin"] = s.adminHandler(registry)
 	}
 	if slices.Contains(roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
-		handler, janitor, err := s.catalogHandler(p, registry)
+		handler, err := s.catalogHandler(p, now)
 		if err != nil {
 			return nil, err
 		}
 		handlers["catalog"] = handler
-		out = append(out, janitor)
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
 	for name, handler := range handlers {

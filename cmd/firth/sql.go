@@ -71,7 +71,7 @@ func (p *program) sqlTarget(ctx context.Context, o sqlOptions) (query.Engine, er
 	if err != nil {
 		return nil, err
 	}
-	engine, err := p.openSQL(l, filepath.Join(os.TempDir(), "firth-sql"))
+	engine, err := p.openSQL(l, nil, filepath.Join(os.TempDir(), "firth-sql"))
 	if err != nil {
 		l.close()
 		return nil, couldNot(err, remedyOf(err))

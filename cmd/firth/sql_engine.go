@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/firthlake/firth/serve/flight"
+	"github.com/firthlake/firth/serve/live"
 	"github.com/firthlake/firth/serve/query"
 	"github.com/firthlake/firth/serve/query/duckdb"
 )
@@ -36,8 +37,9 @@ type sqlEngine struct {
 	scratch *scratch
 }
 
-// openSQL opens the engine over the tables of a lake. Its files lie in folder.
-func (p *program) openSQL(l *lake, folder string) (*sqlEngine, error) {
+// openSQL opens the engine over the tables of a lake, whose newest states now tells; nil is the committed ones. Its
+// files lie in folder.
+func (p *program) openSQL(l *lake, now query.Loader, folder string) (*sqlEngine, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of the sql engine: %w", err)
 	}
@@ -45,7 +47,7 @@ func (p *program) openSQL(l *lake, folder string) (*sqlEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	views := query.NewCatalog(l.catalog, l.objects)
+	views := query.NewCatalog(l.catalog, now, l.objects)
 	engine, err := duckdb.Open(duckdb.Options{Dir: scratch.dir, Objects: l.objects, FileBytesMax: sqlFilesMax,
 		SpillBytesMax: sqlSpillMax, MemoryMax: sqlMemory, StatementsMax: sqlStatements,
 		Threads: runtime.GOMAXPROCS(0), TimeMax: sqlTimeMax}, views)
@@ -55,17 +57,25 @@ func (p *program) openSQL(l *lake, folder string) (*sqlEngine, error) {
 	return &sqlEngine{Engine: engine, views: views, scratch: scratch}, nil
 }
 
+// newest are the tables as of now, or as they are committed where nobody can have them so.
+func newest(now *live.Catalog) query.Loader {
+	if now == nil {
+		return nil
+	}
+	return now
+}
+
 // Close ends all statements and removes the folder.
 func (e *sqlEngine) Close() error { return errors.Join(e.Engine.Close(), e.scratch.close()) }
 
 // flightServer opens an address and returns what serves Flight SQL there.
-func (p *program) flightServer(ctx context.Context, l *lake, address string, log *slog.Logger,
+func (p *program) flightServer(ctx context.Context, l *lake, now query.Loader, address string, log *slog.Logger,
 ) (func(context.Context) error, error) {
 	if l.config.Tokens.Write == "" && !isLoopback(address) {
 		return nil, couldNot(fmt.Errorf("--flight %s can be reached from other machines and asks for no token",
 			address), "set tokens.write, or listen on 127.0.0.1")
 	}
-	engine, err := p.openSQL(l, l.config.State)
+	engine, err := p.openSQL(l, now, l.config.State)
 	if err != nil {
 		return nil, couldNot(err, remedyOf(err))
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,4 +39,39 @@ func TestSQLReadsTheTablesOfTheConfiguration(t *testing.T) {
 	out = f.firth(t, "sql", "SELECT * FROM read_csv('/etc/hostname')")
 	require.Equal(t, exitCouldNot, out.code)
 	require.Contains(t, out.stderr, "refused")
+}
+
+// TestSQLIsFresh has the rows of a table that is committed once an hour asked for by SQL.
+func TestSQLIsFresh(t *testing.T) {
+	f := newHourlyFolder(t)
+	f.produce(t, 500)
+	r := f.run(t, "--flight", "127.0.0.1:0")
+	if out := f.firth(t, "sql", "SELECT 1"); out.code != 0 {
+		require.Contains(t, out.stderr, duckdb.ErrMissing.Error())
+		require.Equal(t, exitCouldNot, <-r.done, r.log)
+		return
+	}
+	url := r.url(t, "flight")
+	rows := func(state string) string {
+		out := f.firth(t, "sql", "--url", url, "--output", "csv",
+			"SELECT count(*), count(DISTINCT user_id) FROM db.events "+state)
+		require.Zero(t, out.code, out.stderr)
+		return strings.TrimSpace(strings.SplitN(out.stdout, "\n", 2)[1])
+	}
+	shown := func() {
+		t.Helper()
+		require.Eventually(t, func() bool { return strings.HasPrefix(rows(""), fmt.Sprint(f.produced, ",")) }, patience,
+			50*time.Millisecond)
+	}
+	shown()
+	committed := rows("FOR VERSION AS OF 'main'")
+	for range 3 {
+		f.produce(t, 100)
+		shown()
+	}
+	require.Equal(t, committed, rows("FOR VERSION AS OF 'main'"), "nothing is committed within the hour")
+	out := f.firth(t, "sql", "--url", url, "--output", "csv", "SELECT a.n - b.n AS n "+
+		"FROM (SELECT count(*) n FROM db.events) a, (SELECT count(*) n FROM db.events FOR VERSION AS OF 'main') b")
+	require.Equal(t, fmt.Sprintf("n\n%d\n", f.produced-rowsIn(t, r.url(t, "catalog"), "main")), out.stdout, out.stderr)
+	r.end(t)
 }

@@ -159,7 +159,7 @@ func (d *door) DoGetTables(ctx context.Context, cmd flightsql.GetTables,
 
 // columns are those of a table as SELECT * gives them; those that hold no null say so.
 func (d *door) columns(ctx context.Context, each listed) (*arrow.Schema, error) {
-	view, err := d.opts.Views.Open(ctx, ident(each), query.At{})
+	view, err := d.opts.Views.Open(ctx, ident(each), query.At{Committed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (d *door) DoGetPrimaryKeys(ctx context.Context, ref flightsql.TableRef,
 		return stream(ctx, schema_ref.PrimaryKeys, nothing)
 	}
 	each := listed{*ref.DBSchema, ref.Table}
-	view, err := d.opts.Views.Open(ctx, ident(each), query.At{})
+	view, err := d.opts.Views.Open(ctx, ident(each), query.At{Committed: true})
 	if err != nil {
 		return nil, nil, d.fault(err)
 	}

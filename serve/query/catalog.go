@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/table"
@@ -14,21 +15,31 @@ import (
 
 // Tables is what Catalog needs of a catalog, embedded or external.
 type Tables interface {
-	LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error)
+	Loader
 	ListNamespaces(ctx context.Context, parent catalog.Namespace, page catalog.Page) ([]catalog.Namespace, error)
 	ListTables(ctx context.Context, namespace catalog.Namespace, page catalog.Page) ([]table.Ident, error)
 }
 
-// Catalog makes views of the committed tables of a catalog. A snapshot that a view pins stays whole for as long as
+// Loader has tables by name.
+type Loader interface {
+	LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error)
+}
+
+// Catalog makes views of the tables of a catalog. A snapshot that a view pins stays whole for as long as
 // the catalog's retention keeps it: nothing holds it back from expiry.
 type Catalog struct {
 	tables  Tables
+	now     Loader
 	objects objstore.Store
 }
 
-// NewCatalog returns the views of the tables of a catalog, whose files lie in objects.
-func NewCatalog(tables Tables, objects objstore.Store) *Catalog {
-	return &Catalog{tables: tables, objects: objects}
+// NewCatalog returns the views of the tables of a catalog, whose files lie in objects. Their newest states come from
+// now; nil is the committed ones.
+func NewCatalog(tables Tables, now Loader, objects objstore.Store) *Catalog {
+	if now == nil {
+		now = tables
+	}
+	return &Catalog{tables: tables, now: now, objects: objects}
 }
 
 // levelsMax bounds the depth of namespaces, against a catalog that names one its own parent.
@@ -67,7 +78,14 @@ func (c *Catalog) walk(ctx context.Context, parent catalog.Namespace, out *[]tab
 
 // Open pins a table at a state.
 func (c *Catalog) Open(ctx context.Context, ident table.Ident, at At) (View, error) {
-	t, err := c.tables.LoadTable(ctx, ident)
+	var from Loader = c.tables
+	switch at {
+	case At{}:
+		from = c.now
+	case At{Ref: icetable.MainBranch}: // which a table without snapshots has not
+		at = At{Committed: true}
+	}
+	t, err := from.LoadTable(ctx, ident)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", table.FormatIdent(ident), err)
 	}
@@ -77,13 +95,13 @@ func (c *Catalog) Open(ctx context.Context, ident table.Ident, at At) (View, err
 		return nil, fmt.Errorf("table %s: %w", t, err)
 	}
 	if snapshot == nil {
-		return &committedView{schema: schema}, nil
+		return &view{schema: schema}, nil
 	}
-	return &committedView{table: t, objects: c.objects, scan: scan, schema: schema}, nil
+	return &view{table: t, objects: c.objects, scan: scan, schema: schema}, nil
 }
 
-// committedView is a table at a snapshot: its metadata was loaded once and does not change.
-type committedView struct {
+// view is a table at a snapshot: its metadata was loaded once and does not change.
+type view struct {
 	table   *table.Table // nil without a snapshot
 	objects objstore.Store
 	scan    table.Scan
@@ -91,10 +109,10 @@ type committedView struct {
 }
 
 // Schema is the schema to read the rows with.
-func (v *committedView) Schema() *iceberg.Schema { return v.schema }
+func (v *view) Schema() *iceberg.Schema { return v.schema }
 
 // Tasks are the data files with their deletes.
-func (v *committedView) Tasks(ctx context.Context) ([]table.Task, error) {
+func (v *view) Tasks(ctx context.Context) ([]table.Task, error) {
 	if v.table == nil {
 		return nil, nil
 	}
@@ -102,4 +120,4 @@ func (v *committedView) Tasks(ctx context.Context) ([]table.Task, error) {
 }
 
 // Close does nothing: files stay until their snapshot expires.
-func (v *committedView) Close() {}
+func (v *view) Close() {}

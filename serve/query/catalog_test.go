@@ -27,7 +27,7 @@ func TestCatalogShowsCommittedTables(t *testing.T) {
 		_, err := tables.CreateTable(ctx, ident, catalog.TableSpec{Schema: schema})
 		require.NoError(t, err)
 	}
-	views := query.NewCatalog(tables, objects)
+	views := query.NewCatalog(tables, nil, objects)
 	found, err := views.Tables(ctx)
 	require.NoError(t, err)
 	require.ElementsMatch(t, want, found)
@@ -46,6 +46,31 @@ func TestCatalogShowsCommittedTables(t *testing.T) {
 		_, err = views.Open(ctx, want[0], at)
 		require.ErrorIs(t, err, table.ErrNotFound)
 	}
+}
+
+// TestTheNewestStateComesFromNow has two catalogs with one table, whose columns differ.
+func TestTheNewestStateComesFromNow(t *testing.T) {
+	ctx := t.Context()
+	objects := objstore.NewMemory(time.Now)
+	ident := table.Ident{"db", "events"}
+	made := func(warehouse, column string) *catalog.Catalog {
+		c := catalog.New(catalog.NewMemoryStore(), objects, catalog.Options{Warehouse: warehouse, Now: time.Now,
+			NewID: uuid.New, MakeNamespaces: true})
+		makeNamespaces(ctx, c, ident)
+		_, err := c.CreateTable(ctx, ident, catalog.TableSpec{Schema: iceberg.NewSchema(0,
+			iceberg.NestedField{ID: 1, Name: column, Type: iceberg.PrimitiveTypes.Int64})})
+		require.NoError(t, err)
+		return c
+	}
+	views := query.NewCatalog(made("mem://lake/committed", "old"), made("mem://lake/now", "new"), objects)
+	for at, column := range map[query.At]string{{}: "new", {Committed: true}: "old", {Ref: "main"}: "old"} {
+		view, err := views.Open(ctx, ident, at)
+		require.NoError(t, err, "%+v", at)
+		require.Equal(t, column, view.Schema().Field(0).Name, "%+v", at)
+		view.Close()
+	}
+	_, err := views.Open(ctx, ident, query.At{Ref: "tag"})
+	require.ErrorIs(t, err, table.ErrNotFound)
 }
 
 func makeNamespaces(ctx context.Context, tables *catalog.Catalog, ident table.Ident) {

@@ -3,8 +3,9 @@
 //	SQL ─► Engine ─► Views ─► View: one table, pinned ─► data files with the deletes that apply
 //	          └────► record batches
 //
-// Catalog makes views of the committed tables of a catalog. An engine lies in a package of its own (serve/query/duckdb)
-// and is handed to the doors (serve/flight, the command line) by cmd.
+// Catalog makes views of the tables of a catalog, as of now where somebody can tell that (serve/live), or as
+// committed. An engine lies in a package of its own (serve/query/duckdb) and is handed to the doors (serve/flight, the
+// command line) by cmd.
 //
 // Invariants:
 //   - a statement opens each view once and closes it when its last batch was taken, so that all of one answer is cut

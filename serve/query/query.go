@@ -31,6 +31,9 @@ type At struct {
 	Ref string
 	// Time is a moment: the state that was current then.
 	Time time.Time
+	// Committed is the newest committed state, without what was read since. It is what tells the columns, too: making
+	// it costs nothing.
+	Committed bool
 }
 
 // View is one table at one state, which stays the same until it is closed.

@@ -108,6 +108,7 @@ func (e *Engine) Describe(ctx context.Context, sql string) (query.Description, e
 	if err != nil {
 		return query.Description{}, err
 	}
+	found.columnsOnly = true
 	opened, err := e.open(ctx, selected, found)
 	if err != nil {
 		return query.Description{}, err

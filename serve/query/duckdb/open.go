@@ -60,6 +60,9 @@ func (e *Engine) open(ctx context.Context, selected query.Selected, found refere
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(viewsAtOnce)
 	for i := range opened {
+		if each := &opened[i]; (each.listed || found.columnsOnly) && each.state == (query.At{}) {
+			each.state.Committed = true
+		}
 		group.Go(func() error { return e.openOne(working, &opened[i]) })
 	}
 	err = group.Wait()
