@@ -2,17 +2,15 @@ package main
 
 import (
 	"bufio"
-	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/firthlake/firth/table/cell"
 )
 
 // newRowWriter returns the writer of an output format, or nil when there is none of the name.
@@ -42,7 +40,7 @@ func (w *tableWriter) rows(batch arrow.RecordBatch) error {
 	cells := make([]string, batch.NumCols())
 	for row := range int(batch.NumRows()) {
 		for i, column := range batch.Columns() {
-			cells[i] = strings.NewReplacer("\t", " ", "\n", " ").Replace(cellText(column, row))
+			cells[i] = strings.NewReplacer("\t", " ", "\n", " ").Replace(cell.Text(column, row))
 		}
 		if _, err := fmt.Fprintln(w.out, strings.Join(cells, "\t")); err != nil {
 			return err
@@ -62,7 +60,7 @@ func (w *csvWriter) rows(batch arrow.RecordBatch) error {
 	cells := make([]string, batch.NumCols())
 	for row := range int(batch.NumRows()) {
 		for i, column := range batch.Columns() {
-			cells[i] = cellText(column, row)
+			cells[i] = cell.Text(column, row)
 		}
 		if err := w.out.Write(cells); err != nil {
 			return err
@@ -124,7 +122,7 @@ func (w *jsonWriter) object(batch arrow.RecordBatch, row int) error {
 		if i > 0 {
 			line = append(line, ',')
 		}
-		value, err := json.Marshal(cell(column, row))
+		value, err := json.Marshal(cell.Value(column, row))
 		if err != nil {
 			return err
 		}
@@ -144,85 +142,4 @@ func (w *jsonWriter) end() error {
 	}
 	_, err := w.out.WriteString("\n]\n")
 	return err
-}
-
-// cellText is a cell as people read it: null is empty, nested values are JSON.
-func cellText(column arrow.Array, row int) string {
-	switch v := cell(column, row).(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	default:
-		text, err := json.Marshal(v)
-		if err != nil {
-			return err.Error()
-		}
-		return string(text)
-	}
-}
-
-// cell is a value as JSON takes it. Times are ISO 8601, decimals texts so that no digit is lost, bytes
-// base64.
-func cell(column arrow.Array, row int) any {
-	if column.IsNull(row) {
-		return nil
-	}
-	switch c := column.(type) {
-	case *array.Timestamp:
-		kind := c.DataType().(*arrow.TimestampType)
-		at := c.Value(row).ToTime(kind.Unit)
-		if kind.TimeZone == "" {
-			return at.UTC().Format("2006-01-02T15:04:05.999999999")
-		}
-		return at.UTC().Format("2006-01-02T15:04:05.999999999Z")
-	case *array.Binary:
-		return base64.StdEncoding.EncodeToString(c.Value(row))
-	case *array.FixedSizeBinary:
-		return base64.StdEncoding.EncodeToString(c.Value(row))
-	case *array.Decimal128:
-		return c.ValueStr(row)
-	case *array.Float64:
-		return float(c.Value(row))
-	case *array.Float32:
-		return float(float64(c.Value(row)))
-	case *array.Struct:
-		return structCell(c, row)
-	case *array.Map:
-		return mapCell(c, row)
-	case array.ListLike:
-		from, to := c.ValueOffsets(row)
-		list := make([]any, 0, to-from)
-		for i := from; i < to; i++ {
-			list = append(list, cell(c.ListValues(), int(i)))
-		}
-		return list
-	}
-	return column.GetOneForMarshal(row)
-}
-
-// float is a number, or its name where JSON has none.
-func float(v float64) any {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return strconv.FormatFloat(v, 'g', -1, 64)
-	}
-	return v
-}
-
-func structCell(c *array.Struct, row int) any {
-	kind := c.DataType().(*arrow.StructType)
-	object := make(map[string]any, c.NumField())
-	for i := range c.NumField() {
-		object[kind.Field(i).Name] = cell(c.Field(i), row)
-	}
-	return object
-}
-
-func mapCell(c *array.Map, row int) any {
-	from, to := c.ValueOffsets(row)
-	object := make(map[string]any, to-from)
-	for i := from; i < to; i++ {
-		object[cellText(c.Keys(), int(i))] = cell(c.Items(), int(i))
-	}
-	return object
 }
