@@ -46,6 +46,17 @@ func (g guard) allow(token string) (rights, error) {
 	return rights{write: mayWrite}, nil
 }
 
+// Guard lets requests through to next that may read, and answers others as the handler does.
+func (h *Handler) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := h.guard.rights(r); err != nil {
+			writeReply(w, r, h.failure(r, err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // exchangeToken serves clients that know OAuth2 client credentials only: the client secret is one of
 // the tokens, and comes back as the access token.
 func (h *Handler) exchangeToken(w http.ResponseWriter, r *http.Request) (reply, error) {

@@ -22,7 +22,8 @@ import (
 type server struct {
 	fixture
 	*httptest.Server
-	token string
+	token   string
+	handler *catalog.Handler
 }
 
 func newServer(t *testing.T, change ...func(*catalog.HandlerOptions)) *server {
@@ -40,7 +41,7 @@ func newServer(t *testing.T, change ...func(*catalog.HandlerOptions)) *server {
 	}
 	h, err := catalog.NewHandler(opts)
 	require.NoError(t, err)
-	s := &server{fixture: f, Server: httptest.NewServer(h)}
+	s := &server{fixture: f, Server: httptest.NewServer(h), handler: h}
 	t.Cleanup(s.Close)
 	return s
 }
@@ -261,6 +262,15 @@ func TestTokensSeparateReadingFromWriting(t *testing.T) {
 	}
 	s.token = ""
 	require.Equal(t, 401, s.do(t, "GET", "/v1/config", "").StatusCode)
+	for token, want := range map[string]int{"": 401, "wrong": 401, "r": 418, "w": 418} {
+		answer := httptest.NewRecorder()
+		request := httptest.NewRequest(http.MethodGet, "/v1/tables/db/events/stream", nil)
+		request.Header.Set("Authorization", "Bearer "+token)
+		s.handler.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+		})).ServeHTTP(answer, request)
+		require.Equal(t, want, answer.Code, "%q, before another handler", token)
+	}
 	form := "grant_type=client_credentials&client_id=x&client_secret="
 	grant := s.do(t, "POST", "/v1/oauth/tokens", form+"r", "Content-Type", "application/x-www-form-urlencoded")
 	require.Contains(t, string(grant.body), `"access_token":"r"`)
