@@ -309,7 +309,11 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	catalog, err := d.listen(ctx, handler)
+	routes, streams, err := d.service.withStreams(d.program, nil, handler)
+	if err != nil {
+		return err
+	}
+	catalog, err := d.listen(ctx, routes)
 	if err != nil {
 		return err
 	}
@@ -321,6 +325,7 @@ func (d *demo) live(ctx context.Context) error {
 	defer stop()
 	group, lasting := errgroup.WithContext(lasting)
 	group.Go(func() error { return catalog.serve(lasting) })
+	group.Go(func() error { return streams(lasting) })
 	group.Go(func() error { return live.NewJanitor(now).Run(lasting) })
 	group.Go(func() error { return d.service.run(lasting) })
 	group.Go(func() error { return d.watchDisk(lasting) })

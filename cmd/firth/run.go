@@ -151,7 +151,12 @@ func (p *program) listeners(
 		if err != nil {
 			return nil, err
 		}
-		handlers["catalog"] = handler
+		routes, streams, err := s.withStreams(p, registry, handler)
+		if err != nil {
+			return nil, err
+		}
+		handlers["catalog"] = routes
+		out = append(out, streams)
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
 	for name, handler := range handlers {

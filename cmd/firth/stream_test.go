@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/ingest/source"
+)
+
+// followed is what a client has of a stream.
+type followed struct {
+	next  map[int]int64 // offsets of each partition
+	rows  int64
+	token string
+}
+
+// read reads a stream until the client has all rows, and the token behind them.
+func (c *followed) read(t *testing.T, address string, rows int64) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		address+"/v1/tables/db/events/stream?from="+url.QueryEscape(c.token), nil)
+	require.NoError(t, err)
+	answer, err := (&http.Client{Timeout: patience}).Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		var line struct {
+			Token     string `json:"_token"`
+			Partition int    `json:"_kafka_partition"`
+			Offset    int64  `json:"_kafka_offset"`
+		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &line))
+		switch {
+		case line.Token == "":
+			require.Equal(t, c.next[line.Partition], line.Offset, "partition %d", line.Partition)
+			c.next[line.Partition]++
+			c.rows++
+		default:
+			if c.token = line.Token; c.rows == rows {
+				return
+			}
+		}
+	}
+	require.Fail(t, "the stream ended", "%v with %d rows", lines.Err(), c.rows)
+}
+
+func TestAStreamGoesOnBehindItsTokenInAnotherProcess(t *testing.T) {
+	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
+	require.NoError(t, err)
+	t.Cleanup(broker.Close)
+	f := &lakeFolder{dir: t.TempDir(), broker: broker}
+	f.listen(t, "127.0.0.1:0")
+	write(t, f.dir, "tables/events.yaml", `
+name: db.events
+schema: {columns: [{name: user_id, type: long}, {name: country, type: string}]}
+sources: [{topics: [events]}]
+freshness: {interval: 1h}
+`)
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	c := &followed{next: map[int]int64{}}
+	for process := range 3 {
+		f.produce(t, 500)
+		r := f.run(t)
+		at := r.url(t, "catalog")
+		require.Eventually(t, func() bool { return f.fed(at) }, patience, 20*time.Millisecond)
+		for range 3 {
+			c.read(t, at, f.produced)
+			f.produce(t, 100)
+			c.read(t, at, f.produced)
+		}
+		r.end(t)
+		require.Equal(t, int64((process+1)*800), c.rows)
+	}
+	require.True(t, f.report(t).Proven)
+}
+
+// fed says that the process ingests the table, as it does a moment after its start.
+func (f *lakeFolder) fed(address string) bool {
+	answer, err := http.Get(fmt.Sprintf("%s/v1/tables/db/events/stream?from=end", address))
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}

@@ -1,0 +1,142 @@
+package stream
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// state is a table at one moment: a snapshot, and the chunks that go on where it ends. It does not change.
+type state struct {
+	Ledger
+	table *table.Table
+	view  tail.View
+	index *tail.Index     // nil when the process does not ingest the table
+	ready <-chan struct{} // closed once all that was read is in the tail or committed
+}
+
+// same says that nothing has come.
+func (s *state) same(o *state) bool {
+	return s.table.MetadataLocation() == o.table.MetadataLocation() && s.view.Same(&o.view)
+}
+
+// followed is a table that has subscriptions.
+type followed struct {
+	name  string
+	ident table.Ident
+
+	mu      sync.Mutex
+	subs    map[*Subscription]struct{}
+	current *state
+	err     error         // why there are no more states
+	changed chan struct{} // closed with the next state
+}
+
+// join makes a subscription one of its table.
+func (s *Streams) join(ident table.Ident, first *state, sub *Subscription) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return ErrStopped
+	}
+	if s.open >= subscriptionsMax {
+		return fmt.Errorf("%w: %d are open: try again later", ErrBusy, s.open)
+	}
+	// By UUID: a table that was made again under its name has states of its own.
+	key := first.table.Metadata().TableUUID().String()
+	f := s.followed[key]
+	if f == nil {
+		f = &followed{name: table.FormatIdent(ident), ident: ident, subs: map[*Subscription]struct{}{},
+			current: first, changed: make(chan struct{})}
+		s.followed[key] = f
+	}
+	s.open++
+	s.opts.Metrics.subscribers(f.name, 1)
+	sub.followed, sub.key = f, key
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs[sub] = struct{}{}
+	return nil
+}
+
+// stop ends all subscriptions, those too whose readers do not read.
+func (s *Streams) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	for _, f := range s.followed {
+		f.set(nil, ErrStopped)
+		f.mu.Lock()
+		for sub := range f.subs {
+			if sub.hurry != nil {
+				sub.hurry()
+			}
+		}
+		f.mu.Unlock()
+	}
+}
+
+// leave is the end of a subscription.
+func (s *Streams) leave(sub *Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := sub.followed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, some := f.subs[sub]; !some {
+		return
+	}
+	delete(f.subs, sub)
+	s.open--
+	s.opts.Metrics.subscribers(f.name, -1)
+	if len(f.subs) == 0 && s.followed[sub.key] == f {
+		delete(s.followed, sub.key)
+		s.opts.Metrics.forget(f.name)
+	}
+}
+
+// now is the last state, and what is closed when there is another.
+func (f *followed) now() (*state, <-chan struct{}, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current, f.changed, f.err
+}
+
+func (f *followed) last() *state {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current
+}
+
+// set makes a state the last one, and wakes the subscriptions when it tells anything new.
+func (f *followed) set(next *state, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil && f.current.same(next) {
+		return
+	}
+	if f.err = err; err == nil {
+		f.current = next
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// lag is how many offsets the slowest subscription is behind.
+func (f *followed) lag() (most int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sub := range f.subs {
+		most = max(most, sub.behind.Load())
+	}
+	return most
+}
+
+// onStop says what ends a write of the subscription's reader when the server stops.
+func (s *Subscription) onStop(hurry func()) {
+	s.followed.mu.Lock()
+	defer s.followed.mu.Unlock()
+	s.hurry = hurry
+}

@@ -1,0 +1,41 @@
+package stream
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// From says where a stream begins. The zero value is the beginning of the table. At most one field is set.
+type From struct {
+	// End begins with what comes after now.
+	End bool
+	// SnapshotID begins behind a snapshot.
+	SnapshotID int64
+	// Time begins behind what was committed then.
+	Time time.Time
+	// Token goes on where a stream stood.
+	Token *Token
+}
+
+// ParseFrom reads "beginning", "end", the id of a snapshot, a time as RFC 3339 has it, or a token.
+func ParseFrom(text string) (From, error) {
+	switch text {
+	case "", "beginning":
+		return From{}, nil
+	case "end":
+		return From{End: true}, nil
+	}
+	if id, err := strconv.ParseInt(text, 10, 64); err == nil && id > 0 {
+		return From{SnapshotID: id}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return From{Time: at}, nil
+	}
+	token, err := ParseToken(text)
+	if err != nil {
+		return From{}, fmt.Errorf("from %.40q: %w; it may also be beginning, end, the id of a snapshot, or a time"+
+			" like 2026-01-31T12:00:00Z", text, err)
+	}
+	return From{Token: &token}, nil
+}

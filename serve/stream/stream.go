@@ -1,0 +1,332 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// Why a table or a place in it cannot be streamed. Each is wrapped with what is wrong and what to do.
+var (
+	// ErrUnsupported says that tables of this kind have no streams.
+	ErrUnsupported = errors.New("no stream of this table")
+	// ErrElsewhere says that another process has the rows that are not committed.
+	ErrElsewhere = errors.New("the table is not ingested by this process")
+	// ErrGone says that rows left the table before the stream came to them.
+	ErrGone = errors.New("rows have left the table")
+	// ErrReplaced says that the table is not the one that the stream began with.
+	ErrReplaced = errors.New("the table was dropped and made again")
+	// ErrRequest says that there is no such column, or the filter is none of the table's.
+	ErrRequest = errors.New("not of this table")
+	// ErrStopped says that the process ends; another goes on behind the token.
+	ErrStopped = errors.New("the server stops")
+	// ErrBusy says that there are too many streams.
+	ErrBusy = errors.New("too many streams")
+)
+
+// Tables loads tables as they are committed.
+type Tables interface {
+	LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error)
+}
+
+// Ledger is what a stream needs of a table's ledger.
+type Ledger struct {
+	// Position is where the table stands in its topics.
+	Position table.Position
+	// Expired is how many rows have left because of their age.
+	Expired int64
+}
+
+// Options are what Streams work with. All but Log and Metrics are required.
+type Options struct {
+	Tables Tables
+	// Objects has the tables' files.
+	Objects objstore.Store
+	// Tails are the tails of the tables that this process ingests.
+	Tails *tail.Set
+	// Ledger reads the ledger of a table, PositionAt where it stood at a snapshot. That error wraps
+	// table.ErrNotFound when the snapshot is not left.
+	Ledger     func(icetable.Metadata) (Ledger, error)
+	PositionAt func(ctx context.Context, meta icetable.Metadata, snapshotID int64) (table.Position, error)
+	Now        func() time.Time
+	Log        *slog.Logger
+	// Metrics count; nil counts nothing.
+	Metrics *Metrics
+}
+
+// Bounds of streams.
+const (
+	// lookEvery is how often tables are looked at that have subscriptions.
+	lookEvery = 50 * time.Millisecond
+	// looksAtOnce is how many are looked at at a time.
+	looksAtOnce = 8
+	// followFor is how long ingest goes on to hand over what it reads after the last look.
+	followFor = time.Minute
+	// readyWait is how long a stream waits for what was read before to be committed.
+	readyWait = 2 * time.Second
+	// subscriptionsMax bounds those that are open; an idle one takes some 50 KB with its connection.
+	subscriptionsMax = 4096
+	// windowsMax is how many windows are in memory at a time.
+	windowsMax = 16
+)
+
+// Streams are the streams of the tables of a catalog. It may be used by many goroutines.
+type Streams struct {
+	opts    Options
+	bounds  bounds
+	windows *semaphore.Weighted
+
+	mu       sync.Mutex
+	stopped  bool
+	open     int // subscriptions
+	followed map[string]*followed
+}
+
+// New returns Streams. It starts nothing.
+func New(opts Options) (*Streams, error) {
+	if opts.Tables == nil || opts.Objects == nil || opts.Tails == nil || opts.Ledger == nil ||
+		opts.PositionAt == nil || opts.Now == nil {
+		return nil, errors.New("streams: Tables, Objects, Tails, Ledger, PositionAt and Now must be given")
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	return &Streams{opts: opts, bounds: defaultBounds(), windows: semaphore.NewWeighted(windowsMax),
+		followed: map[string]*followed{}}, nil
+}
+
+// Run looks at the tables that have subscriptions, until ctx ends. Then it ends them.
+func (s *Streams) Run(ctx context.Context) error {
+	defer s.stop()
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := s.Step(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Step looks once at every table that has subscriptions.
+func (s *Streams) Step(ctx context.Context) error {
+	s.mu.Lock()
+	var tables []*followed
+	for _, f := range s.followed {
+		tables = append(tables, f)
+	}
+	s.mu.Unlock()
+	group, looking := errgroup.WithContext(ctx)
+	group.SetLimit(looksAtOnce)
+	for _, f := range tables {
+		group.Go(func() error {
+			s.look(looking, f)
+			s.opts.Metrics.lag(f.name, f.lag())
+			return nil
+		})
+	}
+	_ = group.Wait() // what is wrong with a table is told to its subscriptions
+	return ctx.Err()
+}
+
+// look takes the state of a table of this moment.
+func (s *Streams) look(ctx context.Context, f *followed) {
+	state, err := s.state(ctx, f.ident, f.last())
+	if err == nil || errors.Is(err, table.ErrNotFound) || errors.Is(err, ErrReplaced) {
+		f.set(state, err)
+		return
+	}
+	if ctx.Err() == nil { // the next look may do better
+		s.opts.Log.Warn("rows come later: a table with streams cannot be loaded", "table", f.name, "err", err)
+	}
+}
+
+// state loads a table, and goes on from the state before, which may be nil.
+func (s *Streams) state(ctx context.Context, ident table.Ident, last *state) (*state, error) {
+	t, err := s.opts.Tables.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, err
+	}
+	id := t.Metadata().TableUUID()
+	if last != nil && last.table.Metadata().TableUUID() != id {
+		return nil, fmt.Errorf("%s: %w: begin anew", t, ErrReplaced)
+	}
+	out := &state{table: t}
+	if last != nil && last.table.MetadataLocation() == t.MetadataLocation() {
+		*out = *last
+	} else if out.Ledger, err = s.opts.Ledger(t.Metadata()); err != nil {
+		return nil, fmt.Errorf("read ledger of %s: %w", t, err)
+	}
+	out.view = tail.View{Cut: out.Position}
+	if out.index = s.opts.Tails.Find(id); out.index != nil {
+		out.ready = out.index.Follow(s.opts.Now().Add(followFor))
+		out.view = out.index.At(out.Position)
+	}
+	return out, nil
+}
+
+// Request says what to stream.
+type Request struct {
+	From From
+	// Columns are names of columns; nil is all.
+	Columns []string
+	// Filter keeps the rows for which it holds; nil keeps all.
+	Filter *filter.Expr
+	// Rows says which rows are asked for.
+	Rows Rows
+}
+
+// Rows are kinds of rows.
+type Rows int
+
+const (
+	// RowsFresh are those of the table and what ingest has read since.
+	RowsFresh Rows = iota
+	// RowsCommitted are those of the table alone.
+	RowsCommitted
+)
+
+// Open begins a stream. The caller closes it.
+func (s *Streams) Open(ctx context.Context, ident table.Ident, request Request) (*Subscription, error) {
+	first, err := s.state(ctx, ident, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := streamable(first); err != nil {
+		return nil, err
+	}
+	if request.Rows == RowsFresh {
+		if first.index == nil || !first.index.Fed() {
+			return nil, fmt.Errorf("%s: %w: ask the one that does, or for rows=committed", first.table, ErrElsewhere)
+		}
+		if first, err = s.waitReady(ctx, first); err != nil {
+			return nil, err
+		}
+	}
+	sub := &Subscription{streams: s, request: request}
+	if sub.cut, sub.expired, err = s.begin(ctx, first, request); err != nil {
+		return nil, err
+	}
+	if _, err := sub.scan(first); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	return sub, s.join(ident, first, sub)
+}
+
+// waitReady waits until all that was read is in the tail or committed, but not for long.
+func (s *Streams) waitReady(ctx context.Context, first *state) (*state, error) {
+	timer := time.NewTimer(readyWait)
+	defer timer.Stop()
+	select {
+	case <-first.ready:
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return s.state(ctx, first.table.Ident(), first)
+}
+
+// streamable says what stands in the way of streams of a table.
+func streamable(first *state) error {
+	schema := first.table.Metadata().CurrentSchema()
+	if len(schema.IdentifierFieldIDs) > 0 {
+		return fmt.Errorf("%s: %w: its rows change by key; stream its changelog, a table of its changes",
+			first.table, ErrUnsupported)
+	}
+	if _, err := coordinatesOf(schema); err != nil {
+		return fmt.Errorf("%s: %w", first.table, err)
+	}
+	names := map[coordinate]table.TopicPartition{}
+	for id := range first.Position {
+		other, twice := names[nameOf(id)]
+		if twice {
+			return fmt.Errorf("%s: %w: its rows are of two topics of one name, %s and %s, so their offsets do not tell"+
+				" which came first", first.table, ErrUnsupported, id.TopicID, other.TopicID)
+		}
+		names[nameOf(id)] = id
+	}
+	return nil
+}
+
+// begin is the cut at which a stream begins.
+func (s *Streams) begin(ctx context.Context, first *state, request Request) (table.Position, int64, error) {
+	meta, from := first.table.Metadata(), request.From
+	switch {
+	case from.Token != nil:
+		if from.Token.Table != meta.TableUUID() {
+			return nil, 0, fmt.Errorf("%w: it is of another table than %s: begin anew", ErrToken, first.table)
+		}
+		return from.Token.Cut, from.Token.Expired, nil
+	case from.End && request.Rows == RowsFresh:
+		return first.view.Cut, first.Expired, nil
+	case from.End:
+		return first.Position, first.Expired, nil
+	case from.SnapshotID == 0 && from.Time.IsZero():
+		return table.Position{}, first.Expired, nil
+	}
+	snapshot, _, err := table.Scan{SnapshotID: from.SnapshotID, AsOf: from.Time}.Snapshot(first.table)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w%s", first.table, err, oldest(meta))
+	}
+	position, err := s.opts.PositionAt(ctx, meta, snapshot.SnapshotID)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w%s", first.table, err, oldest(meta))
+	}
+	return position, first.Expired, nil
+}
+
+// oldest names the oldest snapshot that is left.
+func oldest(meta icetable.Metadata) string {
+	var found *icetable.Snapshot
+	for _, s := range meta.Snapshots() {
+		if found == nil || s.SequenceNumber < found.SequenceNumber {
+			found = &s
+		}
+	}
+	if found == nil {
+		return "; the table has none: begin at the beginning"
+	}
+	at := time.UnixMilli(found.TimestampMs).UTC().Format(time.RFC3339)
+	return fmt.Sprintf("; the oldest that is left is %d of %s, and rows of before are read from the beginning",
+		found.SnapshotID, at)
+}
+
+// columns with the coordinates of rows.
+const (
+	columnTopic     = "_kafka_topic"
+	columnPartition = "_kafka_partition"
+	columnOffset    = "_kafka_offset"
+)
+
+// coordinatesOf are the ids of the columns that say which record a row came of.
+func coordinatesOf(schema *iceberg.Schema) (ids [3]int, err error) {
+	for i, name := range []string{columnTopic, columnPartition, columnOffset} {
+		field, some := schema.FindFieldByName(name)
+		if !some {
+			return ids, fmt.Errorf("%w: it has no column %s: set metadata_columns.%s in its spec", ErrUnsupported, name,
+				name[len("_kafka_"):])
+		}
+		ids[i] = field.ID
+	}
+	return ids, nil
+}

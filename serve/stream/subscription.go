@@ -1,0 +1,337 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/gather"
+	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// Subscription is one stream of a table. It belongs to one goroutine.
+type Subscription struct {
+	streams  *Streams
+	request  Request
+	followed *followed
+	key      string
+	hurry    func() // ends a write that takes long; guarded by the followed table's mu, nil for none
+
+	// cut is what was handed out, expired the count of rows that have left that goes with it.
+	cut     table.Position
+	expired int64
+	// behind is how many offsets are still to come.
+	behind atomic.Int64
+}
+
+const (
+	// quietMax is after how long a stream says that nothing has come, so that its reader knows that it lives.
+	quietMax = 10 * time.Second
+	// lostMax is how often files may be gone before the state that no longer has them is seen.
+	lostMax = 5
+	// lostWait is how long that state is waited for.
+	lostWait = time.Second
+)
+
+// Token says where the stream stands: behind all rows that it has handed out.
+func (s *Subscription) Token() string {
+	_, id := s.table()
+	return Token{Table: id, Cut: s.cut, Expired: s.expired}.String()
+}
+
+func (s *Subscription) table() (name string, id [16]byte) {
+	current, _, _ := s.followed.now()
+	return s.followed.name, current.table.Metadata().TableUUID()
+}
+
+// Close ends the stream.
+func (s *Subscription) Close() { s.streams.leave(s) }
+
+// errStopped says that the reader wants no more.
+var errStopped = errors.New("stopped")
+
+// Rows yields the rows of the stream as they come, until ctx ends. A batch is valid until the next; nil says that
+// there is nothing new for now. Token stands behind each. An error ends the iteration.
+func (s *Subscription) Rows(ctx context.Context) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		err := s.run(ctx, func(batch arrow.RecordBatch) error {
+			if !yield(batch, nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if !errors.Is(err, errStopped) {
+			yield(nil, fmt.Errorf("stream %s: %w", s.followed.name, err))
+		}
+	}
+}
+
+// run reads state after state. It ends with an error.
+func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) error) error {
+	lost := 0
+	for {
+		current, changed, err := s.followed.now()
+		if err != nil {
+			return err
+		}
+		before := maps.Clone(s.cut)
+		err = s.read(ctx, current, emit)
+		switch {
+		case errors.Is(err, objstore.ErrNotFound) && lost < lostMax: // it was compacted, expired or committed
+			if lost++; !maps.Equal(before, s.cut) {
+				lost = 1
+			}
+			if err := awaitChange(ctx, changed); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		default:
+			lost = 0
+			if err := emit(nil); err != nil {
+				return err
+			}
+		}
+		if err := s.wait(ctx, changed, emit); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitChange waits for the next state, but not for long.
+func awaitChange(ctx context.Context, changed <-chan struct{}) error {
+	timer := time.NewTimer(lostWait)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// wait waits for the next state.
+func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit func(arrow.RecordBatch) error) error {
+	timer := time.NewTimer(quietMax)
+	defer timer.Stop()
+	for {
+		select {
+		case <-changed:
+			return nil
+		case <-timer.C:
+			if err := emit(nil); err != nil {
+				return err
+			}
+			timer.Reset(quietMax)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// read hands out all rows of a state that are at or behind the cut.
+func (s *Subscription) read(ctx context.Context, now *state, emit func(arrow.RecordBatch) error) error {
+	s.measure(now)
+	if err := s.readCommitted(ctx, now, emit); err != nil {
+		return err
+	}
+	s.expired = now.Expired
+	if s.request.Rows == RowsCommitted {
+		return nil
+	}
+	for i := range now.view.Chunks {
+		if err := s.readChunk(ctx, now, &now.view.Chunks[i], emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure notes how far a state is ahead.
+func (s *Subscription) measure(now *state) {
+	end := now.view.Cut
+	if s.request.Rows == RowsCommitted {
+		end = now.Position
+	}
+	behind := int64(0)
+	for id, next := range end {
+		behind += int64(max(0, next-s.cut[id]))
+	}
+	s.behind.Store(behind)
+}
+
+// readCommitted hands out the rows of the snapshot.
+func (s *Subscription) readCommitted(ctx context.Context, now *state, emit func(arrow.RecordBatch) error) error {
+	if !isBehind(s.cut, now.Position) {
+		return nil
+	}
+	scan, err := s.scan(now)
+	if err != nil {
+		return err
+	}
+	if now.Expired > s.expired {
+		if err := s.hasAll(ctx, now, scan); err != nil {
+			return err
+		}
+	}
+	tasks, err := table.Plan(ctx, now.table, s.streams.opts.Objects, scan.committed(s.cut, now.Position))
+	if err != nil {
+		return err
+	}
+	return s.pass(ctx, now, scan, scan.history(s, now.Position, tasks), emit)
+}
+
+// readChunk hands out the rows of a chunk of the tail.
+func (s *Subscription) readChunk(
+	ctx context.Context, now *state, chunk *tail.Chunk, emit func(arrow.RecordBatch) error,
+) error {
+	end := table.Position{}
+	for id, span := range chunk.Spans {
+		end[id] = span.Next
+	}
+	if !isBehind(s.cut, end) {
+		return nil
+	}
+	scan, err := s.scan(now)
+	if err != nil {
+		return err
+	}
+	tasks, err := table.PlanFiles(now.table, scan.Scan, chunk.Files)
+	if err != nil {
+		return err
+	}
+	return s.pass(ctx, now, scan, scan.history(s, end, tasks), emit)
+}
+
+// pass goes window by window.
+func (s *Subscription) pass(ctx context.Context, now *state, scan scan, h *history,
+	emit func(arrow.RecordBatch) error) error {
+	for !h.over() {
+		w, tasks := h.next()
+		rows, err := s.hand(ctx, now, scan, tasks, w, emit)
+		if errors.Is(err, errOverflow) {
+			h.narrow()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		h.done(w, rows)
+	}
+	return nil
+}
+
+// isBehind says that a position is ahead of the cut anywhere.
+func isBehind(cut, position table.Position) bool {
+	for id, next := range position {
+		if cut[id] < next {
+			return true
+		}
+	}
+	return false
+}
+
+// hand hands out the rows of a window, and moves the cut behind it. It tells how many rows there were.
+func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []table.Task, w window,
+	emit func(arrow.RecordBatch) error) (rows int, err error) {
+	if err := s.streams.windows.Acquire(ctx, 1); err != nil {
+		return 0, err
+	}
+	defer s.streams.windows.Release(1)
+	p, err := collect(ctx, s.streams.opts.Objects, tasks, w, s.streams.bounds)
+	if err != nil {
+		return 0, err
+	}
+	defer p.release()
+	if len(p.places) == 0 {
+		p.advance(s.cut, 0)
+		s.measure(now)
+		return 0, nil
+	}
+	batches := gather.New(p.batches)
+	for start := 0; start < len(p.places); {
+		end := p.end(start)
+		batch := p.rows(batches, start, end, scan.columns)
+		p.advance(s.cut, end)
+		s.measure(now)
+		s.streams.opts.Metrics.handed(s.followed.name, batch.NumRows())
+		err := emit(batch)
+		batch.Release()
+		if err != nil {
+			return 0, err
+		}
+		start = end
+	}
+	return len(p.places), nil
+}
+
+// scan is what to read of each file.
+type scan struct {
+	table.Scan
+	// columns is how many come out; those behind them tell only where the rows belong.
+	columns     int
+	coordinates [3]int
+}
+
+// history is the way of a subscription to a position.
+func (c scan) history(s *Subscription, position table.Position, tasks []table.Task) *history {
+	return newHistory(s.cut, position, tasks, c.coordinates, s.streams.bounds.windowRows)
+}
+
+// scan says how rows of a state are read.
+func (s *Subscription) scan(now *state) (out scan, err error) {
+	schema := now.table.Metadata().CurrentSchema()
+	if out.coordinates, err = coordinatesOf(schema); err != nil {
+		return out, err
+	}
+	out.Filter, out.Columns = s.request.Filter, slices.Clone(s.request.Columns)
+	if out.Columns == nil {
+		for _, field := range schema.Fields() {
+			out.Columns = append(out.Columns, field.Name)
+		}
+	}
+	asked := len(out.Columns)
+	for _, name := range []string{columnTopic, columnPartition, columnOffset} {
+		if !slices.Contains(out.Columns, name) {
+			out.Columns = append(out.Columns, name)
+		}
+	}
+	// Fields of one struct are one column.
+	template, err := table.ScanSchema(now.table, out.Scan)
+	if err != nil {
+		return out, err
+	}
+	out.columns = len(template.Fields()) - (len(out.Columns) - asked)
+	return out, nil
+}
+
+// committed leaves out files whose rows lie before the cut.
+func (c scan) committed(cut, position table.Position) table.Scan {
+	out, from := c.Scan, table.Offset(-1)
+	for id, next := range position {
+		if at := cut[id]; at < next && (from < 0 || at < from) {
+			from = at
+		}
+	}
+	text := fmt.Sprintf("%s >= %d", columnOffset, from)
+	if c.Filter != nil {
+		text = fmt.Sprintf("(%s) AND %s", c.Filter, text)
+	}
+	behind, err := filter.Parse(text)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: filter %s does not parse: %v", text, err))
+	}
+	out.Filter = behind
+	return out
+}
