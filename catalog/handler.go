@@ -38,6 +38,8 @@ type Warehouse struct {
 	// ClientConfig is handed to clients with every table: "s3.endpoint", "s3.access-key-id" and the
 	// like. Whoever may read a table sees it.
 	ClientConfig map[string]string
+	// Scans plans scans for clients; nil offers none.
+	Scans Scans
 }
 
 // HandlerOptions configure a Handler.
@@ -99,7 +101,7 @@ func NewHandler(opts HandlerOptions) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{opts: opts, guard: newGuard(opts.ReadToken, opts.WriteToken)}
-	h.routes = slices.Concat(namespaceRoutes(), tableRoutes(), viewRoutes())
+	h.routes = slices.Concat(namespaceRoutes(), tableRoutes(), planRoutes(), viewRoutes())
 	return h, nil
 }
 
@@ -108,7 +110,9 @@ type route struct {
 	method, path string
 	// writes marks endpoints that change the catalog, which need the write token.
 	writes bool
-	serve  func(*exchange) (reply, error)
+	// plans marks endpoints that plan scans.
+	plans bool
+	serve func(*exchange) (reply, error)
 	// replay renders the answer to a repeated request that had succeeded; nil is 204 No Content.
 	replay func(*exchange) (reply, error)
 }
@@ -218,7 +222,7 @@ func (h *Handler) route(x *exchange, segments []string) (route, error) {
 	known := false
 	for _, candidate := range h.routes {
 		params, ok := matchPath(candidate.path, segments)
-		if !ok {
+		if !ok || candidate.plans && x.warehouse.Scans == nil {
 			continue
 		}
 		known = true
@@ -274,7 +278,7 @@ func (h *Handler) config(r *http.Request) (reply, error) {
 	overrides["prefix"] = warehouse.Name
 	var endpoints []string
 	for _, route := range h.routes {
-		if !route.writes || warehouse.Writes != nil {
+		if (!route.writes || warehouse.Writes != nil) && (!route.plans || warehouse.Scans != nil) {
 			endpoints = append(endpoints, route.method+" /v1/{prefix}/"+route.path)
 		}
 	}

@@ -6,10 +6,15 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +75,27 @@ func TestEveryEngineSeesDeletedRowsGone(t *testing.T) {
 	l.seesLeft(t, "pyiceberg", slices.Concat(tables, held)) // which cannot read equality deletes
 	l.seesLeft(t, "trino", slices.Concat(tables, equal))
 	l.seesLeft(t, "spark", slices.Concat(tables, held, equal))
+	l.seesLeft(t, "spark by server", slices.Concat(tables, held, equal))
+	l.seesLeft(t, "pyiceberg by server", slices.Concat(tables, held))
+}
+
+// countPlans has a reader ask for plans, and counts those that it gets.
+func countPlans(t *testing.T, reader *components.Reader) *atomic.Int64 {
+	t.Helper()
+	target, err := url.Parse(reader.Catalog)
+	require.NoError(t, err)
+	plans := new(atomic.Int64)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if strings.HasSuffix(r.Request.URL.Path, "/plan") && r.StatusCode == http.StatusOK {
+			plans.Add(1)
+		}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	reader.Catalog, reader.Planning = server.URL, "server"
+	return plans
 }
 
 // tag gives the newest snapshot a name and returns what is in it now.
@@ -213,6 +239,13 @@ func (k *keyed) remove(t *testing.T, goes func(id int64) bool) {
 func (l *lake) seesLeft(t *testing.T, engine string, tables []*keyed) {
 	t.Helper()
 	reader := l.reader(t)
+	engine, byServer := strings.CutSuffix(engine, " by server")
+	if byServer {
+		plans := countPlans(t, &reader)
+		defer func() {
+			require.GreaterOrEqual(t, plans.Load(), int64(len(tables)), "scans that the server has planned")
+		}()
+	}
 	if engine == "trino" {
 		trino, err := l.lab.Trino(t.Context(), reader)
 		require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/firthlake/firth/catalog"
+	"github.com/firthlake/firth/catalog/scanplan"
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/serve/live"
@@ -51,9 +52,11 @@ func (s *service) liveCatalog(p *program, registry prometheus.Registerer) (*live
 func (s *service) catalogHandler(p *program, now *live.Catalog) (*catalog.Handler, error) {
 	l := s.feeder.lake
 	config := l.config.Warehouse.clientConfig()
-	warehouses := []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded, ClientConfig: config}}
+	warehouses := []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded, ClientConfig: config,
+		Scans: scanplan.New(scanplan.Options{Tables: l.embedded, Objects: l.objects})}}
 	if now != nil {
-		warehouses = append(warehouses, catalog.Warehouse{Name: "live", Reads: now, ClientConfig: withSlash(config)})
+		warehouses = append(warehouses, catalog.Warehouse{Name: "live", Reads: now, ClientConfig: withSlash(config),
+			Scans: scanplan.New(scanplan.Options{Tables: now, Objects: l.objects})})
 	}
 	return catalog.NewHandler(catalog.HandlerOptions{Warehouses: warehouses,
 		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),

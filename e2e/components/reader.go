@@ -20,6 +20,8 @@ type Reader struct {
 	Catalog, Token string
 	// Warehouse is the one of the catalog's that is read; empty is its first.
 	Warehouse string
+	// Planning is who plans scans, "client" or "server"; empty is the client's default.
+	Planning string
 	// S3 is the store's endpoint; empty for a local warehouse.
 	S3 string
 	// Trino is the port of a server with the same catalog.
@@ -109,6 +111,7 @@ func (l *Lab) program(r Reader, name string) Command {
 	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
 		Args: []string{filepath.Join(r.Programs, name+".py")},
 		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token, "FIRTH_WAREHOUSE=" + r.Warehouse,
+			"FIRTH_PLANNING=" + r.Planning,
 			"FIRTH_SPARK_JARS=" + filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
 			"FIRTH_FLIGHT=" + r.Flight, "PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
 	if name == "jdbc_sql" {

@@ -9,6 +9,8 @@ def catalog():
     properties = {"uri": env("CATALOG")}
     if env("WAREHOUSE"):
         properties["warehouse"] = env("WAREHOUSE")
+    if env("PLANNING") == "server":
+        properties["rest-scan-planning-enabled"] = "true"
     if env("TOKEN"):
         properties["token"] = env("TOKEN")
     if env("S3_ENDPOINT"):

@@ -25,6 +25,8 @@ def session():
         .config("spark.sql.catalog.lake.uri", env("CATALOG"))
         .config("spark.sql.catalog.lake.cache-enabled", "false")
     )
+    if env("PLANNING"):
+        builder = builder.config("spark.sql.catalog.lake.scan-planning-mode", env("PLANNING"))
     if env("WAREHOUSE"):
         builder = builder.config("spark.sql.catalog.lake.warehouse", env("WAREHOUSE"))
     if env("TOKEN"):
