@@ -17,6 +17,7 @@ import (
 // readOptions are the flags of read.
 type readOptions struct {
 	tableFlags
+	follow              followOptions
 	where, asOf, output string
 	columns             []string
 	limit, snapshot     int64
@@ -29,15 +30,21 @@ func (p *program) readCommand() *cobra.Command {
 		Short: "Print rows of a table",
 		Long: "Prints rows of a table at its newest snapshot, or at an older one. --where takes a predicate in the\n" +
 			"language of filters (docs/operations.md); files that cannot match are not read. Rows come in no\n" +
-			"particular order." +
+			"particular order.\n\n" +
+			"With --follow it asks a running server, and goes on with rows as they come, in the order of their\n" +
+			"offsets, until it is interrupted (docs/stream.md)." +
 			exitCodes("printed", "never", "no such table, or could not read"),
 		Example: example("firth read db.events --limit 10",
 			"firth read db.events --where \"country = 'DE' and amount > 100\" --columns ts,amount",
-			"firth read db.events --as-of 2026-01-31T12:00:00Z --output ndjson"),
+			"firth read db.events --as-of 2026-01-31T12:00:00Z --output ndjson",
+			"firth read db.events --follow --from end --columns ts,amount"),
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if p.json {
 			o.output = "json"
+		}
+		if o.follow.on {
+			return p.follow(cmd.Context(), o)
 		}
 		return p.read(cmd.Context(), o)
 	}
@@ -49,6 +56,7 @@ func (p *program) readCommand() *cobra.Command {
 	flags.Int64Var(&o.snapshot, "snapshot", 0, "id of the snapshot to read")
 	flags.StringVar(&o.asOf, "as-of", "", "read what was committed at this time (RFC 3339)")
 	flags.StringVar(&o.output, "output", "table", "table, ndjson, json or csv; --json is json")
+	o.follow.add(flags)
 	return cmd
 }
 

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/firthlake/firth/ingest/source"
 )
 
 // followed is what a client has of a stream.
@@ -53,12 +51,10 @@ func (c *followed) read(t *testing.T, address string, rows int64) {
 	require.Fail(t, "the stream ended", "%v with %d rows", lines.Err(), c.rows)
 }
 
-func TestAStreamGoesOnBehindItsTokenInAnotherProcess(t *testing.T) {
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
-	require.NoError(t, err)
-	t.Cleanup(broker.Close)
-	f := &lakeFolder{dir: t.TempDir(), broker: broker}
-	f.listen(t, "127.0.0.1:0")
+// newStreamedFolder is a folder whose table is committed once an hour. Nothing runs.
+func newStreamedFolder(t *testing.T) *lakeFolder {
+	t.Helper()
+	f := newLakeFolder(t)
 	write(t, f.dir, "tables/events.yaml", `
 name: db.events
 schema: {columns: [{name: user_id, type: long}, {name: country, type: string}]}
@@ -66,6 +62,11 @@ sources: [{topics: [events]}]
 freshness: {interval: 1h}
 `)
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	return f
+}
+
+func TestAStreamGoesOnBehindItsTokenInAnotherProcess(t *testing.T) {
+	f := newStreamedFolder(t)
 	c := &followed{next: map[int]int64{}}
 	for process := range 3 {
 		f.produce(t, 500)

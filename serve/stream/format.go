@@ -12,21 +12,25 @@ import (
 	"github.com/firthlake/firth/table/cell"
 )
 
-// The formats of streams.
+// The formats of streams, by their media types.
 const (
 	kindNDJSON = "application/x-ndjson"
+	kindEvents = "text/event-stream"
 )
 
+// MediaTypeArrow is Arrow IPC, the format that keeps the types of columns.
+const MediaTypeArrow = "application/vnd.apache.arrow.stream"
+
 // kinds are the media types that a client may accept.
-func kinds() []string { return []string{kindNDJSON} }
+func kinds() []string { return []string{kindNDJSON, MediaTypeArrow, kindEvents} }
 
 // format writes batches as clients read them.
 type format interface {
 	kind() string
 	// rows writes a batch, and the token behind it.
-	rows(batch arrow.RecordBatch, sub *Subscription) error
-	// quiet writes the token when it has changed, or else that the stream lives.
-	quiet(sub *Subscription) error
+	rows(batch arrow.RecordBatch, token string) error
+	// quiet writes a token alone, which also says that the stream lives.
+	quiet(token string) error
 	// fail writes why the stream ends; the error says that the format cannot.
 	fail(err error) error
 }
@@ -39,6 +43,10 @@ func newFormat(kind string, out *bufio.Writer) format {
 	switch kind {
 	case "", "*/*", "application/*", "application/json", "application/ndjson", kindNDJSON:
 		return &ndjson{out: out}
+	case "text/*", kindEvents:
+		return &sentEvents{out: out}
+	case MediaTypeArrow:
+		return &arrowStream{out: out}
 	}
 	return nil
 }
@@ -51,7 +59,7 @@ type ndjson struct {
 
 func (f *ndjson) kind() string { return kindNDJSON }
 
-func (f *ndjson) rows(batch arrow.RecordBatch, sub *Subscription) error {
+func (f *ndjson) rows(batch arrow.RecordBatch, token string) error {
 	for row := range int(batch.NumRows()) {
 		line, err := f.object.line(batch, row)
 		if err != nil {
@@ -61,11 +69,11 @@ func (f *ndjson) rows(batch arrow.RecordBatch, sub *Subscription) error {
 			return err
 		}
 	}
-	return f.quiet(sub)
+	return f.quiet(token)
 }
 
-func (f *ndjson) quiet(sub *Subscription) error {
-	_, err := f.out.WriteString(`{"_token":"` + sub.Token() + "\"}\n") // of letters, digits, - and _
+func (f *ndjson) quiet(token string) error {
+	_, err := f.out.WriteString(`{"_token":"` + token + "\"}\n") // of letters, digits, - and _
 	return err
 }
 
@@ -73,6 +81,45 @@ func (f *ndjson) fail(reason error) error {
 	line, err := json.Marshal(map[string]string{"_error": reason.Error()})
 	if err == nil {
 		_, err = f.out.Write(append(line, '\n'))
+	}
+	return err
+}
+
+// sentEvents are server-sent events. An event is the rows of a batch, an object a line, with the token behind them as
+// its id: a client takes both or neither, so a browser that connects again goes on exactly there.
+type sentEvents struct {
+	out    *bufio.Writer
+	object objects
+}
+
+func (f *sentEvents) kind() string { return kindEvents }
+
+func (f *sentEvents) rows(batch arrow.RecordBatch, token string) error {
+	for row := range int(batch.NumRows()) {
+		line, err := f.object.line(batch, row)
+		if err != nil {
+			return err
+		}
+		if _, err := f.out.WriteString("data: "); err != nil {
+			return err
+		}
+		if _, err := f.out.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return f.quiet(token)
+}
+
+// quiet alone is an event without data: its id counts, and nobody is told of it.
+func (f *sentEvents) quiet(token string) error {
+	_, err := f.out.WriteString("id: " + token + "\n\n")
+	return err
+}
+
+func (f *sentEvents) fail(reason error) error {
+	text, err := json.Marshal(reason.Error()) // in one line
+	if err == nil {
+		_, err = f.out.WriteString("event: failure\ndata: " + string(text) + "\n\n")
 	}
 	return err
 }

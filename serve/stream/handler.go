@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 )
@@ -158,28 +160,18 @@ var errWrite = errors.New("client does not read")
 
 // send sends the rows of a stream until the client has enough.
 func send(ctx context.Context, sub *Subscription, out *sender) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if err := out.begin(sub); err != nil {
 		return err
 	}
 	for batch, err := range sub.Rows(ctx) {
-		if err != nil {
-			return err
-		}
-		if batch != nil {
-			err = out.format.rows(batch, sub)
-		} else {
-			err = out.format.quiet(sub)
+		if err == nil {
+			err = out.take(batch, sub.Token())
 		}
 		if errors.Is(err, errSchema) {
-			return nil // the client goes on with its token, and gets the new columns
-		}
-		if err == nil {
-			err = out.flush()
+			return out.flush() // the client goes on with its token, and gets the new columns
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", errWrite, err)
+			return err
 		}
 	}
 	return nil
@@ -193,6 +185,8 @@ type sender struct {
 	buffer  *bufio.Writer
 	format  format
 	kind    string
+	token   string    // that was sent last
+	sent    time.Time // when
 }
 
 // newSender chooses the format by what the client accepts.
@@ -211,12 +205,36 @@ func newSender(w http.ResponseWriter, r *http.Request, now func() time.Time) (*s
 
 // begin sends the header, so that the client knows that it is let in.
 func (s *sender) begin(sub *Subscription) error {
+	if batches, is := s.format.(*arrowStream); is {
+		schema, err := sub.Schema()
+		if err != nil {
+			return err
+		}
+		batches.open(schema)
+	}
 	s.w.Header().Set("Content-Type", s.kind)
 	s.w.Header().Set("Cache-Control", "no-store")
 	s.w.Header().Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	err := s.format.quiet(sub)
-	if err == nil {
+	return s.take(nil, sub.Token())
+}
+
+// take sends a batch, or a token alone when it is another or the client has not heard anything for long.
+func (s *sender) take(batch arrow.RecordBatch, token string) error {
+	var err error
+	now := s.now()
+	switch {
+	case batch != nil:
+		err = s.format.rows(batch, token)
+	case token != s.token || now.Sub(s.sent) >= quietMax/2:
+		err = s.format.quiet(token)
+	default:
+		return nil
+	}
+	if errors.Is(err, errSchema) {
+		return err
+	}
+	if s.token, s.sent = token, now; err == nil {
 		err = s.flush()
 	}
 	if err != nil {

@@ -190,11 +190,14 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	answer := get(t, server, "", nil)
 	var y tally
 	y.readLines(t, answer.Body, 10)
+	batches := get(t, server, MediaTypeArrow, nil)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	rest, err := io.ReadAll(answer.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(rest), ErrStopped.Error())
+	_, err = io.ReadAll(batches.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "nobody takes it for the end")
 	answer = get(t, server, "", nil)
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 }

@@ -213,8 +213,26 @@ func (w *world) batchOf(rows []record) arrow.RecordBatch {
 		b.Field(2).(*array.StringBuilder).Append(r.at.Topic)
 		b.Field(3).(*array.Int32Builder).Append(r.at.Partition)
 		b.Field(4).(*array.Int64Builder).Append(int64(r.offset))
+		for i := 5; i < form.NumFields(); i++ {
+			b.Field(i).AppendNull()
+		}
 	}
 	return b.NewRecordBatch()
+}
+
+// widen gives the table another column.
+func (w *world) widen() {
+	w.Helper()
+	_, err := w.committer.Evolve(w.Context(), func(meta icetable.Metadata) ([]icetable.Update, error) {
+		fields := meta.CurrentSchema().Fields()
+		if len(fields) > 5 {
+			return nil, nil
+		}
+		wide := iceberg.NewSchema(1, append(fields, iceberg.NestedField{ID: 6, Name: "more",
+			Type: iceberg.PrimitiveTypes.String})...)
+		return []icetable.Update{icetable.NewAddSchemaUpdate(wide), icetable.NewSetCurrentSchemaUpdate(1)}, nil
+	})
+	require.NoError(w, err)
 }
 
 func (w *world) write(opts table.WriterOptions, rows []record) []iceberg.DataFile {

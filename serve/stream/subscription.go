@@ -54,6 +54,27 @@ func (s *Subscription) table() (name string, id [16]byte) {
 	return s.followed.name, current.table.Metadata().TableUUID()
 }
 
+// Schema is what batches look like, unless the table gets other columns.
+func (s *Subscription) Schema() (*arrow.Schema, error) {
+	current, _, err := s.followed.now()
+	if err != nil {
+		return nil, err
+	}
+	scan, err := s.scan(current)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := table.ScanSchema(current.table, scan.Scan)
+	if err != nil {
+		return nil, err
+	}
+	wide, err := table.ArrowSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	return arrow.NewSchema(wide.Fields()[:scan.columns], nil), nil
+}
+
 // Close ends the stream.
 func (s *Subscription) Close() { s.streams.leave(s) }
 
