@@ -65,6 +65,7 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 	found := len(k.doubles)
 	if err := c.run(ctx, &d, tag); err != nil {
 		if c.partly {
+			k.finder.pause()
 			k.ready, k.files = false, nil
 		}
 		return err

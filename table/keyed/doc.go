@@ -18,6 +18,8 @@
 // committed last, by data sequence number, then location of the file, then position, is the key's; the
 // others are taken out by the deletes of the next checkpoint.
 //
+// Finder finds the rows of single keys for look-ups, from any goroutine, and says when the index mirrors nothing.
+//
 // Callers: ingest of keyed tables. The package imports table and its subpackages alone.
 //
 // Invariants:

@@ -22,6 +22,7 @@ func (k *Keeper) Follow(ctx context.Context, t *table.Table) error {
 	if err := k.follow(ctx, t); err != nil {
 		return fmt.Errorf("bring key index of %s to its newest snapshot: %w", t, err)
 	}
+	k.finder.resume()
 	return nil
 }
 
@@ -107,6 +108,7 @@ func (k *Keeper) rebuild(ctx context.Context, t *table.Table) error {
 	}
 	k.table, k.ready, k.at, k.files, k.doubles = t, false, keyindex.Tag{}, nil, nil
 	k.missed, k.offered = false, 0
+	k.finder.pause()
 	tag := tagOf(t.Metadata().CurrentSnapshot())
 	if tag == (keyindex.Tag{}) && k.index.Keys() == 0 && k.index.Tag() == (keyindex.Tag{}) {
 		k.ready, k.files = true, files

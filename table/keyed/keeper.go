@@ -43,7 +43,7 @@ type Options struct {
 // readsDefault is enough to hide the latency of a store.
 const readsDefault = 8
 
-// Keeper keeps the key index of one table. It belongs to one goroutine.
+// Keeper keeps the key index of one table. It belongs to one goroutine; its Finder is for all.
 type Keeper struct {
 	store      objstore.Store
 	opts       Options
@@ -66,7 +66,8 @@ type Keeper struct {
 	offeredBy uuid.UUID // the change
 	missed    bool
 
-	chunk int // of entries in a catch-up
+	chunk  int // of entries in a catch-up
+	finder *Finder
 }
 
 // Open opens the index of a table, or begins an empty one when there is none of this table and identifier
@@ -104,6 +105,7 @@ func (k *Keeper) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	k.finder = newFinder(k.index)
 	k.at = k.index.Tag()
 	k.ready = k.at != keyindex.Tag{}
 	return nil
@@ -121,6 +123,7 @@ func (k *Keeper) Doubles() int { return len(k.doubles) }
 
 // Close closes the index's files.
 func (k *Keeper) Close() error {
+	k.finder.pause()
 	if err := k.index.Close(); err != nil {
 		return fmt.Errorf("close key index of %s: %w", k.table, err)
 	}
@@ -137,6 +140,7 @@ func (k *Keeper) Resolve(ctx context.Context, keys []keyindex.Key, places []keyi
 	if errors.Is(err, keyindex.ErrDamaged) {
 		k.log.Warn("key index is damaged and is built anew", "err", err)
 		if err = k.rebuild(ctx, k.table); err == nil {
+			k.finder.resume()
 			err = k.index.Lookup(ctx, keys, places)
 		}
 	}

@@ -54,8 +54,12 @@ func (x *Index) Rebuild() (*Builder, error) {
 		return nil, err
 	}
 	_ = x.log.close() // removed by begin
+	shared := x.shared
+	fresh.shared = shared
+	shared.lock()
 	x.closeCold()
 	*x = *fresh
+	shared.unlock()
 	return &Builder{x: x, limited: max(x.opts.MemoryBytes/groups/2, 64<<10)}, nil
 }
 
@@ -247,7 +251,7 @@ func (b *Builder) drop() {
 // setGroup writes the cold file of a group from its entries, in order.
 func (x *Index) setGroup(work *worker, i int, entries []Entry, salt uint64) error {
 	if len(entries) == 0 {
-		x.groups[i] = group{}
+		x.setCold(i, nil)
 		return nil
 	}
 	w, err := work.createCold(x.opts.Disk, filepath.Join(x.opts.Dir, coldName(i, salt)), salt)
@@ -274,6 +278,13 @@ func (x *Index) setGroup(work *worker, i int, entries []Entry, salt uint64) erro
 		w.abort()
 		return err
 	}
-	x.groups[i] = group{cold: file, partial: true}
+	x.setCold(i, file)
 	return nil
+}
+
+// setCold makes a group what its cold file holds, nil for nothing.
+func (x *Index) setCold(i int, file *coldFile) {
+	x.shared.groups[i].Lock()
+	defer x.shared.groups[i].Unlock()
+	x.groups[i] = group{cold: file, partial: file != nil}
 }

@@ -14,6 +14,9 @@
 // Hashes are uniform, so the place of a key in a segment, in memory and on disk, is a multiplication
 // away, and a sorted batch walks both in order: no tree, no filter, no cache but that of the system.
 //
+// A Finder finds single keys from any goroutine meanwhile: a lock on each group is held while its memory is read or
+// changed, and never over I/O.
+//
 // The index is derived: the table is the truth. It is tagged with the snapshot it mirrors. Changes are
 // applied after their commit is known to have landed, so it is never ahead of the table, and whatever is
 // missing or damaged on disk makes it older or empty, never wrong: every block, log record and manifest

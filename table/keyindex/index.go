@@ -56,7 +56,7 @@ const (
 	groupSegments = segments / groups
 )
 
-// Index belongs to one goroutine; calls use others inside.
+// Index belongs to one goroutine; calls use others inside. Its Finder is for all.
 type Index struct {
 	opts   Options
 	seed   Seed
@@ -69,6 +69,8 @@ type Index struct {
 	batch  batch
 	// replaced are cold files that the manifest on disk may still name.
 	replaced []*coldFile
+	// shared is held by who changes what a Finder reads.
+	shared *shared
 }
 
 // group are neighbouring segments that share a cold file.
@@ -87,7 +89,11 @@ func (x *Index) Tag() Tag { return x.tag }
 
 // Number is the number of a data file in Places. A file that it does not know gets one, which lasts
 // once a change is applied.
-func (x *Index) Number(path string) uint32 { return x.files.number(path) }
+func (x *Index) Number(path string) uint32 {
+	x.shared.files.Lock()
+	defer x.shared.files.Unlock()
+	return x.files.number(path)
+}
 
 // Path is the data file of a number that Lookup returned.
 func (x *Index) Path(number uint32) string { return x.files.paths[number] }
@@ -247,6 +253,8 @@ func (x *Index) take(ctx context.Context, c Changes) error {
 	err := x.eachGroup(ctx, func(_ *worker, i int) error {
 		from, to := entriesOf(c.Entries, i)
 		g := &x.groups[i]
+		x.shared.groups[i].Lock()
+		defer x.shared.groups[i].Unlock()
 		for _, e := range c.Entries[from:to] {
 			h := &g.hots[segmentOf(e.Key)%groupSegments]
 			switch {
@@ -261,7 +269,9 @@ func (x *Index) take(ctx context.Context, c Changes) error {
 		g.dirty = g.dirty || from < to
 		return nil
 	})
+	x.shared.files.Lock()
 	x.files.retire(c.Retired)
+	x.shared.files.Unlock()
 	x.tag = c.Tag
 	return err
 }

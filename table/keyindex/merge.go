@@ -42,7 +42,9 @@ func (x *Index) Settle(ctx context.Context) error {
 	}
 	for _, i := range order[:n] {
 		g := &x.groups[i]
+		x.shared.groups[i].Lock()
 		g.hots, g.partial = [groupSegments]hot{}, g.cold != nil
+		x.shared.groups[i].Unlock()
 	}
 	x.dropReplaced()
 	return nil
@@ -100,12 +102,14 @@ func (x *Index) fold(ctx context.Context, which []int) error {
 		if !chosen[i] {
 			continue
 		}
-		if g.cold != nil {
-			_ = g.cold.file.Close() // it was only read
-			g.cold.fence = nil
-			x.replaced = append(x.replaced, g.cold)
-		}
+		before := g.cold
+		x.shared.groups[i].Lock()
 		g.cold, g.dirty = written[i], false
+		x.shared.groups[i].Unlock()
+		if before != nil {
+			_ = before.file.Close() // it was only read; a Finder that reads it looks again
+			x.replaced = append(x.replaced, before)
+		}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func Open(ctx context.Context, opts Options) (*Index, error) {
 
 // begin makes an empty index in place of whatever lies in the folder.
 func begin(opts Options, seed Seed) (*Index, error) {
-	x := &Index{opts: opts, seed: seed, files: newFileNumbers()}
+	x := &Index{opts: opts, seed: seed, files: newFileNumbers(), shared: new(shared)}
 	var err error
 	if x.log, err = createLog(opts.Disk, opts.Dir, opts.Salt()); err != nil {
 		return nil, err
@@ -63,7 +63,8 @@ func load(ctx context.Context, opts Options) (*Index, error) {
 	if m.table != opts.Table || m.identifier != opts.Identifier {
 		return nil, errForeign
 	}
-	x := &Index{opts: opts, seed: m.seed, tag: m.tag, saved: m.tag, files: newFileNumbers()}
+	x := &Index{opts: opts, seed: m.seed, tag: m.tag, saved: m.tag, files: newFileNumbers(),
+		shared: new(shared)}
 	for n, path := range m.files {
 		x.files.set(n, path)
 	}
@@ -121,7 +122,8 @@ func (x *Index) warm(ctx context.Context) error {
 		if g.cold == nil {
 			return nil
 		}
-		for k := range g.hots {
+		var hots [groupSegments]hot
+		for k := range hots {
 			w.entries = slices.Grow(w.entries[:0], int(g.cold.counts[k]))
 			err := w.reader.each(g.cold.segment(k), func(e Entry) error {
 				w.entries = append(w.entries, e)
@@ -130,9 +132,11 @@ func (x *Index) warm(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			g.hots[k].fill(w.entries)
+			hots[k].fill(w.entries)
 		}
-		g.partial = false
+		x.shared.groups[i].Lock()
+		g.hots, g.partial = hots, false
+		x.shared.groups[i].Unlock()
 		return nil
 	})
 }
