@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/firthlake/firth/table/filter"
@@ -34,10 +35,13 @@ func (w *wantedRows) leave(selection *filter.Selection, start, n int64) {
 	}
 }
 
+// ErrNoRow says that a file ends before a row that was asked for.
+var ErrNoRow = errors.New("the file has no such row")
+
 // complete says whether all were found.
 func (w *wantedRows) complete() error {
 	if len(w.rows) > 0 && !w.all {
-		return fmt.Errorf("it has no row %d", w.rows[0])
+		return fmt.Errorf("row %d: %w", w.rows[0], ErrNoRow)
 	}
 	return nil
 }
