@@ -31,6 +31,8 @@ type buffer struct {
 	// followed says that what it takes in is handed over to readers as well; it is not once some could not be.
 	followed, unfollowable bool
 	chunkNames             *table.FileNumbers
+	// seen is what look-ups see of it; nil when it was begun while nobody looked up.
+	seen *seenBuffer
 	// gone says that it was given up.
 	gone bool
 
@@ -46,11 +48,15 @@ type buffer struct {
 var errBuffer = errors.New("buffer lost")
 
 func (t *tableState) newBuffer() *buffer {
-	return &buffer{
+	b := &buffer{
 		change: t.ingester.opts.NewID(), names: new(table.FileNumbers), opened: t.ingester.opts.Now(),
 		ranges: map[commit.TopicPartition]commit.Range{}, followed: t.tailing.isOn(),
 		chunkNames: new(table.FileNumbers),
 	}
+	if t.opts.Keyed != nil {
+		b.seen = t.opts.Keyed.Keys.fresh.begin(b.opened)
+	}
+	return b
 }
 
 // write adds a portion. After an error the buffer is of no use.
@@ -206,9 +212,13 @@ func (b *buffer) commit(ctx context.Context, t *tableState) (commit.Committed, e
 	if err := b.close(ctx, t.ingester.encoders); err != nil {
 		return commit.Committed{}, err
 	}
-	return t.opts.Committer.Commit(ctx, commit.Change{
+	out, err := t.opts.Committer.Commit(ctx, commit.Change{
 		ID: b.change, Files: b.files, DeadLetters: b.deadLetters, Ranges: b.ranges,
 	})
+	if err == nil && t.opts.Keyed != nil { // the ledger has moved, and the index has not been told
+		t.opts.Keyed.Keys.fresh.land(b.seen, out.Table, 0, t.ingester.opts.Now())
+	}
+	return out, err
 }
 
 // abort gives the buffer up and removes its files, unless they may be in the table.

@@ -45,11 +45,16 @@ type versions struct {
 	tries  int
 	// sent is the change whose outcome is not known.
 	sent commit.Change
+	// seen says that look-ups read the batches, which stay until the buffer is dropped.
+	seen bool
 }
 
 // versionBytes is what a row takes beside its columns until its checkpoint is committed: key, order, sequence,
 // operation, outcome and place.
 const versionBytes = 72
+
+// seenBytes is what a row takes besides once look-ups have made its key: an entry of a map and a number.
+const seenBytes = 48
 
 // staleMax is how often a checkpoint is worked out anew in one go while others change the table.
 const staleMax = 8
@@ -66,7 +71,11 @@ func (b *buffer) writeVersions(p *portion) error {
 	if err := v.set.Add(p.chunk.TopicPartition, p.rows, p.ops); err != nil {
 		return err
 	}
+	v.seen = b.seen != nil
 	bytes := table.BatchBytes(p.rows) + versionBytes*p.rows.NumRows()
+	if v.seen {
+		bytes += seenBytes * p.rows.NumRows()
+	}
 	p.shape.table.ingester.opts.Budget.Charge(bytes)
 	v.held += bytes
 	return nil
@@ -75,6 +84,7 @@ func (b *buffer) writeVersions(p *portion) error {
 // drop lets go of all that is held.
 func (v *versions) drop(budget *table.Budget) {
 	parts := v.set.Parts()
+	v.seen = false
 	for i := range parts {
 		v.dropPart(&parts[i], budget)
 	}
@@ -82,9 +92,9 @@ func (v *versions) drop(budget *table.Budget) {
 	v.held = 0
 }
 
-// dropPart lets go of the columns of a part.
+// dropPart lets go of the columns of a part, unless look-ups read them.
 func (v *versions) dropPart(part *upsert.Part, budget *table.Budget) {
-	if part.Batch == nil {
+	if part.Batch == nil || v.seen {
 		return
 	}
 	bytes := table.BatchBytes(part.Batch)
@@ -97,7 +107,11 @@ func (v *versions) dropPart(part *upsert.Part, budget *table.Budget) {
 // commitVersions publishes the buffer of a keyed table.
 func (b *buffer) commitVersions(ctx context.Context, t *tableState) (out commit.Committed, err error) {
 	if b.unknown { // it may be in the table: only the same change again can tell
-		return t.opts.Committer.Commit(ctx, b.versions.sent)
+		out, err := t.opts.Committer.Commit(ctx, b.versions.sent)
+		if err == nil {
+			t.opts.Keyed.Keys.fresh.land(b.seen, out.Table, 0, t.ingester.opts.Now())
+		}
+		return out, err
 	}
 	if err := b.closeLetters(ctx); err != nil {
 		return out, err
@@ -131,8 +145,9 @@ type checkpoint struct {
 func (c *checkpoint) commit(ctx context.Context) (commit.Committed, error) {
 	none := commit.Committed{}
 	standing := c.table.opts.Committer.Table()
-	if err := c.index.Follow(ctx, standing); err != nil {
-		return none, fmt.Errorf("%w: %w", errNotFollowed, err)
+	opts := &c.table.ingester.opts
+	if err := c.table.opts.Keyed.Keys.fresh.mirror(ctx, c.index, standing, opts.Now()); err != nil {
+		return none, err
 	}
 	if err := c.order(); err != nil {
 		return none, err
@@ -163,6 +178,7 @@ func (c *checkpoint) commit(ctx context.Context) (commit.Committed, error) {
 		// It is derived from the table: the next checkpoint finds out what this one did.
 		c.table.log.Warn("key index is behind its table", "err", err)
 	}
+	c.table.opts.Keyed.Keys.fresh.land(c.buffer.seen, committed.Table, c.index.Snapshot(), opts.Now())
 	return committed, nil
 }
 

@@ -67,6 +67,9 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 			return nil, fmt.Errorf("new ingester: %w", err)
 		}
 		t.tailing = newTailing(&t.opts)
+		if t.opts.Keyed != nil {
+			t.opts.Keyed.Keys.fresh.attach(t)
+		}
 		g.tables = append(g.tables, t)
 	}
 	if err := g.regroup(ctx); err != nil {
@@ -138,6 +141,9 @@ func (g *Ingester) Close(ctx context.Context) {
 	for _, t := range g.tables {
 		if t.filling != nil {
 			t.abort(ctx, t.filling)
+		}
+		if t.committing != nil { // its files stay, since they may be in the table
+			t.dropRows(t.committing)
 		}
 		t.filling = nil
 		t.tailing.close(&g.opts)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -32,6 +33,9 @@ type KeyedOptions struct {
 	Tombstones bool
 	// Keys finds rows. All sources of the table in the process share it.
 	Keys *Keys
+	// Sources is how many sources the table has; 0 is one. What several have read is put in order when it is
+	// committed, so look-ups see it then.
+	Sources int
 }
 
 // KeyIndex tells where the rows of keys are; keyed.Keeper is one. It belongs to one goroutine at a time.
@@ -50,6 +54,8 @@ type KeyIndex interface {
 	Doubles() int
 	// Deletes writes the delete files for rows that go.
 	Deletes(ctx context.Context, changeID uuid.UUID, old []keyindex.Place) ([]iceberg.DataFile, error)
+	// Finder finds single keys, for look-ups.
+	Finder() *keyed.Finder
 	// Landed takes in a commit.
 	Landed(ctx context.Context, t *table.Table, l keyed.Landing) error
 	Close() error
@@ -63,6 +69,9 @@ type Keys struct {
 	index  KeyIndex // nil when it is not open
 	of     uuid.UUID
 	failed int // how often in a row it could not follow the table
+
+	finder atomic.Pointer[keyed.Finder] // of index, for look-ups
+	fresh  fresh
 }
 
 // followTriesMax is how often an index may fail to follow its table before it is opened anew: stores come
@@ -95,6 +104,7 @@ func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) 
 			return err
 		}
 		k.index = index
+		k.finder.Store(index.Finder())
 	}
 	err := f(k.index)
 	if k.failed++; !errors.Is(err, errNotFollowed) {
@@ -111,6 +121,7 @@ func (k *Keys) Close() error {
 	if k.index == nil {
 		return nil
 	}
+	k.finder.Store(nil)
 	err := k.index.Close()
 	k.index = nil
 	return err

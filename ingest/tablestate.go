@@ -139,6 +139,9 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 		return
 	}
 	t.gather(p)
+	if t.filling.seen != nil {
+		t.opts.Keyed.Keys.fresh.add(t.filling.seen, p)
+	}
 	t.next[id] = p.part.Next
 	t.tally.add(p.part.Counts)
 	t.ingester.opts.Metrics.read(t.name, p.part.Counts)
@@ -193,10 +196,18 @@ func (t *tableState) dropFilling(ctx context.Context) {
 	}
 }
 
-func (t *tableState) abort(ctx context.Context, b *buffer) {
+// dropRows lets go of the rows of a keyed table's buffer, which look-ups see no more.
+func (t *tableState) dropRows(b *buffer) {
+	if t.opts.Keyed != nil {
+		t.opts.Keyed.Keys.fresh.withdraw(b.seen)
+	}
 	if b.versions != nil {
 		b.versions.drop(t.ingester.opts.Budget)
 	}
+}
+
+func (t *tableState) abort(ctx context.Context, b *buffer) {
+	t.dropRows(b)
 	t.tailing.withdraw(b, &t.ingester.opts)
 	if err := b.abort(ctx); err != nil {
 		// What stays behind is an orphan that no snapshot names.
@@ -210,7 +221,8 @@ func (t *tableState) due(now time.Time) bool {
 	if b == nil || t.committing != nil {
 		return false
 	}
-	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.patience() || t.tailing.mustCut(b)
+	return t.state != StateActive || t.full() || now.Sub(b.opened) >= t.patience() || t.tailing.mustCut(b) ||
+		t.opts.Keyed != nil && t.opts.Keyed.Keys.fresh.mustCut(b.seen, now)
 }
 
 // full says whether the buffer has reached its size.

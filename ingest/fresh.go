@@ -1,0 +1,375 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/upsert"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyindex"
+)
+
+// freshFor is how long after the last look-up buffers are still begun so that look-ups see them.
+const freshFor = time.Minute
+
+// fresh is what look-ups see of a keyed table: the committed table that its index mirrors, and the buffers whose
+// rows go on from there. A buffer is seen from its first record until it is committed or given up, or not at all, so
+// what is seen never goes back while the table goes on.
+//
+//	portion ─► filling ─► committing ─► landed: the index has moved, and at once
+//	                                    the base is the new table and the buffer is no more
+//
+// The applying side adds to it and the goroutine of a commit moves it, under a lock that is held for moments.
+// Whoever looks up makes the keys of the rows that came since, so that ingest pays nothing for a row.
+type fresh struct {
+	wanted atomic.Int64 // when somebody looked up last, in nanoseconds since 1970
+
+	mu        sync.RWMutex // guards all below
+	committer Committer    // nil before the first source
+	never     string       // why no buffer is ever seen, "" when they are
+	hidden    int          // buffers that were begun while nobody looked up
+	base      *mirrored    // nil when the index is not known to mirror a table
+	held      []*seenBuffer
+}
+
+// mirrored is the committed table that the index mirrors.
+type mirrored struct {
+	table    *table.Table
+	position commit.Position
+	at       time.Time // when it was the newest
+}
+
+// attach says that a source of the table is about to be read. What an ingester before has left behind is read again.
+func (f *fresh) attach(t *tableState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.committer, f.never, f.hidden, f.base = t.opts.Committer, "", 0, nil
+	switch k := t.opts.Keyed; {
+	case k.Merge != nil:
+		f.never = "the table merges rows, which is done when they are committed"
+	case k.Sources > 1:
+		f.never = "the table has several sources, whose rows are put in order when they are committed"
+	}
+	for len(f.held) > 0 {
+		f.remove(f.held[0])
+	}
+}
+
+// committed is who commits the table, nil when nobody does in this process.
+func (f *fresh) committed() Committer {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.committer
+}
+
+// table is the newest version that is known.
+func (f *fresh) table() (*table.Table, error) {
+	c := f.committed()
+	if c == nil {
+		return nil, ErrNotIngested
+	}
+	return c.Table(), nil
+}
+
+// isWanted says whether somebody looks up.
+func (f *fresh) isWanted(now time.Time) bool { return now.UnixNano()-f.wanted.Load() < int64(freshFor) }
+
+// isOld says that nothing waits to be committed here, so that it is others who may have changed the table.
+func (f *fresh) isOld(now time.Time) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.base != nil && len(f.held) == 0 && now.Sub(f.base.at) >= newestFor
+}
+
+// begin lets look-ups see a new buffer, when somebody looks up.
+func (f *fresh) begin(now time.Time) *seenBuffer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.never != "" {
+		return nil
+	}
+	if !f.isWanted(now) {
+		f.hidden++
+		return nil
+	}
+	s := &seenBuffer{from: commit.Position{}, next: commit.Position{}}
+	s.refs.Store(1)
+	f.held = append(f.held, s)
+	return s
+}
+
+// mustCut says that a buffer is to be committed, since somebody looks up and does not see it.
+func (f *fresh) mustCut(s *seenBuffer, now time.Time) bool {
+	if s != nil || !f.isWanted(now) {
+		return false
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.never == ""
+}
+
+// add shows what a buffer has taken in.
+func (f *fresh) add(s *seenBuffer, p *portion) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.shape = p.shape
+	if p.rows != nil {
+		p.rows.Retain()
+		s.parts = append(s.parts, seenPart{p.chunk.TopicPartition, p.rows, p.ops, s.rows})
+		s.rows += int(p.rows.NumRows())
+	}
+	id := p.chunk.TopicPartition
+	if _, some := s.next[id]; !some {
+		s.from[id] = p.part.From
+	}
+	s.next[id] = p.part.Next
+}
+
+// moves says that the index begins to follow t. Where another process has moved the table's position, what the index
+// finds meanwhile is of no known cut; others who change files leave each key what it was, or change it at no offset.
+func (f *fresh) moves(t *table.Table) error {
+	f.mu.RLock()
+	before := f.base
+	f.mu.RUnlock()
+	if before == nil || before.table == t {
+		return nil
+	}
+	ledger, err := commit.ReadLedger(t.Metadata())
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !maps.Equal(before.position, ledger.Position) {
+		f.base = nil
+	}
+	return nil
+}
+
+// follow says that the index mirrors t.
+func (f *fresh) follow(t *table.Table, now time.Time) error {
+	if !f.isWanted(now) {
+		return nil
+	}
+	ledger, err := commit.ReadLedger(t.Metadata())
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.base = &mirrored{t, ledger.Position, now}
+	return nil
+}
+
+// mirror brings the index to t.
+func (f *fresh) mirror(ctx context.Context, index KeyIndex, t *table.Table, now time.Time) error {
+	if err := f.moves(t); err != nil {
+		return err
+	}
+	if err := index.Follow(ctx, t); err != nil {
+		return fmt.Errorf("%w: %w", errNotFollowed, err)
+	}
+	return f.follow(t, now)
+}
+
+// land says that a buffer is in t, and which snapshot the index mirrors now. When nobody looks up, or the ledger
+// cannot be read, the next look-up finds out.
+func (f *fresh) land(s *seenBuffer, t *table.Table, snapshotID int64, now time.Time) {
+	var next *mirrored
+	if head := t.Metadata().CurrentSnapshot(); f.isWanted(now) && head != nil && head.SnapshotID == snapshotID {
+		if ledger, err := commit.ReadLedger(t.Metadata()); err == nil {
+			next = &mirrored{t, ledger.Position, now}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.base = next
+	f.remove(s)
+}
+
+// withdraw takes a buffer out that was given up.
+func (f *fresh) withdraw(s *seenBuffer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remove(s)
+}
+
+func (f *fresh) remove(s *seenBuffer) {
+	if s == nil {
+		f.hidden = max(0, f.hidden-1)
+	}
+	if i := slices.Index(f.held, s); i >= 0 {
+		f.held = slices.Delete(f.held, i, i+1)
+		s.release()
+	}
+}
+
+// view is what there was at one moment.
+type view struct {
+	base    *mirrored
+	buffers []seenUntil
+	// position is where it ends.
+	position commit.Position
+	// behind says why it is not all that was read, "" when it is.
+	behind string
+}
+
+// behindHidden is the reason while buffers are committed that were begun before somebody looked up.
+const behindHidden = "what was read before the first look-up is being committed"
+
+// behindOthers is the reason when a buffer does not go on from where the table stands.
+const behindOthers = "another process has committed what this one has read"
+
+// seenUntil is a buffer as far as it had come.
+type seenUntil struct {
+	*seenBuffer
+	shape *shape
+	parts []seenPart
+	rows  int
+}
+
+// look returns what there is now, or false when there is no base. The caller releases it.
+func (f *fresh) look() (view, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.base == nil {
+		return view{}, false
+	}
+	v := view{base: f.base, position: maps.Clone(f.base.position), behind: f.never}
+	if f.hidden > 0 {
+		v.behind = behindHidden
+	}
+	if v.position == nil {
+		v.position = commit.Position{}
+	}
+	for _, s := range f.held {
+		if !s.goesOn(v.position) {
+			v.behind = behindOthers
+			break
+		}
+		s.refs.Add(1)
+		v.buffers = append(v.buffers, seenUntil{s, s.shape, s.parts, s.rows})
+		maps.Copy(v.position, s.next)
+	}
+	return v, true
+}
+
+// stands says whether the base of v is still the base.
+func (f *fresh) stands(v view) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.base == v.base
+}
+
+func (v *view) release() {
+	for _, s := range v.buffers {
+		s.seenBuffer.release()
+	}
+	v.buffers = nil
+}
+
+// seenBuffer are the rows of a buffer as look-ups find them.
+type seenBuffer struct {
+	shape *shape
+	parts []seenPart // only appended to
+	rows  int
+	// from is where it begins and next where it ends.
+	from, next commit.Position
+
+	// refs are those who may read the parts; fresh is one of them while it holds the buffer.
+	refs atomic.Int32
+
+	mu sync.Mutex // guards all below
+	// last are the last rows of keys, and before those that have the same key as a row and come before it, -1 for none:
+	// of the rows of the first hashed parts.
+	last   map[keyindex.Key]int32
+	before []int32
+	hashed int
+	seed   keyindex.Seed // of the keys
+	hasher *keyindex.Hasher
+	keys   []keyindex.Key
+}
+
+// seenPart is what one portion brought.
+type seenPart struct {
+	topicPartition commit.TopicPartition
+	batch          arrow.RecordBatch
+	ops            []upsert.Op
+	first          int // number of its first row in the buffer
+}
+
+// goesOn says whether the buffer begins where a position ends.
+func (s *seenBuffer) goesOn(position commit.Position) bool {
+	for id, from := range s.from {
+		if at, known := position[id]; known && at != from {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *seenBuffer) release() {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
+	for _, part := range s.parts {
+		part.batch.Release()
+	}
+}
+
+// versions are the rows of a key, in the order of their coming.
+func (s *seenUntil) versions(key keyindex.Key, seed keyindex.Seed) ([]int32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.hash(seed); err != nil {
+		return nil, err
+	}
+	row, found := s.last[key]
+	var rows []int32
+	for ; found && row >= 0; row = s.before[row] {
+		if int(row) < s.rows {
+			rows = append(rows, row)
+		}
+	}
+	slices.Reverse(rows)
+	return rows, nil
+}
+
+// hash makes the keys of the rows that came since.
+func (s *seenUntil) hash(seed keyindex.Seed) error {
+	if s.hasher == nil || s.seed != seed { // an index that was begun anew has other keys
+		hasher, err := keyindex.NewHasher(s.shape.schema, seed)
+		if err != nil {
+			return err
+		}
+		s.hasher, s.seed, s.hashed = hasher, seed, 0
+		s.last, s.before = map[keyindex.Key]int32{}, nil
+	}
+	for ; s.hashed < len(s.parts); s.hashed++ {
+		keys, nulls, err := s.hasher.Keys(s.keys, s.parts[s.hashed].batch)
+		if err != nil {
+			return err
+		}
+		if len(nulls) > 0 {
+			panic("BUG: " + nulls[0].Error())
+		}
+		s.keys = keys
+		for _, key := range keys {
+			row, found := s.last[key]
+			if !found {
+				row = -1
+			}
+			s.last[key] = int32(len(s.before))
+			s.before = append(s.before, row)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/ingest/upsert"
+	"github.com/firthlake/firth/table/gather"
+	"github.com/firthlake/firth/table/keyed"
+	"github.com/firthlake/firth/table/keyindex"
+	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/point"
+)
+
+// ErrNotIngested says that this process does not ingest the table, so that it has no index of it.
+var ErrNotIngested = errors.New("this process does not ingest the table")
+
+const (
+	// lookupTries is how often a look-up begins anew because the table went on. A second time in a row takes another
+	// commit.
+	lookupTries = 8
+	// newestFor is how long a table of which nothing waits to be committed is taken for the newest.
+	newestFor = time.Second
+)
+
+// Lookup finds rows of a keyed table by their identifier, as of now, from any goroutine, while ingest goes on.
+type Lookup struct {
+	keys   *Keys
+	reader *point.Reader
+	now    func() time.Time
+	// refreshing lets one look-up at a time load the table.
+	refreshing sync.Mutex
+}
+
+// Lookup returns look-ups in the table that the keys are of.
+func (k *Keys) Lookup(reader *point.Reader, now func() time.Time) *Lookup {
+	return &Lookup{keys: k, reader: reader, now: now}
+}
+
+// Schema is that of the table.
+func (l *Lookup) Schema() (*iceberg.Schema, error) {
+	t, err := l.keys.fresh.table()
+	if err != nil {
+		return nil, err
+	}
+	return t.Metadata().CurrentSchema(), nil
+}
+
+// Get finds the rows of keys, all at one state. Each is a batch of one row that has the identifier's columns. The
+// caller releases the answer.
+func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
+	now := l.now()
+	l.keys.fresh.wanted.Store(now.UnixNano())
+	if l.keys.fresh.isOld(now) && l.refreshing.TryLock() {
+		// When the table cannot be loaded the answer is as old as it says.
+		_ = l.refresh(ctx)
+		l.refreshing.Unlock()
+	}
+	var err error
+	for range lookupTries {
+		var answer point.Answer
+		if answer, err = l.try(ctx, keys); err == nil {
+			return answer, nil
+		}
+		switch {
+		case errors.Is(err, errMoved):
+		case errors.Is(err, keyed.ErrNotFollowed), errors.Is(err, objstore.ErrNotFound):
+			if err := l.refresh(ctx); err != nil {
+				return answer, err
+			}
+		default:
+			return answer, err
+		}
+	}
+	return point.Answer{}, err
+}
+
+// errMoved says that the table went on during a look-up.
+var errMoved = errors.New("the table went on again and again during the look-up: try again")
+
+// refresh brings the index to the newest table, and waits for a commit that is under way.
+func (l *Lookup) refresh(ctx context.Context) error {
+	f := &l.keys.fresh
+	c := f.committed()
+	if c == nil {
+		return ErrNotIngested
+	}
+	if err := c.Refresh(ctx); err != nil {
+		return err
+	}
+	return l.keys.use(ctx, c.Table(), func(index KeyIndex) error {
+		return f.mirror(ctx, index, c.Table(), l.now())
+	})
+}
+
+// lookup is one try.
+type lookup struct {
+	*Lookup
+	view   view
+	schema *iceberg.Schema // of the base
+	seed   keyindex.Seed
+}
+
+func (l *Lookup) try(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
+	finder := l.keys.finder.Load()
+	v, ok := l.keys.fresh.look()
+	if !ok || finder == nil {
+		return point.Answer{}, keyed.ErrNotFollowed
+	}
+	defer v.release()
+	at := lookup{l, v, v.base.table.Metadata().CurrentSchema(), finder.Seed()}
+	hashes, found := make([]keyindex.Key, len(keys)), make([]keyindex.Found, len(keys))
+	for i, key := range keys {
+		var err error
+		if hashes[i], err = finder.Key(at.schema, key); err != nil {
+			return point.Answer{}, err
+		}
+		if found[i], err = finder.Find(hashes[i]); err != nil {
+			return point.Answer{}, err
+		}
+	}
+	// What the index says is what the view goes on from, or has taken in a buffer that the view still shows: to take
+	// in the same rows again changes nothing.
+	if !l.keys.fresh.stands(v) {
+		return point.Answer{}, errMoved
+	}
+	answer := point.Answer{Position: v.position, Behind: v.behind}
+	if s := v.base.table.Metadata().CurrentSnapshot(); s != nil {
+		answer.SnapshotID = s.SnapshotID
+	}
+	for i := range keys {
+		row, err := at.row(ctx, hashes[i], found[i])
+		if err != nil {
+			answer.Release()
+			return point.Answer{}, err
+		}
+		answer.Rows = append(answer.Rows, row)
+	}
+	return answer, nil
+}
+
+// row is the newest row of a key, nil when there is none.
+func (l *lookup) row(ctx context.Context, key keyindex.Key, found keyindex.Found) (arrow.RecordBatch, error) {
+	present := found.Path != ""
+	var row arrow.RecordBatch // nil while it is not read
+	drop := func() {
+		if row != nil {
+			row.Release()
+			row = nil
+		}
+	}
+	for i := range l.view.buffers {
+		s := &l.view.buffers[i]
+		numbers, err := s.versions(key, l.seed)
+		if err != nil {
+			drop()
+			return nil, err
+		}
+		if len(numbers) == 0 {
+			continue
+		}
+		if present && row == nil && len(s.shape.keyed.sequence) > 0 {
+			if row, err = l.committed(ctx, found); err != nil {
+				return nil, err
+			}
+		}
+		act, next, err := s.fold(present, row, numbers)
+		if err != nil {
+			drop()
+			return nil, err
+		}
+		if act != upsert.Keep {
+			drop()
+			row, present, found = next, next != nil, keyindex.Found{}
+		}
+	}
+	if present && row == nil {
+		return l.committed(ctx, found)
+	}
+	return row, nil
+}
+
+// committed reads a row of a data file.
+func (l *lookup) committed(ctx context.Context, found keyindex.Found) (arrow.RecordBatch, error) {
+	return l.reader.Row(ctx, l.view.base.table, found.Path, found.Row)
+}
+
+// fold takes versions of a key, given by their numbers, onto the row that was there, as the checkpoint will. The
+// caller releases the row that it returns.
+func (s *seenUntil) fold(present bool, was arrow.RecordBatch, numbers []int32) (upsert.Act, arrow.RecordBatch, error) {
+	old := upsert.Old{Present: present}
+	var err error
+	if was != nil {
+		if old.Sequence, err = s.shape.sequenceOf(was); err != nil {
+			return 0, nil, err
+		}
+	}
+	set := upsert.New(s.shape.keyed.foldOptions())
+	defer func() {
+		for _, part := range set.Parts() {
+			part.Batch.Release()
+		}
+	}()
+	for len(numbers) > 0 {
+		i, _ := slices.BinarySearchFunc(s.parts, int(numbers[0]), func(p seenPart, row int) int {
+			return p.first + int(p.batch.NumRows()) - 1 - row
+		})
+		n, err := s.parts[i].addTo(set, numbers)
+		if err != nil {
+			return 0, nil, err
+		}
+		numbers = numbers[n:]
+	}
+	set.Order(make([]keyindex.Key, set.Rows()))
+	act := set.Fold(func(int) upsert.Old { return old }).Acts[0]
+	if act < 0 {
+		return act, nil, nil
+	}
+	for _, part := range set.Parts() {
+		if at := int64(int(act) - part.First); at < int64(part.Rows()) {
+			return act, part.Batch.NewSlice(at, at+1), nil
+		}
+	}
+	panic("BUG: a row was chosen that is in no part")
+}
+
+// addTo adds those rows of the part that are first among numbers, and returns how many these are.
+func (p seenPart) addTo(set *upsert.Set, numbers []int32) (int, error) {
+	var rows []uint32
+	var ops []upsert.Op
+	for _, number := range numbers {
+		row := int(number) - p.first
+		if row >= int(p.batch.NumRows()) {
+			break
+		}
+		rows, ops = append(rows, uint32(row)), append(ops, p.ops[row])
+	}
+	batch := gather.Rows(memory.DefaultAllocator, p.batch, rows)
+	defer batch.Release()
+	return len(rows), set.Add(p.topicPartition, batch, ops)
+}
+
+// sequenceOf is the sequence of a row of the table, nil when it has none.
+func (s *shape) sequenceOf(row arrow.RecordBatch) ([]int64, error) {
+	var out []int64
+	for _, field := range s.sequenceFields(0) {
+		at := slices.IndexFunc(row.Schema().Fields(), func(f arrow.Field) bool {
+			id, _ := f.Metadata.GetValue(icetable.ArrowParquetFieldIDKey)
+			return id == strconv.Itoa(field.ID)
+		})
+		if at < 0 || row.Column(at).IsNull(0) {
+			return nil, nil
+		}
+		var value [1]int64
+		if err := upsert.Integers(value[:], 1, row.Column(at)); err != nil {
+			return nil, fmt.Errorf("sequence column %s: %w", field.Name, err)
+		}
+		out = append(out, value[0])
+	}
+	return out, nil
+}
