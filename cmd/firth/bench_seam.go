@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/firthlake/firth/ingest/gen"
 	"github.com/firthlake/firth/ingest/source"
+	"github.com/firthlake/firth/serve/query/duckdb"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -50,10 +53,11 @@ func (p *program) benchSeamCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seam",
 		Short: "Read a table while it is written, and look for rows that are missing or doubled",
-		Long: "Starts a broker, a generator and 'firth run', and readers of the warehouse live. Each reads a topic\n" +
-			"partition up to the cut of the table as it is now, again and again: each offset must be there once,\n" +
-			"and the cut must not go back. The age of a read is the time from the newest record's timestamp until\n" +
-			"the read has ended." +
+		Long: "Starts a broker, a generator and 'firth run', and readers by turns of the warehouse live, of\n" +
+			"streams and, in builds with the SQL engine, of Flight SQL. Each reads a topic partition up to the\n" +
+			"cut of the table as it is now, again and again: each offset must be there once, and the cut must\n" +
+			"not go back. The age of a read is the time from the newest record's timestamp until the read has\n" +
+			"ended." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench seam --seconds 60 --readers 8 --json",
 			"firth bench seam --checkpoint 1m --rate 5000", "firth bench seam --seconds 300 --kills 10"),
@@ -110,6 +114,7 @@ type seamService struct {
 	program *program
 	config  string
 	url     string
+	flight  string // address of Flight SQL; empty in a build without the engine
 	epoch   atomic.Int64
 	process *exec.Cmd
 	log     *os.File
@@ -136,8 +141,8 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 		return nil, err
 	}
 	began := p.now()
-	through := &door{}
-	result := &seamResult{Doors: map[string]*door{"live_catalog": through}, Kills: o.kills}
+	result := &seamResult{Doors: s.doors(), Kills: o.kills}
+	names := slices.Sorted(maps.Keys(result.Doors))
 	timed, cancel := context.WithTimeout(ctx, time.Duration(o.seconds)*time.Second)
 	defer cancel()
 	group, timed := errgroup.WithContext(timed)
@@ -153,7 +158,8 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 		return err
 	})
 	for i := range o.readers {
-		r := &seamReader{url: s.url, partition: int32(i % demoPartitions), door: through, store: objects,
+		name, partition := names[i%len(names)], int32(i%demoPartitions)
+		r := &seamReader{way: s.way(name, partition, objects), partition: partition, door: result.Doors[name],
 			now: p.now, epoch: s.epoch.Load}
 		group.Go(func() error {
 			r.run(timed)
@@ -167,11 +173,38 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	through.finish()
-	result.Reads, result.Gaps = through.Reads, through.Gaps
-	result.Duplicates, result.Regressions = through.Duplicates, through.Regressions
+	for _, d := range result.Doors {
+		d.finish()
+		result.Reads, result.Gaps = result.Reads+d.Reads, result.Gaps+d.Gaps
+		result.Duplicates, result.Regressions = result.Duplicates+d.Duplicates, result.Regressions+d.Regressions
+	}
 	result.Seconds = p.now().Sub(began).Seconds()
 	return result, nil
+}
+
+// The doors that readers go through.
+const (
+	doorLive   = "live_catalog"
+	doorFlight = "flight"
+	doorStream = "subscribe"
+)
+
+func (s *seamService) doors() map[string]*door {
+	doors := map[string]*door{doorLive: {}, doorStream: {}}
+	if s.flight != "" {
+		doors[doorFlight] = &door{}
+	}
+	return doors
+}
+
+func (s *seamService) way(door string, partition int32, objects objstore.Store) seamWay {
+	switch door {
+	case doorFlight:
+		return &flightWay{url: "grpc://" + s.flight, partition: partition, epoch: s.epoch.Load}
+	case doorStream:
+		return &streamWay{url: s.url, partition: partition}
+	}
+	return &liveWay{url: s.url, partition: partition, store: objects}
 }
 
 // newSeamService writes configuration and spec and makes the table.
@@ -190,6 +223,11 @@ func (p *program) newSeamService(ctx context.Context, o seamOptions, brokers []s
 	}
 	s := &seamService{program: p, config: filepath.Join(o.dir, "firth.yaml"), url: "http://" + address}
 	s.epoch.Store(1)
+	if _, err := duckdb.Open(duckdb.Options{}, nil); !errors.Is(err, duckdb.ErrMissing) {
+		if s.flight, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+	}
 	text := fmt.Sprintf(demoConfig, s.config, strings.Join(brokers, ", ")) +
 		"listen: {catalog: '" + address + "', admin: ''}\n"
 	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
@@ -231,7 +269,7 @@ func (s *seamService) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	s.process = exec.CommandContext(context.WithoutCancel(ctx), self, "run", "-c", s.config)
+	s.process = exec.CommandContext(context.WithoutCancel(ctx), self, "run", "-c", s.config, "--flight", s.flight)
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("start firth run: %w", err)
@@ -247,8 +285,10 @@ func (s *seamService) start(ctx context.Context) error {
 		}
 		if answer, err := http.DefaultClient.Do(request); err == nil {
 			_ = answer.Body.Close() // nothing is read from it
-			s.epoch.Add(1)
-			return nil
+			if s.flight == "" || accepts(ready, s.flight) {
+				s.epoch.Add(1)
+				return nil
+			}
 		}
 		select {
 		case <-ready.Done():
@@ -256,6 +296,12 @@ func (s *seamService) start(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+func accepts(ctx context.Context, address string) bool {
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	return err == nil && connection.Close() == nil
 }
 
 // kill kills the process where it stands.

@@ -2,31 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
-	"github.com/firthlake/firth/catalog"
-	"github.com/firthlake/firth/ingest/decode"
-	"github.com/firthlake/firth/serve/live"
-	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/filter"
-	"github.com/firthlake/firth/table/objstore"
-)
-
-// seamWindow is how far back from the cut most reads look, in offsets of a topic partition; every seamWhole-th
-// read looks at all.
-const (
-	seamWindow = 100_000
-	seamWhole  = 10
 )
 
 // door is what readers have found behind one door of the service.
@@ -64,18 +43,20 @@ func (d *door) finish() {
 	}
 }
 
-// seamReader reads one topic partition of the demo's table through the live catalog, again and again.
+// seamWay is a way to the rows of one topic partition of the demo's table. Read begins a new one after an error.
+type seamWay interface {
+	read(ctx context.Context) (seamRead, error)
+}
+
+// seamReader reads one topic partition again and again.
 type seamReader struct {
-	url       string
+	way       seamWay
 	partition int32
 	door      *door
-	store     objstore.Store
 	now       func() time.Time
 	// epoch grows when the service is started again: then it may have read less than before.
 	epoch func() int64
 
-	remote *catalog.Remote
-	reads  int64
 	cut    int64
 	seenIn int64 // the epoch of cut
 }
@@ -101,7 +82,7 @@ func (r *seamReader) run(ctx context.Context) {
 		case <-pause.C:
 		}
 		before := r.epoch()
-		found, err := r.read(ctx)
+		found, err := r.way.read(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -141,89 +122,5 @@ func (r *seamReader) note(found seamRead, before int64, err error) {
 	r.cut, r.seenIn = found.cut, before
 	if found.newest > 0 {
 		d.ages = append(d.ages, float64(r.now().UnixMicro()-found.newest)/1000)
-	}
-}
-
-// read reads the partition's offsets up to the cut of the table as it is now.
-func (r *seamReader) read(ctx context.Context) (seamRead, error) {
-	var found seamRead
-	if r.remote == nil {
-		var err error
-		config := catalog.RemoteConfig{URI: r.url, Warehouse: "live"}
-		if r.remote, err = catalog.DialRemote(ctx, config, http.DefaultClient); err != nil {
-			return found, err
-		}
-	}
-	ident, err := table.ParseIdent(demoTable)
-	if err != nil {
-		return found, err
-	}
-	t, err := r.remote.LoadTable(ctx, ident)
-	if err != nil {
-		return found, err
-	}
-	if found.cut, err = cutOf(t, r.partition); err != nil || found.cut == 0 {
-		return found, err
-	}
-	if r.reads++; r.reads%seamWhole != 0 {
-		found.from = max(0, found.cut-seamWindow)
-	}
-	return found, r.scan(ctx, t, &found)
-}
-
-// cutOf is where a table as of now ends in a partition of the demo's topic.
-func cutOf(t *table.Table, partition int32) (int64, error) {
-	snapshot := t.Metadata().CurrentSnapshot()
-	if snapshot == nil || snapshot.Summary == nil {
-		return 0, errors.New("the table has no snapshot")
-	}
-	cuts := map[string]map[string]int64{}
-	text := snapshot.Summary.Properties[live.SummaryOffsets]
-	if err := json.Unmarshal([]byte(text), &cuts); err != nil {
-		return 0, fmt.Errorf("read %s %q: %w", live.SummaryOffsets, text, err)
-	}
-	return cuts[demoTopic][strconv.Itoa(int(partition))], nil
-}
-
-// scan counts offsets.
-func (r *seamReader) scan(ctx context.Context, t *table.Table, found *seamRead) error {
-	where, err := filter.Parse(fmt.Sprintf("%s = %d and %s >= %d", decode.ColumnPartition, r.partition,
-		decode.ColumnOffset, found.from))
-	if err != nil {
-		return err
-	}
-	tasks, err := table.Plan(ctx, t, r.store, table.Scan{Filter: where,
-		Columns: []string{decode.ColumnOffset, decode.ColumnTimestamp}})
-	if err != nil {
-		return err
-	}
-	seen := make([]bool, found.cut-found.from)
-	for _, task := range tasks {
-		for batch, err := range table.Read(ctx, r.store, task) {
-			if err != nil {
-				return err
-			}
-			found.take(batch, seen)
-		}
-	}
-	for _, there := range seen {
-		if !there {
-			found.gaps++
-		}
-	}
-	return nil
-}
-
-func (f *seamRead) take(batch arrow.RecordBatch, seen []bool) {
-	offsets, times := batch.Column(0).(*array.Int64), batch.Column(1).(*array.Timestamp)
-	for i, offset := range offsets.Int64Values() {
-		f.rows++
-		f.newest = max(f.newest, int64(times.Value(i)))
-		at := offset - f.from
-		if at < 0 || at >= int64(len(seen)) || seen[at] {
-			f.duplicates++ // or beyond the cut, which the next read would have again
-			continue
-		}
-		seen[at] = true
 	}
 }
