@@ -62,11 +62,10 @@ func (r *Request) filterOf(names, columns *iceberg.Schema) (*filter.Expr, error)
 	if err != nil {
 		return nil, err
 	}
-	found, err := filter.Parse(text)
-	if err != nil {
-		return nil, nil // too long or too deep: nothing is left out
+	if found, err := filter.Parse(text); err == nil {
+		return found, nil
 	}
-	return found, nil
+	return nil, nil // too long or too deep: nothing is left out
 }
 
 // translate writes a node, or its opposite where holds is false: what is not understood counts as true in both cases.
@@ -118,16 +117,9 @@ func opposite(of string) string {
 
 // condition writes a condition on one column.
 func (t *translator) condition(e expression, holds bool) (string, error) {
-	var name string
-	if json.Unmarshal(e.Term, &name) != nil {
-		var reference struct {
-			Type string `json:"type"`
-			Term string `json:"term"`
-		}
-		if json.Unmarshal(e.Term, &reference) != nil || reference.Type != "reference" {
-			return everyTrue, nil // a transform
-		}
-		name = reference.Term
+	name := columnOf(e.Term)
+	if name == "" {
+		return everyTrue, nil // a transform
 	}
 	field, ok := t.names.FindFieldByName(name)
 	if !ok && t.ignoreCase {
@@ -143,14 +135,28 @@ func (t *translator) condition(e expression, holds bool) (string, error) {
 	if !holds {
 		e.Type = opposite(e.Type)
 	}
-	text, err := writeCondition(e, column, field.Type)
-	if err != nil {
-		return everyTrue, nil
+	if text, err := writeCondition(e, column, field.Type); err == nil {
+		if _, err := filter.ParseAndBind(text, t.columns); err == nil {
+			return text, nil
+		}
 	}
-	if _, err := filter.ParseAndBind(text, t.columns); err != nil {
-		return everyTrue, nil // a literal that the column does not take
+	return everyTrue, nil // such as a literal that the column does not take
+}
+
+// columnOf is the name of the column that a term refers to; empty when it is no column.
+func columnOf(term json.RawMessage) string {
+	var name string
+	if json.Unmarshal(term, &name) == nil {
+		return name
 	}
-	return text, nil
+	var reference struct {
+		Type string `json:"type"`
+		Term string `json:"term"`
+	}
+	if json.Unmarshal(term, &reference) == nil && reference.Type == "reference" {
+		return reference.Term
+	}
+	return ""
 }
 
 // quotedPath is the name of the column with an id, from the outermost struct on; empty when there is none.
