@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/firthlake/firth/serve/lookup"
 )
 
 // Bounds of the HTTP servers.
@@ -58,9 +60,13 @@ func (s *server) serve(ctx context.Context) error {
 	return err
 }
 
-// adminHandler answers health checks, metrics, and what the service is doing.
-func (s *service) adminHandler(registry *prometheus.Registry) http.Handler {
+// adminHandler answers health checks, metrics, what the service is doing, and look-ups unless rows is nil.
+func (s *service) adminHandler(registry *prometheus.Registry, rows http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	if rows != nil {
+		mux.Handle(lookup.Pattern, rows)
+		mux.Handle(lookup.Pattern+"/", rows)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.healthy()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.ready()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

@@ -72,7 +72,7 @@ func TestAProcessLooksAtItsSpecsWhenItIsTold(t *testing.T) {
 	s := &service{feeder: &feeder{lake: &lake{config: c}}, look: make(chan struct{}, 1)}
 	for range 2 { // the second while the first is not taken yet
 		answer := httptest.NewRecorder()
-		s.adminHandler(nil).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/apply", nil))
+		s.adminHandler(nil, nil).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/apply", nil))
 		require.Equal(t, http.StatusAccepted, answer.Code)
 		require.Contains(t, answer.Body.String(), `"ingests":false`)
 	}

@@ -313,7 +313,7 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	catalog, err := d.listen(ctx, routes)
+	catalog, err := d.listen(ctx, withLookups(routes, d.service.lookupHandler(nil)))
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/point"
 	"github.com/firthlake/firth/table/tail"
 )
 
@@ -43,6 +44,7 @@ type feeder struct {
 	place    *instance
 	keys     map[uuid.UUID]*ingest.Keys // by table
 	tails    *tail.Set
+	points   *point.Reader // of all look-ups
 
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
@@ -67,6 +69,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
 		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(),
+		points: point.NewReader(l.objects, int64(l.config.Limits.Memory)/lookupShare),
 	}
 	if client != nil {
 		f.schemas = client
@@ -96,15 +99,17 @@ type feed struct {
 	letters    map[string]*table.Table // nil where no policy uses it
 	// followers write the changes of tables that have a changelog.
 	followers []*changelog.Follower
-	// keyedTables is how many of the tables are keyed.
+	// keyedTables is how many of the tables are keyed, lookups those by name.
 	keyedTables int
+	lookups     map[string]*ingest.Lookup
 }
 
 // open connects to every cluster that the specs read and makes its ingester. It starts nothing. loaded
 // are tables by name that were loaded just now; the others are loaded.
 func (f *feeder) open(ctx context.Context, specs []*spec.Spec, loaded map[string]*table.Table,
 ) (*feed, error) {
-	out := &feed{committers: map[string]*commit.Committer{}, letters: map[string]*table.Table{}}
+	out := &feed{committers: map[string]*commit.Committer{}, letters: map[string]*table.Table{},
+		lookups: map[string]*ingest.Lookup{}}
 	letters, err := atOnce(ctx, specs, f.deadLetterTable)
 	if err != nil {
 		return nil, err
@@ -198,6 +203,7 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	t.Tail, t.TailEvery = f.tailOf(committer.Table()), time.Duration(f.lake.config.Live.Interval)
 	if t.Keyed != nil {
 		t.Keyed.Keys = f.keysOf(committer.Table(), out.keyedTables)
+		out.lookups[s.Name] = t.Keyed.Keys.Lookup(f.points, f.program.now)
 	}
 	t.Evolver = ingest.Follower{Committer: committer, Policy: s.Evolution.Policy()}
 	if src.Pattern != "" {
@@ -220,7 +226,8 @@ func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
 	t.Parquet.Profile = encodingsFor(s.ReaderProfile)
 	if s.Keyed() {
 		t.Keyed = &ingest.KeyedOptions{Sequence: s.Sequence, First: s.MergeEngine() == spec.MergeFirst,
-			DeleteColumn: s.Delete.Column, Tombstones: s.TombstonesDelete(src)}
+			DeleteColumn: s.Delete.Column, Tombstones: s.TombstonesDelete(src),
+			Sources: len(s.Sources)}
 		if m := s.MergeEngine(); m == spec.MergePartial || m == spec.MergeAggregate {
 			t.Keyed.Merge = &ingest.MergeOptions{Functions: s.Aggregate, Groups: s.ColumnGroups}
 		}

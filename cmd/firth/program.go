@@ -73,7 +73,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demoCommand(), p.runCommand(),
 		p.topicsCommand(), p.inferCommand(), p.planCommand(), p.applyCommand(),
-		p.tablesCommand(), p.describeCommand(), p.readCommand(), p.sqlCommand(),
+		p.tablesCommand(), p.describeCommand(), p.readCommand(), p.getCommand(), p.sqlCommand(),
 		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(), p.expireCommand(),
 		p.orphansCommand(),
 		p.genCommand(), p.benchCommand(),

@@ -38,7 +38,8 @@ func (p *program) runCommand() *cobra.Command {
 		Long: "Runs the roles of this process until it is told to stop. It refuses to start when a spec does not\n" +
 			"match its table: 'firth plan' shows how, 'firth apply' makes it so. While it runs it takes new and\n" +
 			"changed specs as soon as they are applied, without losing or repeating a record.\n\n" +
-			"The admin listener answers /healthz, /readyz, /metrics, /tables, and POST /apply." +
+			"The admin listener answers /healthz, /readyz, /metrics, /tables, and POST /apply; it and the\n" +
+			"catalog's answer look-ups by key under /v1/tables (docs/lookup.md)." +
 			exitCodes("stopped as asked", "stopped by a fault", "could not start"),
 		Example: example("firth run", "firth run -c /etc/firth/firth.yaml", "firth run --roles catalog"),
 		Args:    exactly(),
@@ -143,8 +144,9 @@ func (p *program) listeners(
 	l := s.feeder.lake
 	handlers := map[string]http.Handler{}
 	var out []func(context.Context) error
+	rows := s.lookupHandler(registry)
 	if l.config.Listen.Admin != "" {
-		handlers["admin"] = s.adminHandler(registry)
+		handlers["admin"] = s.adminHandler(registry, guarded(l.config, rows))
 	}
 	if slices.Contains(roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
 		handler, err := s.catalogHandler(p, now)
@@ -155,7 +157,7 @@ func (p *program) listeners(
 		if err != nil {
 			return nil, err
 		}
-		handlers["catalog"] = routes
+		handlers["catalog"] = withLookups(routes, rows)
 		out = append(out, streams)
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}

@@ -20,6 +20,8 @@ const (
 	// indexShare of the limit is for the indexes of keyed tables together, indexBytesMin for each of them.
 	indexShare    = 8
 	indexBytesMin = 8 << 20
+	// lookupShare of the limit is for the rows of data files that look-ups keep, once there are any.
+	lookupShare = 16
 	// garbagePercent lets the heap grow to five times what is alive before it is collected, within
 	// the memory limit: 4 % more rows per CPU-second than Go's 100, in the same memory.
 	garbagePercent = 400
