@@ -32,6 +32,7 @@ type followed struct {
 	current *state
 	err     error         // why there are no more states
 	changed chan struct{} // closed with the next state
+	piles   []*sharedPile // of the newest chunks
 }
 
 // join makes a subscription one of its table.

@@ -79,7 +79,7 @@ const (
 	readyWait = 2 * time.Second
 	// subscriptionsMax bounds those that are open; an idle one takes some 50 KB with its connection.
 	subscriptionsMax = 4096
-	// windowsMax is how many windows are in memory at a time.
+	// windowsMax is how many windows of the largest size are in memory at a time.
 	windowsMax = 16
 )
 
@@ -87,7 +87,7 @@ const (
 type Streams struct {
 	opts    Options
 	bounds  bounds
-	windows *semaphore.Weighted
+	windows *semaphore.Weighted // bytes
 
 	mu       sync.Mutex
 	stopped  bool
@@ -107,7 +107,8 @@ func New(opts Options) (*Streams, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
 	}
-	return &Streams{opts: opts, bounds: defaultBounds(), windows: semaphore.NewWeighted(windowsMax),
+	limits := defaultBounds()
+	return &Streams{opts: opts, bounds: limits, windows: semaphore.NewWeighted(windowsMax * limits.windowBytes),
 		followed: map[string]*followed{}}, nil
 }
 

@@ -232,6 +232,9 @@ func (s *Subscription) readChunk(
 	if err != nil {
 		return err
 	}
+	if p := s.shared(ctx, now, chunk, tasks); p != nil {
+		return s.give(now, scan, p, emit)
+	}
 	return s.pass(ctx, now, scan, scan.history(s, end, tasks), emit)
 }
 
@@ -266,19 +269,30 @@ func isBehind(cut, position table.Position) bool {
 // hand hands out the rows of a window, and moves the cut behind it. It tells how many rows there were.
 func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []table.Task, w window,
 	emit func(arrow.RecordBatch) error) (rows int, err error) {
-	if err := s.streams.windows.Acquire(ctx, 1); err != nil {
+	held := s.streams.bounds.windowBytes
+	if err := s.streams.windows.Acquire(ctx, held); err != nil {
 		return 0, err
 	}
-	defer s.streams.windows.Release(1)
+	defer func() { s.streams.windows.Release(held) }()
 	p, err := collect(ctx, s.streams.opts.Objects, tasks, w, s.streams.bounds)
 	if err != nil {
 		return 0, err
 	}
 	defer p.release()
+	// A reader that is slow holds no more than its rows take.
+	if small := min(held, p.bytes); small < held {
+		s.streams.windows.Release(held - small)
+		held = small
+	}
+	return len(p.places), s.give(now, scan, p, emit)
+}
+
+// give hands out a pile, which may be others' too.
+func (s *Subscription) give(now *state, scan scan, p *pile, emit func(arrow.RecordBatch) error) error {
 	if len(p.places) == 0 {
 		p.advance(s.cut, 0)
 		s.measure(now)
-		return 0, nil
+		return nil
 	}
 	batches := gather.New(p.batches)
 	for start := 0; start < len(p.places); {
@@ -290,11 +304,11 @@ func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []
 		err := emit(batch)
 		batch.Release()
 		if err != nil {
-			return 0, err
+			return err
 		}
 		start = end
 	}
-	return len(p.places), nil
+	return nil
 }
 
 // scan is what to read of each file.
