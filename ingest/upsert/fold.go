@@ -113,28 +113,53 @@ func (f folded) outcome(present bool) outcome {
 
 // foldKey takes the versions of a key one after the other. It notes the outcomes of deletes that find no row.
 func (s *Set) foldKey(versions []version, was Old, outcomes []outcome) folded {
-	live, sequence, last := was.Present, was.Sequence, -1
+	at, last := standing{was.Present, was.Sequence}, -1
 	for _, v := range versions {
 		row := int(v.row)
-		op := s.ops[row]
-		if own := s.Sequence(row); own != nil {
-			if sequence != nil && slices.Compare(own, sequence) < 0 {
-				continue
-			}
-			if op&Delete != 0 || !s.opts.First || !live {
-				sequence = own
-			}
-		}
-		switch deletes := op&Delete != 0; {
-		case deletes && !live:
+		switch at.take(s.Sequence(row), s.ops[row], s.opts.First) {
+		case findsNone:
 			outcomes[row] = missed
-			continue
-		case !deletes && s.opts.First && live:
-			continue
+		case applies:
+			last = row
 		}
-		live, last = op&Delete == 0, row
 	}
-	return actOf(live, last, was)
+	return actOf(at.live, last, was)
+}
+
+// standing is what a key has while its versions are taken one after the other.
+type standing struct {
+	live     bool
+	sequence []int64 // nil is below every other
+}
+
+// verdict is what becomes of a version that is held against what stands.
+type verdict uint8
+
+const (
+	isOlder   verdict = iota // or, with Options.First, comes second
+	findsNone                // it deletes what is not there
+	applies
+)
+
+// take takes the next version; own is its sequence, nil for none.
+func (k *standing) take(own []int64, op Op, first bool) verdict {
+	deletes := op&Delete != 0
+	if own != nil {
+		if k.sequence != nil && slices.Compare(own, k.sequence) < 0 {
+			return isOlder
+		}
+		if deletes || !first || !k.live {
+			k.sequence = own
+		}
+	}
+	switch {
+	case deletes && !k.live:
+		return findsNone
+	case !deletes && first && k.live:
+		return isOlder
+	}
+	k.live = !deletes
+	return applies
 }
 
 // actOf is what becomes of a key that had one row or none.

@@ -6,8 +6,10 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/table/gather"
 	"github.com/firthlake/firth/table/keyindex"
 )
 
@@ -182,6 +184,37 @@ func spread[T ~int32 | ~int64](dst []int64, stride int, values []T) {
 	for i, v := range values {
 		dst[i*stride] = int64(v)
 	}
+}
+
+// Drop lets go of the batch of a part.
+func (s *Set) Drop(part int) {
+	if p := &s.parts[part]; p.Batch != nil {
+		p.Batch.Release()
+		p.Batch = nil
+	}
+}
+
+// Seen are the rows that do not delete, as batches that the caller releases.
+func (s *Set) Seen(mem memory.Allocator) []arrow.RecordBatch {
+	var batches []arrow.RecordBatch
+	for i := range s.parts {
+		p := &s.parts[i]
+		rows := make([]uint32, 0, p.rows)
+		for row := range p.rows {
+			if s.ops[p.First+row]&Delete == 0 {
+				rows = append(rows, uint32(row))
+			}
+		}
+		switch len(rows) {
+		case 0:
+		case p.rows:
+			p.Batch.Retain()
+			batches = append(batches, p.Batch)
+		default:
+			batches = append(batches, gather.Rows(mem, p.Batch, rows))
+		}
+	}
+	return batches
 }
 
 // Sequence is that of a row, in the memory of the set, or nil when it has none.
