@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -112,7 +113,7 @@ func (d *desk) manifest(ctx context.Context, kind manifestKind, lines []manifest
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
 	d.hold(location, lines)
-	return withBounds(file), d.put(ctx, location, buf.Bytes())
+	return table.WithBounds(file), d.put(ctx, location, buf.Bytes())
 }
 
 // hold notes the live entries of a manifest.
@@ -246,29 +247,6 @@ func (d *desk) list(ctx context.Context, parent *int64, sequence int64, manifest
 	}
 	location = d.location("-list.avro")
 	return location, written, nextRowID, d.put(ctx, location, buf.Bytes())
-}
-
-// withBounds returns a new manifest with the bounds of its partitions as a list must hold them. The
-// library gives an empty text as a nil slice and writes that as no bound, which says that all values are
-// null: readers with a condition on the column would leave out the whole manifest.
-func withBounds(m iceberg.ManifestFile) iceberg.ManifestFile {
-	partitions, mended := m.Partitions(), false
-	for _, p := range partitions {
-		for _, bound := range []*[]byte{p.LowerBound, p.UpperBound} {
-			if bound != nil && *bound == nil {
-				*bound, mended = []byte{}, true
-			}
-		}
-	}
-	if !mended {
-		return m
-	}
-	return iceberg.NewManifestFile(m.Version(), m.FilePath(), m.Length(), m.PartitionSpecID(), m.SnapshotID()).
-		Content(m.ManifestContent()).SequenceNum(m.SequenceNum(), m.MinSequenceNum()).
-		AddedFiles(m.AddedDataFiles()).AddedRows(m.AddedRows()).
-		ExistingFiles(m.ExistingDataFiles()).ExistingRows(m.ExistingRows()).
-		DeletedFiles(m.DeletedDataFiles()).DeletedRows(m.DeletedRows()).
-		Partitions(partitions).Build()
 }
 
 // discard removes what this attempt wrote. It is called only when the attempt can never land.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firthlake/firth/table"
 )
 
 // An empty text is a bound like any other. Without it, readers take all values for null.
@@ -27,7 +29,7 @@ func TestBoundsOfEmptyTextSurviveTheManifestList(t *testing.T) {
 	require.NoError(t, w.Close())
 	manifest, err := w.ToManifestFile("m.avro", int64(raw.Len()))
 	require.NoError(t, err)
-	manifest = withBounds(manifest)
+	manifest = table.WithBounds(manifest)
 
 	for range 2 { // as it was made, and as it was read
 		var list bytes.Buffer

@@ -69,3 +69,33 @@ func newEntry(manifest iceberg.ManifestFile, entry iceberg.ManifestEntry) Entry 
 	}
 	return found
 }
+
+// ManifestEntries are the live entries of one manifest as its list describes it.
+func ManifestEntries(
+	ctx context.Context, store objstore.Store, manifest iceberg.ManifestFile,
+) ([]iceberg.ManifestEntry, error) {
+	return readManifest(ctx, store, manifest)
+}
+
+// WithBounds returns a new manifest with the bounds of its partitions as a list must hold them. The
+// library gives an empty text as a nil slice and writes that as no bound, which says that all values are
+// null: readers with a condition on the column would leave out the whole manifest.
+func WithBounds(m iceberg.ManifestFile) iceberg.ManifestFile {
+	partitions, mended := m.Partitions(), false
+	for _, p := range partitions {
+		for _, bound := range []*[]byte{p.LowerBound, p.UpperBound} {
+			if bound != nil && *bound == nil {
+				*bound, mended = []byte{}, true
+			}
+		}
+	}
+	if !mended {
+		return m
+	}
+	return iceberg.NewManifestFile(m.Version(), m.FilePath(), m.Length(), m.PartitionSpecID(), m.SnapshotID()).
+		Content(m.ManifestContent()).SequenceNum(m.SequenceNum(), m.MinSequenceNum()).
+		AddedFiles(m.AddedDataFiles()).AddedRows(m.AddedRows()).
+		ExistingFiles(m.ExistingDataFiles()).ExistingRows(m.ExistingRows()).
+		DeletedFiles(m.DeletedDataFiles()).DeletedRows(m.DeletedRows()).
+		Partitions(partitions).Build()
+}

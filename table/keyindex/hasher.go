@@ -73,6 +73,12 @@ func (x *Index) Hasher(schema *iceberg.Schema) (*Hasher, error) {
 	return newHasher(fields, x.seed), nil
 }
 
+// Hashers is Hasher for several goroutines, also while one changes the index.
+func (x *Index) Hashers() func(schema *iceberg.Schema) (*Hasher, error) {
+	own := &Index{opts: Options{Identifier: x.opts.Identifier}, seed: x.seed}
+	return own.Hasher
+}
+
 // NewHasher returns a Hasher of keys that are in no index.
 func NewHasher(schema *iceberg.Schema, seed Seed) (*Hasher, error) {
 	fields, err := identifierFields(schema)

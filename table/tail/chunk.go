@@ -34,6 +34,9 @@ type Chunk struct {
 	Files []iceberg.DataFile
 	// Rows are those in Files.
 	Rows int64
+	// Versions are what a keyed table's Hider wants to know of the rows; nobody else looks at it. It is nil once a
+	// commit has come to the chunk.
+	Versions any
 }
 
 // behind says that the position has come to or beyond what the chunk begins with, in any topic partition: then it is
@@ -68,7 +71,11 @@ type View struct {
 	Rows int64
 
 	numbers []uint64 // of the chunks in their index
+	begin   table.Position
 }
+
+// Begin is the view without its chunks.
+func (v *View) Begin() View { return View{Cut: v.begin, begin: v.begin} }
 
 // Same says that both are made of the same chunks.
 func (v *View) Same(o *View) bool {

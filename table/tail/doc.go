@@ -12,6 +12,9 @@
 // it. So a row is in the snapshot or in the tail, never in both and never in neither, whichever snapshot
 // a reader has loaded.
 //
+// In a keyed table newer versions hide rows that the snapshot or earlier chunks have. Which, ingest knows: the
+// index has its Hider, which answers for the very snapshot that a view begins behind, or not at all.
+//
 // Invariants:
 //   - a chunk is shown whole or not at all, and only where each of its ranges begins at the cut;
 //   - a chunk is of one checkpoint, so a commit covers it whole or not at all;

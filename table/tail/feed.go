@@ -61,7 +61,7 @@ func (f *Feed) withdraw(now time.Time, which func(*held) bool) {
 		if c.feed != f || c.withdrawn || !which(c) {
 			continue
 		}
-		c.withdrawn = true
+		c.withdrawn, c.Versions = true, nil
 		if c.left.IsZero() {
 			c.left = now
 		}
@@ -78,7 +78,7 @@ func (f *Feed) Committed(position table.Position, now time.Time) (waiting int) {
 		switch c := &x.chunks[i]; {
 		case !c.left.IsZero():
 		case c.behind(position):
-			c.left = now
+			c.left, c.Versions = now, nil
 		default:
 			waiting++
 		}

@@ -22,6 +22,7 @@ type Index struct {
 	next   uint64 // number of the next chunk
 	chunks []held
 	feeds  map[*Feed]bool // and whether each hands over all that it reads
+	hider  Hider          // nil for a table whose rows nothing hides
 	ready  chan struct{}  // closed once all feeds do; nil when nobody waits
 }
 
@@ -84,7 +85,7 @@ func (x *Index) Fed() bool {
 
 // At returns the tail behind a snapshot that stores position.
 func (x *Index) At(position table.Position) View {
-	view := View{Cut: maps.Clone(position)}
+	view := View{Cut: maps.Clone(position), begin: position}
 	if view.Cut == nil {
 		view.Cut = table.Position{}
 	}

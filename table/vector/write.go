@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ type Target struct {
 	Positions []int64
 	// Before are the delete files that hold for the data file already. What is written takes their place.
 	Before []iceberg.DataFile
+	// Spec is the partition spec of File when the table does not have it; else nil.
+	Spec *iceberg.PartitionSpec
 }
 
 // Options say for what delete files are written. Metadata, ChangeID and Read are required.
@@ -34,6 +37,8 @@ type Options struct {
 	Metadata icetable.Metadata
 	// ChangeID is the commit.Change that the files are for; it stands in their names.
 	ChangeID uuid.UUID
+	// Folder is where the files lie below the table's location; "" is data.
+	Folder string
 	// Read returns what delete files say of a data file: table.ReadDeletes. It is called from several
 	// goroutines.
 	Read func(ctx context.Context, store objstore.Store, location string, deletes []iceberg.DataFile,
@@ -64,12 +69,16 @@ func Write(
 	if opts.AtOnce <= 0 {
 		opts.AtOnce = atOnceDefault
 	}
+	targets = slices.Clone(targets)
 	if err := check(&opts, targets); err != nil {
 		return nil, fmt.Errorf("write deletes: %w", err)
 	}
+	if opts.Folder == "" {
+		opts.Folder = "data"
+	}
 	w := &writing{store: store, opts: opts, targets: targets, files: make([]iceberg.DataFile, len(targets)),
-		prefix: strings.TrimSuffix(opts.Metadata.Location(), "/") + "/data/firth-" + opts.ChangeID.String() +
-			"-deletes"}
+		prefix: strings.TrimSuffix(opts.Metadata.Location(), "/") + "/" + opts.Folder + "/firth-" +
+			opts.ChangeID.String() + "-deletes"}
 	write := w.vectors
 	if opts.Metadata.Version() < 3 {
 		write = w.positionDeletes
@@ -93,7 +102,10 @@ func check(opts *Options, targets []Target) error {
 			return fmt.Errorf("data file %s is in it twice", path)
 		}
 		seen[path] = true
-		if opts.Metadata.PartitionSpecByID(int(t.File.SpecID())) == nil {
+		if t.Spec == nil {
+			t.Spec = opts.Metadata.PartitionSpecByID(int(t.File.SpecID()))
+		}
+		if t.Spec == nil {
 			return fmt.Errorf("data file %s is of partition spec %d, which the table does not have",
 				path, t.File.SpecID())
 		}
@@ -177,7 +189,7 @@ func (w *writing) vectors(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.files[i], err = w.puffin(ctx, w.wrote[i], w.targets[i].File, positions)
+		w.files[i], err = w.puffin(ctx, w.wrote[i], &w.targets[i], positions)
 		return err
 	})
 }
@@ -190,8 +202,9 @@ func (w *writing) name(extension string) {
 }
 
 // puffin writes the vector of one data file.
-func (w *writing) puffin(ctx context.Context, location string, file iceberg.DataFile,
+func (w *writing) puffin(ctx context.Context, location string, t *Target,
 	positions *dv.RoaringPositionBitmap) (iceberg.DataFile, error) {
+	file := t.File
 	blob, err := dv.SerializeDV(positions)
 	if err != nil {
 		return nil, fmt.Errorf("encode vector of %s: %w", file.FilePath(), err)
@@ -221,7 +234,7 @@ func (w *writing) puffin(ctx context.Context, location string, file iceberg.Data
 	if err := upload.Close(); err != nil {
 		return nil, fmt.Errorf("finish %s: %w", location, err)
 	}
-	b, err := w.describe(file, written{location, iceberg.PuffinFile, count, upload.Size()})
+	b, err := describe(t, written{location, iceberg.PuffinFile, count, upload.Size()})
 	if err != nil {
 		return nil, err
 	}
@@ -251,9 +264,9 @@ type written struct {
 }
 
 // describe begins the manifest entry of a delete file of a data file.
-func (w *writing) describe(file iceberg.DataFile, d written) (*iceberg.DataFileBuilder, error) {
-	spec := w.opts.Metadata.PartitionSpecByID(int(file.SpecID()))
-	b, err := iceberg.NewDataFileBuilder(*spec, iceberg.EntryContentPosDeletes, d.location, d.format,
+func describe(t *Target, d written) (*iceberg.DataFileBuilder, error) {
+	file := t.File
+	b, err := iceberg.NewDataFileBuilder(*t.Spec, iceberg.EntryContentPosDeletes, d.location, d.format,
 		file.Partition(), nil, nil, d.count, d.bytes)
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", d.location, err)

@@ -38,7 +38,7 @@ func (w *writing) positionDeletes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.files[i], err = w.parquet(ctx, columns, w.wrote[i], w.targets[i].File, positions)
+		w.files[i], err = w.parquet(ctx, columns, w.wrote[i], &w.targets[i], positions)
 		return err
 	})
 }
@@ -59,8 +59,9 @@ func deleteColumns() (*schema.Schema, error) {
 }
 
 // parquet writes the position deletes of one data file. The encodings are those that every reader knows.
-func (w *writing) parquet(ctx context.Context, columns *schema.Schema, location string, file iceberg.DataFile,
+func (w *writing) parquet(ctx context.Context, columns *schema.Schema, location string, t *Target,
 	positions *dv.RoaringPositionBitmap) (iceberg.DataFile, error) {
+	file := t.File
 	upload := objstore.Create(ctx, w.store, location)
 	defer upload.Abort() // after Close it does nothing
 	out, err := columnchunk.New(upload, columnchunk.Options{Schema: columns, Columns: []columnchunk.Encoding{
@@ -80,7 +81,7 @@ func (w *writing) parquet(ctx context.Context, columns *schema.Schema, location 
 		return nil, fmt.Errorf("finish %s: %w", location, err)
 	}
 	count := positions.Cardinality()
-	b, err := w.describe(file, written{location, iceberg.ParquetFile, count, upload.Size()})
+	b, err := describe(t, written{location, iceberg.ParquetFile, count, upload.Size()})
 	if err != nil {
 		return nil, err
 	}
