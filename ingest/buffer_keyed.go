@@ -34,7 +34,7 @@ type versions struct {
 	shape *shape
 	held  int64 // taken from the memory budget
 
-	index *keyindex.Index // that made keys
+	keyed *keyindex.Index // that made keys
 	keys  []keyindex.Key  // each once
 	// acts are what the files were written for, nil before.
 	acts   []upsert.Act
@@ -76,9 +76,14 @@ func (b *buffer) writeVersions(p *portion) error {
 	if v.seen {
 		bytes += seenBytes * p.rows.NumRows()
 	}
-	p.shape.table.ingester.opts.Budget.Charge(bytes)
-	v.held += bytes
+	v.hold(bytes, p.shape.table.ingester.opts.Budget)
 	return nil
+}
+
+// hold takes memory until the versions are dropped.
+func (v *versions) hold(bytes int64, budget *table.Budget) {
+	budget.Charge(bytes)
+	v.held += bytes
 }
 
 // drop lets go of all that is held.
@@ -118,8 +123,10 @@ func (b *buffer) commitVersions(ctx context.Context, t *tableState) (out commit.
 	}
 	err = t.opts.Keyed.Keys.use(ctx, t.opts.Committer.Table(), func(index KeyIndex) error {
 		for range staleMax {
-			c := checkpoint{versions: b.versions, buffer: b, table: t, index: index}
+			c := checkpoint{versions: b.versions, buffer: b, table: t,
+				oldReader: oldReader{index, t.ingester.opts.Store}}
 			if out, err = c.commit(ctx); !errors.Is(err, commit.ErrStale) {
+				t.tailing.forgetHidden()
 				return err
 			}
 			if err := t.opts.Committer.Refresh(ctx); err != nil {
@@ -134,9 +141,9 @@ func (b *buffer) commitVersions(ctx context.Context, t *tableState) (out commit.
 // checkpoint is one attempt to commit versions.
 type checkpoint struct {
 	*versions
+	oldReader
 	buffer *buffer
 	table  *tableState
-	index  KeyIndex
 
 	places []keyindex.Place // of keys, as the table stands
 	result upsert.Result
@@ -184,7 +191,7 @@ func (c *checkpoint) commit(ctx context.Context) (commit.Committed, error) {
 
 // order makes the keys of all rows and puts them in order, once for an index.
 func (c *checkpoint) order() error {
-	if c.versions.index == c.index.Index() {
+	if c.keyed == c.index.Index() {
 		return nil
 	}
 	if c.acts != nil {
@@ -206,7 +213,7 @@ func (c *checkpoint) order() error {
 		keys = keys[:len(keys)+len(some)]
 	}
 	c.keys = c.set.Order(keys)
-	c.versions.index = c.index.Index()
+	c.keyed = c.index.Index()
 	return nil
 }
 

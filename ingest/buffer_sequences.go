@@ -13,6 +13,7 @@ import (
 
 	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // wantedRow is a row of the table whose sequence decides.
@@ -63,12 +64,18 @@ func (c *checkpoint) oldSequences(ctx context.Context, which int) ([][]int64, er
 	return out, nil
 }
 
+// oldReader reads rows that a keyed table holds.
+type oldReader struct {
+	index KeyIndex
+	store objstore.Store
+}
+
 // taskOf is the live data file of a number, to read rows of by their positions.
-func (c *checkpoint) taskOf(file uint32) (table.Task, error) {
-	task, ok := c.index.Task(c.index.Index().Path(file))
+func (r oldReader) taskOf(file uint32) (table.Task, error) {
+	task, ok := r.index.Task(r.index.Index().Path(file))
 	if !ok {
 		return task, fmt.Errorf("BUG: key index knows a file that the table does not have: %s",
-			c.index.Index().Path(file))
+			r.index.Index().Path(file))
 	}
 	task.Deletes, task.EqualityDeletes = nil, nil // the rows are live, or the index would not know them
 	return task, nil
@@ -94,11 +101,11 @@ func byFile(wanted []wantedRow, rowsMax int) iter.Seq[[]wantedRow] {
 }
 
 // readOld yields rows of one file, which come in order, as batches of the schema.
-func (c *checkpoint) readOld(
+func (r oldReader) readOld(
 	ctx context.Context, schema *iceberg.Schema, wanted []wantedRow,
 ) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		task, err := c.taskOf(wanted[0].file)
+		task, err := r.taskOf(wanted[0].file)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -108,7 +115,7 @@ func (c *checkpoint) readOld(
 		for i, w := range wanted {
 			rows[i] = w.row
 		}
-		table.ReadWith(ctx, c.table.ingester.opts.Store, task, table.ReadOptions{Rows: rows})(yield)
+		table.ReadWith(ctx, r.store, task, table.ReadOptions{Rows: rows})(yield)
 	}
 }
 
@@ -133,10 +140,10 @@ func boundOf(file iceberg.DataFile, fieldID int) upperBound {
 }
 
 // readSequences reads the sequences of rows of one file, which come in order, into out.
-func (c *checkpoint) readSequences(
+func (r oldReader) readSequences(
 	ctx context.Context, fields []iceberg.NestedField, wanted []wantedRow, out [][]int64,
 ) error {
-	for batch, err := range c.readOld(ctx, iceberg.NewSchema(0, fields...), wanted) {
+	for batch, err := range r.readOld(ctx, iceberg.NewSchema(0, fields...), wanted) {
 		if err != nil {
 			return err
 		}

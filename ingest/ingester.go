@@ -66,7 +66,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 		if err := g.refuseOverlap(t); err != nil {
 			return nil, fmt.Errorf("new ingester: %w", err)
 		}
-		t.tailing = newTailing(&t.opts)
+		t.tailing = newTailing(t)
 		if t.opts.Keyed != nil {
 			t.opts.Keyed.Keys.fresh.attach(t)
 		}

@@ -72,6 +72,14 @@ type Keys struct {
 
 	finder atomic.Pointer[keyed.Finder] // of index, for look-ups
 	fresh  fresh
+	// keying makes keys of the index, for those who do not wait for it; nil when it is not open.
+	keying atomic.Pointer[keying]
+}
+
+// keying makes keys of one index.
+type keying struct {
+	index  *keyindex.Index // whose keys they are; only its identity is of use
+	hasher func(schema *iceberg.Schema) (*keyindex.Hasher, error)
 }
 
 // followTriesMax is how often an index may fail to follow its table before it is opened anew: stores come
@@ -86,14 +94,12 @@ func NewKeys(open func(ctx context.Context, t *table.Table) (KeyIndex, error)) *
 // use calls f with the index while nobody else has it. An index that is of another table of the name, or
 // that cannot follow the table again and again, is opened anew.
 func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) error {
-	select {
-	case k.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the key index of %s: %w", t, context.Cause(ctx))
+	if err := k.take(ctx, t); err != nil {
+		return err
 	}
 	defer func() { <-k.turn }()
 	if id := t.Metadata().TableUUID(); k.of != id || k.failed >= followTriesMax {
-		if err := k.Close(); err != nil {
+		if err := k.close(); err != nil {
 			return err
 		}
 		k.of, k.failed = id, 0
@@ -105,6 +111,7 @@ func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) 
 		}
 		k.index = index
 		k.finder.Store(index.Finder())
+		k.keying.Store(&keying{index.Index(), index.Index().Hashers()})
 	}
 	err := f(k.index)
 	if k.failed++; !errors.Is(err, errNotFollowed) {
@@ -113,17 +120,55 @@ func (k *Keys) use(ctx context.Context, t *table.Table, f func(KeyIndex) error) 
 	return err
 }
 
+// take waits for the index's turn.
+func (k *Keys) take(ctx context.Context, t *table.Table) error {
+	select {
+	case k.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the key index of %s: %w", t, context.Cause(ctx))
+	}
+}
+
+// look calls f with the index while nobody else has it, if it is open and of the table.
+func (k *Keys) look(ctx context.Context, t *table.Table, f func(KeyIndex) error) error {
+	if err := k.take(ctx, t); err != nil {
+		return err
+	}
+	defer func() { <-k.turn }()
+	if k.index == nil || k.of != t.Metadata().TableUUID() {
+		return errors.New("the key index is not open yet")
+	}
+	return f(k.index)
+}
+
+// keyingOf makes keys of the index of t, which it opens if need be.
+func (k *Keys) keyingOf(ctx context.Context, t *table.Table) (*keying, error) {
+	if known := k.keying.Load(); known != nil {
+		return known, nil
+	}
+	err := k.use(ctx, t, func(KeyIndex) error { return nil })
+	return k.keying.Load(), err
+}
+
 // errNotFollowed says that the index could not be brought to the table's snapshot.
 var errNotFollowed = errors.New("key index is not usable now")
 
-// Close closes the index. Nobody uses it any more.
+// Close closes the index. Who feeds the table does not use it any more; readers of its tail may.
 func (k *Keys) Close() error {
+	k.turn <- struct{}{}
+	defer func() { <-k.turn }()
+	return k.close()
+}
+
+func (k *Keys) close() error {
 	if k.index == nil {
 		return nil
 	}
 	k.finder.Store(nil)
 	err := k.index.Close()
 	k.index = nil
+	k.keying.Store(nil)
 	return err
 }
 

@@ -77,8 +77,8 @@ type TableOptions struct {
 	// Parquet are the writers' choices.
 	Parquet   table.ParquetOptions
 	Committer Committer
-	// Tail takes what is read and not committed while somebody follows the table; nil is nobody, and keyed
-	// tables are not followed. TailEvery is how often it takes it; 0 is TailEveryDefault.
+	// Tail takes what is read and not committed while somebody follows the table; nil is nobody, and tables whose
+	// rows are merged are not followed. TailEvery is how often it takes it; 0 is TailEveryDefault.
 	Tail      *tail.Index
 	TailEvery time.Duration
 	// Group is the consumer group that the table's position is shared within.

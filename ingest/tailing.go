@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/tail"
 )
@@ -22,6 +23,10 @@ const (
 	// the store is slow or the log is being caught up with; then rows are shown once they are committed.
 	chunkBytesMax    = 16 << 20
 	gatheredBytesMax = 48 << 20
+	// versionsMax is how many versions of rows the chunks of a checkpoint may have before it is cut: to tell which are
+	// seen takes tailedBytes for each.
+	versionsMax = 500_000
+	tailedBytes = 160
 	// chunksMax is how many chunks a checkpoint may have before it is cut: readers open each.
 	chunksMax = 1000
 )
@@ -36,8 +41,10 @@ const (
 type tailing struct {
 	feed  *tail.Feed
 	every time.Duration
-	on    bool // somebody follows
-	ready bool // and nothing is buffered that is not handed over
+	// hiding is what readers of a keyed table use; nil for others.
+	hiding *hiding
+	on     bool // somebody follows
+	ready  bool // and nothing is buffered that is not handed over
 	// queue is what waits to be written, oldest first; the last may still grow.
 	queue   []*gathered
 	bytes   int64 // in queue and being written
@@ -52,18 +59,25 @@ type gathered struct {
 	schema  *iceberg.Schema
 	spans   map[commit.TopicPartition]tail.Span
 	batches []arrow.RecordBatch
-	rows    int64
-	bytes   int64
-	since   time.Time
+	// versions are the rows instead in a keyed table, and shape is theirs.
+	versions *upsert.Set
+	shape    *shape
+	bytes    int64
+	since    time.Time
 }
 
-func newTailing(opts *TableOptions) *tailing {
-	if opts.Tail == nil || opts.Keyed != nil {
+func newTailing(t *tableState) *tailing {
+	opts := &t.opts
+	if opts.Tail == nil || opts.Keyed != nil && opts.Keyed.Merge != nil {
 		return nil
 	}
 	every := opts.TailEvery
 	if every == 0 {
 		every = TailEveryDefault
+	}
+	if opts.Keyed != nil {
+		h := &hiding{table: t}
+		return &tailing{feed: opts.Tail.FeedKeyed(h), every: every, hiding: h}
 	}
 	return &tailing{feed: opts.Tail.Feed(), every: every}
 }
@@ -75,7 +89,7 @@ func (l *tailing) mustCut(b *buffer) bool {
 	if !l.isOn() || b.unfollowable {
 		return false
 	}
-	return !b.followed || b.chunkNames.Count() >= chunksMax
+	return !b.followed || b.chunkNames.Count() >= chunksMax || b.versions != nil && b.versions.set.Rows() >= versionsMax
 }
 
 // gather keeps what a portion that was just buffered adds to the tail.
@@ -100,10 +114,16 @@ func (t *tableState) gather(p *portion) {
 	}
 	span.Next = p.part.Next
 	g.spans[id] = span
-	if p.rows != nil {
+	switch {
+	case p.rows == nil:
+	case g.versions != nil:
+		if err := g.versions.Add(id, p.rows, p.ops); err != nil {
+			panic("BUG: the buffer took what the tail does not: " + err.Error())
+		}
+		b.versions.hold(tailedBytes*p.rows.NumRows(), t.ingester.opts.Budget)
+	default:
 		p.rows.Retain()
 		g.batches = append(g.batches, p.rows)
-		g.rows += p.rows.NumRows()
 	}
 	t.ingester.opts.Budget.Charge(bytes)
 	g.bytes += bytes
@@ -119,7 +139,10 @@ func (l *tailing) open(t *tableState, p *portion) *gathered {
 		}
 	}
 	g := &gathered{buffer: t.filling, schema: p.shape.schema, since: t.ingester.opts.Now(),
-		spans: map[commit.TopicPartition]tail.Span{}}
+		spans: map[commit.TopicPartition]tail.Span{}, shape: p.shape}
+	if p.shape.keyed != nil {
+		g.versions = upsert.New(p.shape.keyed.foldOptions())
+	}
 	l.queue = append(l.queue, g)
 	return g
 }
@@ -163,6 +186,11 @@ func (l *tailing) release(g *gathered, budget *table.Budget) {
 		batch.Release()
 	}
 	g.batches = nil
+	if g.versions != nil {
+		for i := range g.versions.Parts() {
+			g.versions.Drop(i)
+		}
+	}
 	l.bytes -= g.bytes
 	budget.Release(g.bytes)
 }
@@ -255,11 +283,27 @@ func (t *tableState) writeChunk(ctx context.Context) {
 
 // makeChunk writes the chunk's file: one of no partition, whatever partitions the table has.
 func (t *tableState) makeChunk(ctx context.Context, g *gathered) (tail.Chunk, error) {
-	chunk := tail.Chunk{Change: g.buffer.change, Spans: g.spans, Rows: g.rows}
-	if g.rows == 0 {
+	chunk := tail.Chunk{Change: g.buffer.change, Spans: g.spans}
+	opts := &t.ingester.opts
+	batches := g.batches
+	if g.versions != nil {
+		var err error
+		if chunk.Versions, err = t.tailVersions(ctx, g); err != nil {
+			return chunk, fmt.Errorf("make keys of a chunk: %w", err)
+		}
+		batches = g.versions.Seen(opts.Allocator)
+		defer func() {
+			for _, batch := range batches {
+				batch.Release()
+			}
+		}()
+	}
+	for _, batch := range batches {
+		chunk.Rows += batch.NumRows()
+	}
+	if chunk.Rows == 0 {
 		return chunk, nil
 	}
-	opts := &t.ingester.opts
 	w, err := table.NewWriter(opts.Store, table.WriterOptions{
 		Schema: g.schema, Spec: *iceberg.UnpartitionedSpec, Location: t.opts.Committer.Table().Metadata().Location(),
 		Folder: tail.Folder, ChangeID: g.buffer.change, Names: g.buffer.chunkNames, Parquet: t.opts.Parquet,
@@ -268,7 +312,7 @@ func (t *tableState) makeChunk(ctx context.Context, g *gathered) (tail.Chunk, er
 	if err != nil {
 		return chunk, err
 	}
-	for _, batch := range g.batches {
+	for _, batch := range batches {
 		if err = w.Write(ctx, batch); err != nil {
 			break
 		}
@@ -279,7 +323,10 @@ func (t *tableState) makeChunk(ctx context.Context, g *gathered) (tail.Chunk, er
 	if err != nil {
 		// What stays behind is swept with what processes leave that die.
 		_ = w.Abort(ctx)
-		return chunk, fmt.Errorf("write a chunk of %d rows: %w", g.rows, err)
+		return chunk, fmt.Errorf("write a chunk of %d rows: %w", chunk.Rows, err)
+	}
+	if g.versions != nil && len(chunk.Files) != 1 {
+		panic(fmt.Sprintf("BUG: %d rows of a chunk are in %d files", chunk.Rows, len(chunk.Files)))
 	}
 	return chunk, nil
 }

@@ -142,21 +142,32 @@ func (c *Catalog) overlay(meta icetable.Metadata) *overlay {
 	return o
 }
 
-// view is the tail behind a base, and why it is not all that there could be.
-func (c *Catalog) view(b committed) (view tail.View, degraded string) {
+// view is the tail behind a base, who knows what it hides, and why it is not all that there could be.
+func (c *Catalog) view(b committed) (view tail.View, hider tail.Hider, degraded string) {
 	position, err := c.opts.Position(b.meta)
 	if err != nil {
-		return tail.View{}, "the table's ledger is damaged: only what is committed is shown"
+		return tail.View{}, nil, "the table's ledger is damaged: only what is committed is shown"
 	}
 	index := c.opts.Tails.Find(b.meta.TableUUID())
-	switch {
-	case len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0:
-		degraded = "a keyed table is shown as it is committed"
-	case index == nil || !index.Fed():
+	if index == nil || !index.Fed() {
 		degraded = "this process does not ingest the table: it is shown as it is committed"
 	}
-	if index == nil {
-		return tail.View{Cut: position}, degraded
+	isKeyed := len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0
+	if isKeyed && degraded != "" {
+		degraded = "a keyed table is shown as it is committed where rows are merged, or this process does not ingest it"
 	}
-	return index.At(position), degraded
+	if index == nil {
+		return tail.View{Cut: position}, nil, degraded
+	}
+	view = index.At(position)
+	if !isKeyed {
+		return view, nil, degraded
+	}
+	if hider = index.Hider(); hider == nil {
+		if degraded == "" {
+			degraded = "a keyed table with several sources is shown as it is committed"
+		}
+		return view.Begin(), nil, degraded
+	}
+	return view, hider, degraded
 }

@@ -13,6 +13,7 @@
 // Invariants:
 //   - a version is a base that was loaded and the chunks that go on where that base ends (package tail says
 //     which); what anybody believes about commits has no part in it;
+//   - what a version hides of a keyed table was found in that very base, or the version has no chunks;
 //   - versions of a table follow one another: a cut does not go back while the process lives, unless rows
 //     that were shown cannot be read again for holdFor;
 //   - nothing of the table itself is written or removed. What is written lies under _live, and stays for the pin

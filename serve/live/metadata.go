@@ -40,7 +40,8 @@ func TableUUID(committed uuid.UUID) uuid.UUID { return uuid.NewSHA1(committed, [
 func (m *overlaid) snapshot() icetable.Snapshot {
 	v := m.version
 	summary := iceberg.Properties{
-		SummaryAsOf: strconv.FormatInt(v.asked.UnixMilli(), 10), SummaryRows: strconv.FormatInt(v.view.Rows, 10),
+		SummaryAsOf:    strconv.FormatInt(v.asked.UnixMilli(), 10),
+		SummaryRows:    strconv.FormatInt(v.view.Rows-v.tailHidden, 10),
 		SummaryOffsets: offsetsText(v.view.Cut), SummaryBehind: "",
 	}
 	schemaID := m.meta.CurrentSchema().ID
@@ -59,14 +60,22 @@ func (m *overlaid) snapshot() icetable.Snapshot {
 			}
 		}
 	}
-	count(summary, "total-records", v.view.Rows)
-	count(summary, "total-data-files", m.files)
-	count(summary, "added-records", v.view.Rows)
-	count(summary, "added-data-files", m.files)
+	count(summary, "total-records", m.tail.rows)
+	count(summary, "total-data-files", m.tail.files)
+	count(summary, "added-records", m.tail.rows)
+	count(summary, "added-data-files", m.tail.files)
+	operation := icetable.OpAppend
+	if m.deletes.files > 0 {
+		operation = icetable.OpOverwrite
+		count(summary, "total-delete-files", m.deletes.files-m.replaced.files)
+		count(summary, "total-position-deletes", m.deletes.rows-m.replaced.rows)
+		count(summary, "added-delete-files", m.deletes.files)
+		count(summary, "added-position-deletes", m.deletes.rows)
+	}
 	if v.degraded != "" {
 		summary[SummaryDegraded] = v.degraded
 	}
-	s.Summary = &icetable.Summary{Operation: icetable.OpAppend, Properties: summary}
+	s.Summary = &icetable.Summary{Operation: operation, Properties: summary}
 	if m.meta.Version() >= 3 {
 		first := m.meta.NextRowID()
 		rows := m.nextRowID - first

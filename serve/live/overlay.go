@@ -3,10 +3,12 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 
 	"github.com/firthlake/firth/catalog"
@@ -27,6 +29,11 @@ type overlay struct {
 	number   int       // of versions made
 	stamp    int64     // timestamp of the last one
 	waited   time.Time // when waiting for ingest came to nothing
+
+	// blocked is when it could not be told what the tail hides, deletes are the entries of the delete manifests of the
+	// last base. Both are of who has the turn.
+	blocked time.Time
+	deletes map[string][]iceberg.ManifestEntry
 }
 
 // version is one state of a table as readers get it. It does not change, but for handed.
@@ -34,9 +41,13 @@ type version struct {
 	base     string // metadata location
 	view     tail.View
 	degraded string
-	snapshot json.RawMessage // as later versions list it
-	loaded   catalog.Loaded
-	files    []string // all that was written for it
+	// hidden are rows of the base and of the view that are not seen, deletions by data file the files that say so.
+	hidden     []tail.Hidden
+	deletions  map[string]*deletion
+	tailHidden int64           // rows of the view among them
+	snapshot   json.RawMessage // as later versions list it
+	loaded     catalog.Loaded
+	files      []string // all that was written for it
 	// begun and asked are when the base was found to be the version's for the first time and the last, handed
 	// when the version was handed out last.
 	begun, asked, handed time.Time
@@ -104,41 +115,77 @@ func (o *overlay) current(
 		return catalog.Loaded{}, ctx.Err()
 	}
 	now, last := c.opts.Now(), o.last()
-	if last != nil && (last.asked.After(asked) || now.Sub(last.asked) < versionEvery) {
+	if last != nil && (last.asked.After(asked) || now.Sub(last.asked) < versionEvery ||
+		now.Sub(o.blocked) < versionEvery) {
 		c.opts.Metrics.loaded("shared")
 		return o.hand(last, now), nil
 	}
-	b, err := c.load(ctx, ident)
-	if err != nil {
+	b, v, err := o.find(ctx, c, ident, last)
+	switch {
+	case err != nil:
 		return catalog.Loaded{}, err
-	}
-	if b.meta.TableUUID() != o.id {
+	case b.meta.TableUUID() != o.id:
 		// It was dropped and made again just now; the next request finds the new one.
 		return b.loaded, nil
+	case last != nil && last.same(b, &v, now):
+		last.asked = now // by turn
+		c.opts.Metrics.loaded("unchanged")
+		return o.hand(last, now), nil
+	case last != nil && goesBack(last.view.Cut, v.view.Cut) && now.Sub(last.asked) < holdFor:
+		c.opts.Metrics.loaded("held")
+		return o.hand(last, now), nil
 	}
-	view, degraded := c.view(b)
-	if last != nil {
-		same := last.base == b.loaded.MetadataLocation && last.view.Same(&view) && last.degraded == degraded &&
-			now.Sub(last.begun) < versionAgeMax
-		held := goesBack(last.view.Cut, view.Cut) && now.Sub(last.asked) < holdFor
-		switch {
-		case same:
-			last.asked = now // by turn
-			c.opts.Metrics.loaded("unchanged")
-			return o.hand(last, now), nil
-		case held:
-			c.opts.Metrics.loaded("held")
-			return o.hand(last, now), nil
-		}
-	}
-	v, err := o.make(ctx, c, b, version{view: view, degraded: degraded, begun: now, asked: now})
+	v.begun, v.asked = now, now
+	made, err := o.make(ctx, c, b, v)
 	if err != nil {
 		return catalog.Loaded{}, err
 	}
-	o.add(v)
+	o.add(made)
 	c.opts.Metrics.loaded("made")
 	c.opts.Metrics.made(c.opts.Now().Sub(now))
-	return o.hand(v, c.opts.Now()), nil
+	return o.hand(made, c.opts.Now()), nil
+}
+
+// same says that the version found at base b is this one.
+func (v *version) same(b committed, found *version, now time.Time) bool {
+	return v.base == b.loaded.MetadataLocation && v.view.Same(&found.view) && v.degraded == found.degraded &&
+		now.Sub(v.begun) < versionAgeMax
+}
+
+// movedMax is how often a base is loaded again that was not the newest any more.
+const movedMax = 4
+
+// find finds what a version is to be made of, by who has the turn. Where it cannot be told which rows the tail
+// hides, that is what is committed.
+func (o *overlay) find(
+	ctx context.Context, c *Catalog, ident table.Ident, last *version,
+) (b committed, v version, err error) {
+	for range movedMax {
+		if b, err = c.load(ctx, ident); err != nil {
+			return b, v, err
+		}
+		v = version{}
+		var hider tail.Hider
+		v.view, hider, v.degraded = c.view(b)
+		if hider == nil || len(v.view.Chunks) == 0 || last != nil && last.same(b, &v, c.opts.Now()) {
+			return b, v, nil
+		}
+		base := table.New(ident, b.meta, b.loaded.MetadataLocation)
+		if v.hidden, err = hider.Hide(ctx, base, v.view); err == nil {
+			return b, v, nil
+		}
+		if !errors.Is(err, tail.ErrMoved) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return b, v, ctx.Err()
+	}
+	o.blocked = c.opts.Now()
+	c.opts.Log.Warn("readers see rows later: what the tail hides is not known", "table", table.FormatIdent(ident),
+		"err", err)
+	v.view, v.degraded = v.view.Begin(), "it is shown as it is committed: "+err.Error()
+	return b, v, nil
 }
 
 // add makes v the current version. Of the one before, only what others find it by stays.
@@ -148,6 +195,7 @@ func (o *overlay) add(v *version) {
 	if n := len(o.versions); n > 0 {
 		before := o.versions[n-1]
 		before.view, before.loaded = tail.View{}, catalog.Loaded{}
+		before.hidden, before.deletions = nil, nil
 	}
 	o.versions = append(o.versions, v)
 }
@@ -175,17 +223,27 @@ func (o *overlay) pinned(now time.Time) []json.RawMessage {
 	return out
 }
 
-// expire forgets the versions that were handed out last before then, and returns their files. The current one
-// stays.
+// expire forgets the versions that were handed out last before then, and returns the files that no other has. The
+// current one stays.
 func (o *overlay) expire(before time.Time) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var files []string
+	var gone []string
 	for len(o.versions) > 1 && o.versions[0].handed.Before(before) {
-		files = append(files, o.versions[0].files...)
+		gone = append(gone, o.versions[0].files...)
 		o.versions = slices.Delete(o.versions, 0, 1)
 	}
-	return files
+	if len(gone) == 0 {
+		return nil
+	}
+	used := map[string]bool{}
+	for _, v := range o.versions {
+		for _, file := range v.files {
+			used[file] = true
+		}
+	}
+	slices.Sort(gone)
+	return slices.DeleteFunc(slices.Compact(gone), func(file string) bool { return used[file] })
 }
 
 // files are those of all versions.

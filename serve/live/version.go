@@ -39,8 +39,12 @@ func (o *overlay) make(ctx context.Context, c *Catalog, b committed, v version) 
 	stamp++
 	id := c.opts.NewID()
 	d := draft{meta: b.meta, head: head, version: &v, prefix: o.folder + "firth-" + id.String(), stamp: stamp,
-		snapshotID: int64(binary.BigEndian.Uint64(id[:]) & math.MaxInt64), sequence: b.meta.LastSequenceNumber() + 1}
-	objects, err := d.manifests(ctx, c.opts.Store)
+		snapshotID: int64(binary.BigEndian.Uint64(id[:]) & math.MaxInt64), sequence: b.meta.LastSequenceNumber() + 1,
+		unseen: map[string]bool{}}
+	if err := d.writeDeletes(ctx, c.opts.Store, id, o.last()); err != nil {
+		return nil, err
+	}
+	objects, err := d.manifests(ctx, c.opts.Store, o)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +115,14 @@ type draft struct {
 
 	list      string
 	nextRowID int64
-	files     int64 // in the tail
+	// unseen are the files of the tail that are left out.
+	unseen map[string]bool
+	// tail are the files of the tail and their rows, deletes the delete files of the version and the rows that
+	// these hide, replaced those of the base.
+	tail, deletes, replaced total
 }
+
+type total struct{ files, rows int64 }
 
 // tailSpecID is the partition spec that the tail's files are of: one without fields, which the table may have already.
 func tailSpecID(meta icetable.Metadata) (id int, found bool) {
@@ -127,7 +137,7 @@ func tailSpecID(meta icetable.Metadata) (id int, found bool) {
 }
 
 // manifests makes the manifest of the tail and the list of it and the base's manifests.
-func (d *draft) manifests(ctx context.Context, store objstore.Store) ([]object, error) {
+func (d *draft) manifests(ctx context.Context, store objstore.Store, o *overlay) ([]object, error) {
 	var objects []object
 	var manifests []iceberg.ManifestFile
 	tail, manifest, err := d.tailManifest()
@@ -138,13 +148,17 @@ func (d *draft) manifests(ctx context.Context, store objstore.Store) ([]object, 
 		objects = append(objects, *tail)
 		manifests = append(manifests, manifest)
 	}
+	var base []iceberg.ManifestFile
 	if d.head != nil {
-		list, err := readList(ctx, store, d.head.ManifestList)
-		if err != nil {
+		if base, err = readList(ctx, store, d.head.ManifestList); err != nil {
 			return nil, err
 		}
-		manifests = append(manifests, list...)
 	}
+	more, rest, err := d.deleteManifests(ctx, store, base, o)
+	if err != nil {
+		return nil, err
+	}
+	objects, manifests = append(objects, more...), append(manifests, rest...)
 	body, err := d.encodeList(manifests)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest list: %w", err)
@@ -164,14 +178,18 @@ func (d *draft) tailManifest() (*object, iceberg.ManifestFile, error) {
 	}
 	for _, chunk := range d.version.view.Chunks {
 		for _, f := range chunk.Files {
-			d.files++
+			if d.unseen[f.FilePath()] {
+				continue
+			}
+			d.tail.files++
+			d.tail.rows += f.Count()
 			entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshotID, nil, nil, f)
 			if err := w.Add(entry); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", f.FilePath(), err)
 			}
 		}
 	}
-	if d.files == 0 {
+	if d.tail.files == 0 {
 		return nil, nil, nil
 	}
 	if err := w.Close(); err != nil {
