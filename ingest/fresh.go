@@ -251,6 +251,9 @@ func (f *fresh) look() (view, bool) {
 		v.position = commit.Position{}
 	}
 	for _, s := range f.held {
+		if s.shape == nil {
+			continue // nothing was added yet
+		}
 		if !s.goesOn(v.position) {
 			v.behind = behindOthers
 			break
