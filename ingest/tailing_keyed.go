@@ -113,7 +113,8 @@ func (h *hiding) hide(ctx context.Context, index KeyIndex, base *table.Table, vi
 			return nil, errors.New("the key index is built with the next checkpoint")
 		}
 	}
-	if err := index.Follow(ctx, standing); err != nil {
+	keys := h.table.opts.Keyed.Keys
+	if err := keys.fresh.mirror(ctx, index, standing, h.table.ingester.opts.Now()); err != nil {
 		return nil, err
 	}
 	switch {
