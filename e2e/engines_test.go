@@ -71,9 +71,13 @@ func TestTokensDecideWhatAClientMayDo(t *testing.T) {
 }
 
 // embeddedBroker is a broker in this process, for tests that are not about the broker.
-func embeddedBroker(t *testing.T, topic string) string {
+func embeddedBroker(t *testing.T, names ...string) string {
 	t.Helper()
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{topic: partitions}})
+	topics := map[string]int32{}
+	for _, name := range names {
+		topics[name] = partitions
+	}
+	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: topics})
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	return broker.Connection().Brokers[0]

@@ -19,4 +19,15 @@ def offsets(name):
     return found
 
 
-serve(offsets, time.process_time)
+def newest(name):
+    """Every row of a keyed table: partition, offset, key."""
+    rows = lake.load_table(name).scan(selected_fields=("_kafka_partition", "_kafka_offset", "id")).to_arrow()
+    return list(zip(*(rows[name].to_pylist() for name in ("_kafka_partition", "_kafka_offset", "id"))))
+
+
+def run(statement):
+    name, _, kind = statement.partition(" ")
+    return newest(name) if kind == "rows" else offsets(name)
+
+
+serve(run, time.process_time)
