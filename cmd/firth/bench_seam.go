@@ -143,7 +143,7 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	began := p.now()
 	result := &seamResult{Doors: s.doors(), Kills: o.kills}
 	names := slices.Sorted(maps.Keys(result.Doors))
-	timed, cancel := context.WithTimeout(ctx, time.Duration(o.seconds)*time.Second)
+	timed, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, timed := errgroup.WithContext(timed)
 	group.Go(func() error {
@@ -166,8 +166,11 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 			return nil
 		})
 	}
-	group.Go(func() error { return s.killAndStart(timed, o) })
-	if err := group.Wait(); err != nil && timed.Err() == nil {
+	group.Go(func() error {
+		defer cancel()
+		return s.killAndStart(timed, o, result.Doors)
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return nil, err
 	}
 	if ctx.Err() != nil {
@@ -313,18 +316,20 @@ func (s *seamService) kill() error {
 	return nil
 }
 
-// killAndStart kills the service as often as asked, at even intervals.
-func (s *seamService) killAndStart(ctx context.Context, o seamOptions) error {
-	if o.kills == 0 {
-		return nil
-	}
-	ticker := time.NewTicker(time.Duration(o.seconds) * time.Second / time.Duration(o.kills+1))
-	defer ticker.Stop()
-	for range o.kills {
+// killAndStart kills the service as often as asked, at even intervals, and returns after the last of them. Where the
+// service or its readers are slow, an interval lasts until rows were read through every door.
+func (s *seamService) killAndStart(ctx context.Context, o seamOptions, doors map[string]*door) error {
+	for kill := 0; ; kill++ {
+		interval := time.NewTimer(time.Duration(o.seconds) * time.Second / time.Duration(o.kills+1))
+		err := waitRead(ctx, doors)
 		select {
 		case <-ctx.Done():
+			interval.Stop()
 			return nil
-		case <-ticker.C:
+		case <-interval.C:
+		}
+		if err != nil || kill == o.kills {
+			return err
 		}
 		s.epoch.Add(1)
 		if err := s.kill(); err != nil {
@@ -332,6 +337,23 @@ func (s *seamService) killAndStart(ctx context.Context, o seamOptions) error {
 		}
 		if err := s.start(context.WithoutCancel(ctx)); err != nil {
 			return err
+		}
+	}
+}
+
+// waitRead waits until more rows were read through every door.
+func waitRead(ctx context.Context, doors map[string]*door) error {
+	ready, cancel := context.WithTimeout(ctx, readyMax)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for name, d := range doors {
+		for before := d.rows(); d.rows() == before; {
+			select {
+			case <-ready.Done():
+				return fmt.Errorf("nothing is read through door %s: %w", name, ready.Err())
+			case <-ticker.C:
+			}
 		}
 	}
 	return nil

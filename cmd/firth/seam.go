@@ -35,6 +35,13 @@ func (d *door) fault(format string, args ...any) {
 	}
 }
 
+// rows is how many were read so far.
+func (d *door) rows() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.Rows
+}
+
 // finish works out the ages.
 func (d *door) finish() {
 	slices.Sort(d.ages)
