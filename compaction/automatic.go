@@ -37,7 +37,7 @@ type AutomaticOptions struct {
 // The defaults of an Automatic.
 const (
 	ShareDefault = 0.25
-	EveryDefault = 2 * time.Second
+	EveryDefault = time.Second
 )
 
 // everyMax bounds how seldom tables are looked at that do not change.

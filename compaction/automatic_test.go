@@ -137,7 +137,7 @@ func TestTablesThatChangeAreLookedAtMoreOften(t *testing.T) {
 	for _, d := range waits {
 		seconds = append(seconds, d.Seconds())
 	}
-	require.Equal(t, []float64{2, 4, 8, 16, 32, 60, 60, 60, 2, 4}, seconds)
+	require.Equal(t, []float64{1, 2, 4, 8, 16, 32, 60, 60, 1, 2}, seconds)
 }
 
 func TestSmallFilesGatherForAMinute(t *testing.T) {

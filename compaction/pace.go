@@ -18,7 +18,7 @@ type Pace struct {
 	mu    sync.Mutex // guards what follows
 	share float64
 	since time.Time // when the work began that is not paid for
-	// credit is work that need not be paid for.
+	// credit is work that need not be paid for, beyond what is earned while it is done.
 	credit time.Duration
 }
 
@@ -71,9 +71,10 @@ func (p *Pace) owed() time.Duration {
 	if worked < workMin {
 		return 0
 	}
-	free := min(worked, p.credit)
+	unearned := time.Duration(float64(worked) * (1 - p.share)) // the rest was earned meanwhile
+	free := min(unearned, p.credit)
 	p.credit -= free
-	pause := min(time.Duration(float64(worked-free)*(1-p.share)/p.share), restMax)
+	pause := min(time.Duration(float64(unearned-free)/p.share), restMax)
 	p.since = now.Add(pause)
 	return pause
 }
