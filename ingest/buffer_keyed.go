@@ -201,20 +201,29 @@ func (c *checkpoint) order() error {
 	if err != nil {
 		return err
 	}
-	keys := make([]keyindex.Key, 0, c.set.Rows())
-	for _, part := range c.set.Parts() {
+	keys, err := keysOf(c.set, hasher)
+	if err != nil {
+		return err
+	}
+	c.keys = c.set.Order(keys)
+	c.keyed = c.index.Index()
+	return nil
+}
+
+// keysOf makes the keys of all rows, in their order.
+func keysOf(set *upsert.Set, hasher *keyindex.Hasher) ([]keyindex.Key, error) {
+	keys := make([]keyindex.Key, 0, set.Rows())
+	for _, part := range set.Parts() {
 		some, nulls, err := hasher.Keys(keys[len(keys):], part.Batch)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(nulls) > 0 {
 			panic("BUG: " + nulls[0].Error())
 		}
 		keys = keys[:len(keys)+len(some)]
 	}
-	c.keys = c.set.Order(keys)
-	c.keyed = c.index.Index()
-	return nil
+	return keys, nil
 }
 
 // resolve finds what the table holds for the keys, and decides.

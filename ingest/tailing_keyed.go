@@ -43,17 +43,8 @@ func (t *tableState) tailVersions(ctx context.Context, g *gathered) (*tailVersio
 	if err != nil {
 		return nil, err
 	}
-	made.Keys = make([]keyindex.Key, 0, g.versions.Rows())
-	for _, part := range g.versions.Parts() {
-		n := len(made.Keys)
-		some, nulls, err := hasher.Keys(made.Keys[n:], part.Batch)
-		if err != nil {
-			return nil, err
-		}
-		if len(nulls) > 0 {
-			panic("BUG: " + nulls[0].Error())
-		}
-		made.Keys = made.Keys[:n+len(some)]
+	if made.Keys, err = keysOf(g.versions, hasher); err != nil {
+		return nil, err
 	}
 	return &tailVersions{made, g.shape, keying.index}, nil
 }
