@@ -18,8 +18,8 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// rowsIn counts the rows of db.events in a warehouse, by reading them.
-func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
+// tasksIn are the files of db.events in a warehouse, to be read for some columns or all.
+func tasksIn(t *testing.T, url, warehouse string, columns ...string) (*table.Table, objstore.Store, []table.Task) {
 	t.Helper()
 	remote, err := catalog.DialRemote(t.Context(), catalog.RemoteConfig{URI: url, Warehouse: warehouse},
 		http.DefaultClient)
@@ -28,8 +28,15 @@ func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
 	require.NoError(t, err)
 	store, err := objstore.Open(objstore.Config{})
 	require.NoError(t, err)
-	tasks, err := table.Plan(t.Context(), loaded, store, table.Scan{})
+	tasks, err := table.Plan(t.Context(), loaded, store, table.Scan{Columns: columns})
 	require.NoError(t, err)
+	return loaded, store, tasks
+}
+
+// rowsIn counts the rows of db.events in a warehouse, by reading them.
+func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
+	t.Helper()
+	_, store, tasks := tasksIn(t, url, warehouse)
 	for _, task := range tasks {
 		for batch, err := range table.Read(t.Context(), store, task) {
 			require.NoError(t, err)
@@ -39,27 +46,28 @@ func rowsIn(t *testing.T, url, warehouse string) (rows int64) {
 	return rows
 }
 
-// newHourlyFolder has a topic, and a table that is committed once an hour.
-func newHourlyFolder(t *testing.T) *lakeFolder {
+// newHourlyFolder has a topic of so many partitions, and a table that is committed once an hour.
+func newHourlyFolder(t *testing.T, partitions int32, table string) *lakeFolder {
 	t.Helper()
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 4}})
+	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": partitions}})
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	f := &lakeFolder{dir: t.TempDir(), broker: broker}
 	f.listen(t, "127.0.0.1:0")
-	write(t, f.dir, "tables/events.yaml", `
-name: db.events
-schema: {columns: [{name: user_id, type: long}, {name: country, type: string}]}
-partition: [country]
-sources: [{topics: [events]}]
-freshness: {interval: 1h}
-`)
+	write(t, f.dir, "tables/events.yaml",
+		"name: db.events\nsources: [{topics: [events]}]\nfreshness: {interval: 1h}\n"+table)
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
 	return f
 }
 
+// byCountry is a table of rows.
+const byCountry = `
+schema: {columns: [{name: user_id, type: long}, {name: country, type: string}]}
+partition: [country]
+`
+
 func TestRowsAreReadBeforeTheyAreCommitted(t *testing.T) {
-	f := newHourlyFolder(t)
+	f := newHourlyFolder(t, 4, byCountry)
 	f.produce(t, 500)
 	r := f.run(t)
 	url := r.url(t, "catalog")
@@ -89,15 +97,7 @@ func TestRowsAreReadBeforeTheyAreCommitted(t *testing.T) {
 // usersIn are the rows of db.events in a warehouse by their key, each once, and where the table as of now ends.
 func usersIn(t *testing.T, url, warehouse string) (users map[int32]int64, cut string) {
 	t.Helper()
-	remote, err := catalog.DialRemote(t.Context(), catalog.RemoteConfig{URI: url, Warehouse: warehouse},
-		http.DefaultClient)
-	require.NoError(t, err)
-	loaded, err := remote.LoadTable(t.Context(), table.Ident{"db", "events"})
-	require.NoError(t, err)
-	store, err := objstore.Open(objstore.Config{})
-	require.NoError(t, err)
-	tasks, err := table.Plan(t.Context(), loaded, store, table.Scan{Columns: []string{"quantity", "user_id"}})
-	require.NoError(t, err)
+	loaded, store, tasks := tasksIn(t, url, warehouse, "quantity", "user_id")
 	users = map[int32]int64{}
 	for _, task := range tasks {
 		for batch, err := range table.Read(t.Context(), store, task) {
@@ -116,19 +116,10 @@ func usersIn(t *testing.T, url, warehouse string) (users map[int32]int64, cut st
 }
 
 func TestTheNewestRowOfAKeyIsReadBeforeItIsCommitted(t *testing.T) {
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Topics: map[string]int32{"events": 1}})
-	require.NoError(t, err)
-	t.Cleanup(broker.Close)
-	f := &lakeFolder{dir: t.TempDir(), broker: broker}
-	f.listen(t, "127.0.0.1:0")
-	write(t, f.dir, "tables/events.yaml", `
-name: db.events
+	f := newHourlyFolder(t, 1, `
 schema: {columns: [{name: quantity, type: int, required: true}, {name: user_id, type: long}]}
 identifier: [quantity]
-sources: [{topics: [events]}]
-freshness: {interval: 1h}
 `)
-	require.Zero(t, f.firth(t, "apply", "--yes").code)
 	f.produce(t, 500)
 	r := f.run(t)
 	url := r.url(t, "catalog")

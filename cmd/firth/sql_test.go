@@ -43,7 +43,7 @@ func TestSQLReadsTheTablesOfTheConfiguration(t *testing.T) {
 
 // TestSQLIsFresh has the rows of a table that is committed once an hour asked for by SQL.
 func TestSQLIsFresh(t *testing.T) {
-	f := newHourlyFolder(t)
+	f := newHourlyFolder(t, 4, byCountry)
 	f.produce(t, 500)
 	r := f.run(t, "--flight", "127.0.0.1:0")
 	if out := f.firth(t, "sql", "SELECT 1"); out.code != 0 {
