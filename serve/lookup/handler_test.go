@@ -89,7 +89,7 @@ func TestAnswersAndTheirCodes(t *testing.T) {
 		{"GET", "/v1/tables/db/users/rows/x", "", 400, `column id is of type long: \"x\" is none`},
 		{"GET", "/v1/tables/db/users/rows", "", 400, `is not one JSON value`},
 		{"GET", "/v1/tables/db/prices/rows/x", "", 400, `it has 1 values, and the identifier is shop,id`},
-		{"GET", "/v1/tables/db/events/rows/1", "", 400, `read it with SQL`},
+		{"GET", "/v1/tables/db/events/rows/1", "", 400, `read it with SQL or 'firth read --where'`},
 		{"POST", "/v1/tables/db/users/rows", `{"id":1}`, 400, `no JSON list`},
 		{"POST", "/v1/tables/db/users/rows", `[1,null]`, 400, `key 2 of the list`},
 		{"POST", "/v1/tables/db/users/rows", "[" + strings.Repeat("1,", keysMax) + "1]", 400, `send 1000 at a time`},

@@ -94,7 +94,7 @@ func faultOf(name string, err error) fault {
 		return fault{http.StatusBadRequest, "BadRequestException", err.Error()}
 	case errors.Is(err, errNotKeyed):
 		return fault{http.StatusBadRequest, "NoKeyException", fmt.Sprintf("%s: %v: read it with SQL or 'firth read "+
-			"--filter', or give its spec an identifier", name, err)}
+			"--where', or give its spec an identifier", name, err)}
 	case errors.Is(err, table.ErrNotFound):
 		return fault{http.StatusNotFound, "NoSuchTableException", fmt.Sprintf("there is no table %s", name)}
 	case errors.Is(err, ErrElsewhere):
