@@ -24,7 +24,8 @@
 //   - names never become paths as they are: see defaultLocation.
 //
 // Tokens separate reading from writing. With none configured everything is allowed: that is for
-// listeners on loopback addresses only, and who makes the listener sees to it.
+// listeners on loopback addresses only, and who makes the listener sees to it. Clients that ask get temporary keys for
+// the files of the table that they load, to write only where they may write.
 //
 // SQL drivers are imported here and in no other package.
 package catalog

@@ -35,9 +35,11 @@ type Warehouse struct {
 	// Writes takes changes; nil makes the warehouse read-only, and the endpoints that write are not
 	// offered.
 	Writes *Catalog
-	// ClientConfig is handed to clients with every table: "s3.endpoint", "s3.access-key-id" and the
-	// like. Whoever may read a table sees it.
+	// ClientConfig is handed to clients before anything else and with every table: "s3.endpoint" and the like. It
+	// holds no keys.
 	ClientConfig map[string]string
+	// Keys gives clients that ask for them temporary keys for a table's files; nil gives none.
+	Keys Vendor
 	// Scans plans scans for clients; nil offers none.
 	Scans Scans
 }
@@ -65,6 +67,12 @@ func (o HandlerOptions) Validate() error {
 		case warehouse.Reads == nil:
 			return fmt.Errorf("warehouse %s has no catalog", name)
 		}
+		for key := range warehouse.ClientConfig {
+			if isSecret(key) {
+				return fmt.Errorf("warehouse %s: %s is no setting for clients: everyone would see it",
+					warehouse.Name, key)
+			}
+		}
 		seen[warehouse.Name] = true
 	}
 	switch {
@@ -90,9 +98,10 @@ const requestBytesMax = 16 << 20
 
 // Handler serves the Iceberg REST protocol over HTTP.
 type Handler struct {
-	opts   HandlerOptions
-	guard  guard
-	routes []route
+	opts    HandlerOptions
+	guard   guard
+	routes  []route
+	keyring keyring
 }
 
 // NewHandler returns a Handler, or what is wrong with opts.
@@ -100,7 +109,7 @@ func NewHandler(opts HandlerOptions) (*Handler, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	h := &Handler{opts: opts, guard: newGuard(opts.ReadToken, opts.WriteToken)}
+	h := &Handler{opts: opts, guard: newGuard(opts.ReadToken, opts.WriteToken), keyring: keyring{log: opts.Logger}}
 	h.routes = slices.Concat(namespaceRoutes(), tableRoutes(), planRoutes(), viewRoutes())
 	return h, nil
 }
@@ -124,7 +133,10 @@ type exchange struct {
 	body      []byte
 	warehouse *Warehouse
 	writes    *Catalog
-	now       time.Time
+	// mayWrite says that the client's token allows writing, whatever this request is.
+	mayWrite bool
+	keyring  *keyring
+	now      time.Time
 }
 
 func (x *exchange) ctx() context.Context { return x.request.Context() }
@@ -166,7 +178,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		}
 		return h.config(r)
 	}
-	x := &exchange{request: r, warehouse: &h.opts.Warehouses[0], now: h.opts.Now()}
+	x := &exchange{request: r, warehouse: &h.opts.Warehouses[0], mayWrite: rights.write, keyring: &h.keyring,
+		now: h.opts.Now()}
 	if len(segments) > 0 && !reservedNames[segments[0]] {
 		if x.warehouse = h.warehouse(segments[0]); x.warehouse == nil {
 			return reply{}, errNoWarehouse(segments[0])
@@ -282,11 +295,8 @@ func (h *Handler) config(r *http.Request) (reply, error) {
 			endpoints = append(endpoints, route.method+" /v1/{prefix}/"+route.path)
 		}
 	}
-	defaults := maps.Clone(warehouse.ClientConfig)
-	maps.DeleteFunc(defaults, func(key, _ string) bool { return isSecret(key) })
-	if defaults == nil {
-		defaults = map[string]string{}
-	}
+	defaults := map[string]string{}
+	maps.Copy(defaults, warehouse.ClientConfig)
 	return reply{status: http.StatusOK, body: configBody{
 		Defaults: defaults, Overrides: overrides, Endpoints: endpoints,
 		IdempotencyKeyLifetime: answerLifetimeISO,
@@ -307,7 +317,7 @@ type configBody struct {
 	IdempotencyKeyLifetime string            `json:"idempotency-key-lifetime"`
 }
 
-// isSecret says whether a setting must not be given out before a table is asked for.
+// isSecret says whether a setting must not be given to everyone.
 func isSecret(key string) bool {
 	return strings.Contains(key, "secret") || strings.Contains(key, "access-key") ||
 		strings.Contains(key, "token") || strings.Contains(key, "credential")

@@ -66,12 +66,5 @@ func (x *exchange) planned(result scanplan.Result, err error, missing string) (r
 	case err != nil:
 		return reply{}, err
 	}
-	body := struct {
-		scanplan.Result
-		Credentials []storageCredential `json:"storage-credentials,omitempty"`
-	}{Result: result}
-	if result.Status != "" && x.request.Header.Get("X-Iceberg-Access-Delegation") != "" {
-		body.Credentials = x.credentials()
-	}
-	return reply{status: http.StatusOK, body: body}, nil
+	return reply{status: http.StatusOK, body: result}, nil // the client has its keys from the table
 }

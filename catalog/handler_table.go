@@ -73,7 +73,7 @@ func createTable(x *exchange) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return x.tableReply(Loaded{v.location, v.raw})
+		return x.tableReply(ident, Loaded{v.location, v.raw})
 	}
 	staged, err := x.writes.StageTable(x.ctx(), ident, spec)
 	if err != nil {
@@ -83,7 +83,7 @@ func createTable(x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return x.tableReply(Loaded{"", raw})
+	return x.tableReply(ident, Loaded{"", raw})
 }
 
 // replayNamedTable answers with the table whose name is in the request's body.
@@ -104,11 +104,15 @@ func (x *exchange) currentTable(ident table.Ident) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	tag := etag(loaded.MetadataLocation, x.snapshots())
+	config, err := x.clientConfig(ident, loaded.Metadata)
+	if err != nil {
+		return reply{}, err
+	}
+	tag := etag(loaded.MetadataLocation, x.snapshots(), config.keys)
 	if x.request.Method == http.MethodGet && matchesTag(x.request.Header.Get("If-None-Match"), tag) {
 		return reply{status: http.StatusNotModified, etag: tag}, nil
 	}
-	return x.tableReply(loaded)
+	return x.tableResult(loaded, config)
 }
 
 // snapshots is which snapshots the client wants: "all" or "refs".
@@ -119,9 +123,10 @@ func (x *exchange) snapshots() string {
 	return "all"
 }
 
-// etag tells one version of a table from another. It cannot be traced back to the location.
-func etag(metadataLocation, snapshots string) string {
-	sum := sha256.Sum256([]byte(snapshots + "\n" + metadataLocation))
+// etag tells one answer about a table from another: those with other keys are others. It cannot be traced back to the
+// location.
+func etag(metadataLocation, snapshots, keys string) string {
+	sum := sha256.Sum256([]byte(snapshots + "\n" + metadataLocation + "\n" + keys))
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
@@ -136,9 +141,17 @@ func matchesTag(header, tag string) bool {
 	return false
 }
 
-// tableReply is the protocol's LoadTableResult. The metadata goes out as it was stored, so nothing is
+func (x *exchange) tableReply(ident table.Ident, loaded Loaded) (reply, error) {
+	config, err := x.clientConfig(ident, loaded.Metadata)
+	if err != nil {
+		return reply{}, err
+	}
+	return x.tableResult(loaded, config)
+}
+
+// tableResult is the protocol's LoadTableResult. The metadata goes out as it was stored, so nothing is
 // lost that this version of firth does not know.
-func (x *exchange) tableReply(loaded Loaded) (reply, error) {
+func (x *exchange) tableResult(loaded Loaded, config clientConfig) (reply, error) {
 	metadata := loaded.Metadata
 	snapshots := x.snapshots()
 	if snapshots == "refs" {
@@ -153,11 +166,11 @@ func (x *exchange) tableReply(loaded Loaded) (reply, error) {
 	head.WriteByte('{')
 	if loaded.MetadataLocation != "" {
 		head.WriteString(`"metadata-location":` + quote(loaded.MetadataLocation) + `,`)
-		answer.etag = etag(loaded.MetadataLocation, snapshots)
+		answer.etag = etag(loaded.MetadataLocation, snapshots, config.keys)
 	}
 	head.WriteString(`"metadata":`)
 	head.Write(metadata)
-	tail, err := json.Marshal(x.clientConfig())
+	tail, err := json.Marshal(config)
 	if err != nil {
 		return reply{}, err
 	}
@@ -173,46 +186,6 @@ func quote(text string) string {
 		panic("BUG: encode a string: " + err.Error())
 	}
 	return string(quoted)
-}
-
-type clientConfig struct {
-	Config      map[string]string   `json:"config"`
-	Credentials []storageCredential `json:"storage-credentials,omitempty"`
-}
-
-type storageCredential struct {
-	Prefix string            `json:"prefix"`
-	Config map[string]string `json:"config"`
-}
-
-// clientConfig is how the client reaches the files.
-func (x *exchange) clientConfig() clientConfig {
-	config := clientConfig{Config: map[string]string{}}
-	if len(x.warehouse.ClientConfig) > 0 {
-		config.Config = x.warehouse.ClientConfig
-	}
-	if x.request.Header.Get("X-Iceberg-Access-Delegation") != "" {
-		config.Credentials = x.credentials()
-	}
-	return config
-}
-
-func (x *exchange) credentials() []storageCredential {
-	for key := range x.warehouse.ClientConfig {
-		if isSecret(key) && x.warehouse.Writes != nil {
-			return []storageCredential{{Prefix: x.warehouse.Writes.opts.Warehouse, Config: x.warehouse.ClientConfig}}
-		}
-	}
-	return nil
-}
-
-func tableCredentials(x *exchange) (reply, error) {
-	if err := x.warehouse.Reads.HasTable(x.ctx(), x.ident()); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusOK, body: struct {
-		Credentials []storageCredential `json:"storage-credentials"`
-	}{orEmpty(x.credentials())}}, nil
 }
 
 // onlyReferenced drops the snapshots that no branch or tag points to.
@@ -276,7 +249,7 @@ func commitTable(x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return x.tableReply(Loaded{versions[0].location, versions[0].raw})
+	return x.tableReply(change.Ident, Loaded{versions[0].location, versions[0].raw})
 }
 
 func commitTransaction(x *exchange) (reply, error) {

@@ -42,7 +42,7 @@ func listViews(x *exchange) (reply, error) {
 }
 
 func viewReply(loaded Loaded) (reply, error) {
-	return reply{status: http.StatusOK, etag: etag(loaded.MetadataLocation, "view"), body: struct {
+	return reply{status: http.StatusOK, etag: etag(loaded.MetadataLocation, "view", ""), body: struct {
 		MetadataLocation string            `json:"metadata-location"`
 		Metadata         json.RawMessage   `json:"metadata"`
 		Config           map[string]string `json:"config"`

@@ -305,7 +305,7 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler, err := d.service.catalogHandler(d.program, now)
+	handler, err := d.service.catalogHandler(d.program, now, vendOff)
 	if err != nil {
 		return err
 	}

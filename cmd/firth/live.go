@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"time"
 
 	icetable "github.com/apache/iceberg-go/table"
@@ -48,15 +47,19 @@ func (s *service) liveCatalog(p *program, registry prometheus.Registerer) (*live
 }
 
 // catalogHandler serves the embedded catalog: warehouse main, and beside it live, the same tables as of
-// now, unless now is nil.
-func (s *service) catalogHandler(p *program, now *live.Catalog) (*catalog.Handler, error) {
+// now, unless now is nil. Clients get keys as --vend says.
+func (s *service) catalogHandler(p *program, now *live.Catalog, vend string) (*catalog.Handler, error) {
 	l := s.feeder.lake
 	config := l.config.Warehouse.clientConfig()
+	keys, err := s.vendor(p, vend)
+	if err != nil {
+		return nil, err
+	}
 	warehouses := []catalog.Warehouse{{Name: "main", Reads: l.embedded, Writes: l.embedded, ClientConfig: config,
-		Scans: scanplan.New(scanplan.Options{Tables: l.embedded, Objects: l.objects})}}
+		Keys: keys, Scans: scanplan.New(scanplan.Options{Tables: l.embedded, Objects: l.objects})}}
 	if now != nil {
-		warehouses = append(warehouses, catalog.Warehouse{Name: "live", Reads: now, ClientConfig: withSlash(config),
-			Scans: scanplan.New(scanplan.Options{Tables: now, Objects: l.objects})})
+		warehouses = append(warehouses, catalog.Warehouse{Name: "live", Reads: now, ClientConfig: config,
+			Keys: keys, Scans: scanplan.New(scanplan.Options{Tables: now, Objects: l.objects})})
 	}
 	return catalog.NewHandler(catalog.HandlerOptions{Warehouses: warehouses,
 		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
@@ -67,16 +70,6 @@ func (s *service) catalogHandler(p *program, now *live.Catalog) (*catalog.Handle
 func positionOf(meta icetable.Metadata) (table.Position, error) {
 	ledger, err := commit.ReadLedger(meta)
 	return ledger.Position, err
-}
-
-// withSlash ends the endpoint with a slash: ClickHouse takes the location of a file apart by it.
-func withSlash(config map[string]string) map[string]string {
-	if config["s3.endpoint"] == "" {
-		return config
-	}
-	config = maps.Clone(config)
-	config["s3.endpoint"] += "/"
-	return config
 }
 
 // tailOf is where ingest hands over what it reads of a table; nil when nobody is to see it.

@@ -29,9 +29,17 @@ const (
 // allRoles are what a process does when nothing else is said.
 func allRoles() []string { return []string{roleCatalog, roleIngest, roleCompaction} }
 
+// runOptions are the flags of run.
+type runOptions struct {
+	roles []string
+	// sqlAt is the address of Flight SQL, empty for none.
+	sqlAt string
+	// vend is where the keys come from that clients of the catalog get.
+	vend string
+}
+
 func (p *program) runCommand() *cobra.Command {
-	var roles []string
-	var sqlAt string
+	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the service: Iceberg REST catalog, ingest and compaction",
@@ -43,16 +51,18 @@ func (p *program) runCommand() *cobra.Command {
 			exitCodes("stopped as asked", "stopped by a fault", "could not start"),
 		Example: example("firth run", "firth run -c /etc/firth/firth.yaml", "firth run --roles catalog"),
 		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), roles, sqlAt) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), o) },
 	}
-	cmd.Flags().StringSliceVar(&roles, "roles", allRoles(), "roles of this process")
-	cmd.Flags().StringVar(&sqlAt, "flight", "", "serve SQL by Arrow Flight SQL at this address (docs/sql.md)")
+	cmd.Flags().StringSliceVar(&o.roles, "roles", allRoles(), "roles of this process")
+	cmd.Flags().StringVar(&o.sqlAt, "flight", "", "serve SQL by Arrow Flight SQL at this address (docs/sql.md)")
+	cmd.Flags().StringVar(&o.vend, "vend", vendAuto,
+		"temporary keys for clients of the catalog: auto (of the store), off, or the ARN of a role (docs/catalog.md)")
 	return cmd
 }
 
 // runService starts the roles and waits for them.
-func (p *program) runService(ctx context.Context, roles []string, sqlAt string) error {
-	for _, role := range roles {
+func (p *program) runService(ctx context.Context, o runOptions) error {
+	for _, role := range o.roles {
 		if !slices.Contains(allRoles(), role) {
 			return couldNot(fmt.Errorf("there is no role %q", role), "write some of "+strings.Join(allRoles(), ", "))
 		}
@@ -82,7 +92,7 @@ func (p *program) runService(ctx context.Context, roles []string, sqlAt string) 
 	defer f.close()
 	s := newService(f)
 	var parts []func(context.Context) error
-	if slices.Contains(roles, roleIngest) {
+	if slices.Contains(o.roles, roleIngest) {
 		// The first generation is opened before anything is served, so that a start that cannot
 		// succeed fails at once.
 		if err := s.start(ctx); err != nil {
@@ -90,7 +100,7 @@ func (p *program) runService(ctx context.Context, roles []string, sqlAt string) 
 		}
 		parts = append(parts, s.run)
 	}
-	if slices.Contains(roles, roleCompaction) {
+	if slices.Contains(o.roles, roleCompaction) {
 		compact, err := (&compacting{service: s}).parts(registry)
 		if err != nil {
 			return err
@@ -98,20 +108,20 @@ func (p *program) runService(ctx context.Context, roles []string, sqlAt string) 
 		parts = append(parts, compact...)
 	}
 	var now *live.Catalog
-	if sqlAt != "" || slices.Contains(roles, roleCatalog) {
+	if o.sqlAt != "" || slices.Contains(o.roles, roleCatalog) {
 		if now, err = s.liveCatalog(p, registry); err != nil {
 			return err
 		}
 	}
-	servers, err := p.listeners(ctx, s, roles, now, registry)
+	servers, err := p.listeners(ctx, s, o, now, registry)
 	if err != nil {
 		return err
 	}
 	if now != nil {
 		servers = append(servers, live.NewJanitor(now).Run)
 	}
-	if sqlAt != "" {
-		serve, err := p.flightServer(ctx, l, newest(now), sqlAt, log)
+	if o.sqlAt != "" {
+		serve, err := p.flightServer(ctx, l, newest(now), o.sqlAt, log)
 		if err != nil {
 			return err
 		}
@@ -139,7 +149,7 @@ func together(ctx context.Context, parts []func(context.Context) error) error {
 
 // listeners opens the addresses of the process and returns what serves them.
 func (p *program) listeners(
-	ctx context.Context, s *service, roles []string, now *live.Catalog, registry *prometheus.Registry,
+	ctx context.Context, s *service, o runOptions, now *live.Catalog, registry *prometheus.Registry,
 ) ([]func(context.Context) error, error) {
 	l := s.feeder.lake
 	handlers := map[string]http.Handler{}
@@ -148,8 +158,8 @@ func (p *program) listeners(
 	if l.config.Listen.Admin != "" {
 		handlers["admin"] = s.adminHandler(registry, guarded(l.config, rows))
 	}
-	if slices.Contains(roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
-		handler, err := s.catalogHandler(p, now)
+	if slices.Contains(o.roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
+		handler, err := s.catalogHandler(p, now, o.vend)
 		if err != nil {
 			return nil, err
 		}
@@ -172,8 +182,8 @@ func (p *program) listeners(
 	return out, nil
 }
 
-// clientConfig tells engines where the bucket is. Keys are theirs to have: whoever may read a table
-// sees what stands here.
+// clientConfig tells engines where the bucket is; whoever reaches the catalog sees what stands here. The endpoint ends
+// with a slash: ClickHouse takes the location of a file apart by it.
 func (w warehouseConfig) clientConfig() map[string]string {
 	if objstore.Scheme(w.Location) != "s3" {
 		return nil
@@ -181,7 +191,7 @@ func (w warehouseConfig) clientConfig() map[string]string {
 	out := map[string]string{"s3.region": w.S3.Region, "client.region": w.S3.Region,
 		"s3.path-style-access": strconv.FormatBool(w.S3.PathStyle)}
 	if w.S3.Endpoint != "" {
-		out["s3.endpoint"] = w.S3.Endpoint
+		out["s3.endpoint"] = strings.TrimRight(w.S3.Endpoint, "/") + "/"
 		out["s3.path-style-access"] = "true" // the store's own default for endpoints other than AWS
 	}
 	return out
