@@ -65,7 +65,7 @@ func newestQuestion(engine, table string) string {
 	const ask = "select _kafka_partition, _kafka_offset, id from "
 	switch engine {
 	case "pyiceberg":
-		return table + " rows"
+		return "lake." + table + " rows"
 	case "trino":
 		return ask + table
 	}

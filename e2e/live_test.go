@@ -83,7 +83,7 @@ func (l *lake) produceBoth(t *testing.T) (stop func()) {
 func (l *lake) readsAsOfNow(t *testing.T, engine string, kinds, keyed map[string]string) {
 	t.Helper()
 	reader := l.reader(t)
-	reader.Warehouse = "live"
+	reader.Warehouse, reader.Committed, reader.Vended = "live", "main", true
 	if engine == "pyiceberg" { // which has the library's planner in other tests
 		reader.Planning = "server"
 	}
@@ -131,7 +131,7 @@ func seamQuestion(engine, table string) string {
 		"min(_kafka_offset), max(_kafka_offset) from %s group by 1"
 	switch engine {
 	case "pyiceberg":
-		return table
+		return "lake." + table
 	case "trino":
 		return fmt.Sprintf(ask, table)
 	}

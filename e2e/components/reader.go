@@ -22,8 +22,12 @@ type Reader struct {
 	Warehouse string
 	// Planning is who plans scans, "client" or "server"; empty is the client's default.
 	Planning string
+	// Committed is another warehouse that a session has beside the first, as catalog committed; empty is none.
+	Committed string
 	// S3 is the store's endpoint; empty for a local warehouse.
 	S3 string
+	// Vended says that the engine has no keys of the store but those that the catalog gives it.
+	Vended bool
 	// Trino is the port of a server with the same catalog.
 	Trino int
 	// Flight is the address of the Flight SQL server.
@@ -107,10 +111,13 @@ func (l *Lab) program(r Reader, name string) Command {
 	switch engine, _, _ := strings.Cut(name, "_"); engine {
 	case "spark", "duckdb", "adbc":
 		venv = "py-" + engine
+	case "clickhouse":
+		venv = "py-chdb"
 	}
 	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
 		Args: []string{filepath.Join(r.Programs, name+".py")},
 		Env: []string{"FIRTH_CATALOG=" + r.Catalog, "FIRTH_TOKEN=" + r.Token, "FIRTH_WAREHOUSE=" + r.Warehouse,
+			"FIRTH_COMMITTED=" + r.Committed,
 			"FIRTH_PLANNING=" + r.Planning,
 			"FIRTH_SPARK_JARS=" + filepath.Join(l.Cache, "spark", "jars"), fmt.Sprintf("FIRTH_TRINO_PORT=%d", r.Trino),
 			"FIRTH_FLIGHT=" + r.Flight, "PYTHONDONTWRITEBYTECODE=1", "SPARK_LOCAL_IP=127.0.0.1"}}
@@ -118,7 +125,10 @@ func (l *Lab) program(r Reader, name string) Command {
 		c.Path, c.Args = "java", []string{"-Xmx256m", "--add-opens=java.base/java.nio=ALL-UNNAMED",
 			"-cp", filepath.Join(l.Cache, "jdbc", "*"), filepath.Join(r.Programs, "JdbcSql.java")}
 	}
-	if r.S3 != "" {
+	switch {
+	case r.Vended:
+		c.Env = append(c.Env, "FIRTH_VENDED=1")
+	case r.S3 != "":
 		c.Env = append(c.Env, "FIRTH_S3_ENDPOINT="+r.S3, "FIRTH_S3_KEY="+AccessKey, "FIRTH_S3_SECRET="+SecretKey)
 	}
 	return c
@@ -138,12 +148,13 @@ func (l *Lab) queries(q Question) (string, error) {
 	return file.Name(), errors.Join(err, file.Close())
 }
 
-func (r Reader) trinoProperties() map[string]string {
+// trinoProperties are those of a catalog of one warehouse.
+func (r Reader) trinoProperties(warehouse string) map[string]string {
 	properties := map[string]string{
 		"connector.name": "iceberg", "iceberg.catalog.type": "rest", "iceberg.rest-catalog.uri": r.Catalog,
 	}
-	if r.Warehouse != "" {
-		properties["iceberg.rest-catalog.warehouse"] = r.Warehouse
+	if warehouse != "" {
+		properties["iceberg.rest-catalog.warehouse"] = warehouse
 	}
 	if r.Token != "" {
 		properties["iceberg.rest-catalog.security"] = "OAUTH2"
@@ -152,10 +163,15 @@ func (r Reader) trinoProperties() map[string]string {
 	if r.S3 != "" {
 		for name, value := range map[string]string{
 			"fs.s3.enabled": "true", "s3.endpoint": r.S3, "s3.region": "us-east-1", "s3.path-style-access": "true",
-			"s3.aws-access-key": AccessKey, "s3.aws-secret-key": SecretKey,
 		} {
 			properties[name] = value
 		}
+	}
+	switch {
+	case r.Vended:
+		properties["iceberg.rest-catalog.vended-credentials-enabled"] = "true"
+	case r.S3 != "":
+		properties["s3.aws-access-key"], properties["s3.aws-secret-key"] = AccessKey, SecretKey
 	}
 	return properties
 }

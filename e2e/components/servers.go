@@ -117,13 +117,13 @@ func (l *Lab) Postgres(ctx context.Context, settings ...string) (*Postgres, erro
 	return &Postgres{Process: p, DSN: fmt.Sprintf("postgres://firth@127.0.0.1:%d/firth?sslmode=disable", port)}, err
 }
 
-// Trino is a query engine with one catalog, "lake".
+// Trino is a query engine with the catalog "lake".
 type Trino struct {
 	*Process
 	Port int
 }
 
-// Trino starts a server whose catalog lake is the one that reader names.
+// Trino starts a server whose catalog lake is the one that reader names, and committed the other one.
 func (l *Lab) Trino(ctx context.Context, reader Reader) (*Trino, error) {
 	port, err := FreePort()
 	if err != nil {
@@ -131,10 +131,6 @@ func (l *Lab) Trino(ctx context.Context, reader Reader) (*Trino, error) {
 	}
 	etc := filepath.Join(l.Dir, "trino", "etc")
 	home := filepath.Join(l.Cache, "trino")
-	var catalog strings.Builder
-	for name, value := range reader.trinoProperties() {
-		fmt.Fprintf(&catalog, "%s=%s\n", name, value)
-	}
 	config := fmt.Sprintf(`node.id=firth
 node.environment=e2e
 coordinator=true
@@ -147,7 +143,11 @@ query.max-memory=512MB
 query.max-memory-per-node=512MB
 memory.heap-headroom-per-node=256MB
 `, port, port, home, etc)
-	files := map[string]string{"config.properties": config, "catalog/lake.properties": catalog.String()}
+	files := map[string]string{"config.properties": config,
+		"catalog/lake.properties": propertiesText(reader.trinoProperties(reader.Warehouse))}
+	if reader.Committed != "" {
+		files["catalog/committed.properties"] = propertiesText(reader.trinoProperties(reader.Committed))
+	}
 	for name, text := range files {
 		file := filepath.Join(etc, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -170,6 +170,14 @@ memory.heap-headroom-per-node=256MB
 		Ready: trinoStarted(port),
 	})
 	return &Trino{Process: p, Port: port}, err
+}
+
+func propertiesText(properties map[string]string) string {
+	var text strings.Builder
+	for name, value := range properties {
+		fmt.Fprintf(&text, "%s=%s\n", name, value)
+	}
+	return text.String()
 }
 
 // trinoStarted asks the server whether it still says that it is starting.

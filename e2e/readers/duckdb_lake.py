@@ -22,7 +22,9 @@ def connect():
     if env("TOKEN"):
         con.sql(f"create secret c (type iceberg, token '{env('TOKEN')}')")
         authorization = "secret c"
-    # With the default, DuckDB makes a secret of the settings that the catalog hands out, which hold no keys.
-    con.sql(f"""attach '{env('WAREHOUSE')}' as lake (type iceberg, endpoint '{env('CATALOG')}', {authorization},
-        access_delegation_mode 'none')""")
+    # Without it DuckDB makes a secret of the settings that the catalog hands out, and keeps no other.
+    own_keys = "" if env("VENDED") else ", access_delegation_mode 'none'"
+    for name, warehouse in (("lake", env("WAREHOUSE")), ("committed", env("COMMITTED"))):
+        if name == "lake" or warehouse:
+            con.sql(f"attach '{warehouse}' as {name} (type iceberg, endpoint '{env('CATALOG')}', {authorization}{own_keys})")
     return con

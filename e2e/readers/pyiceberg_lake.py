@@ -5,10 +5,10 @@ from pyiceberg.catalog import load_catalog
 from answer import env
 
 
-def catalog():
+def catalog(warehouse=env("WAREHOUSE")):
     properties = {"uri": env("CATALOG")}
-    if env("WAREHOUSE"):
-        properties["warehouse"] = env("WAREHOUSE")
+    if warehouse:
+        properties["warehouse"] = warehouse
     if env("PLANNING") == "server":
         properties["rest-scan-planning-enabled"] = "true"
     if env("TOKEN"):

@@ -2,15 +2,21 @@ import time
 
 import pyarrow.compute as pc
 
+from answer import env
 from pyiceberg_lake import catalog
 from statements import serve
 
-lake = catalog()
+catalogs = {"lake": catalog(), "committed": catalog(env("COMMITTED"))}
+
+
+def load(name):
+    warehouse, _, table = name.partition(".")
+    return catalogs[warehouse].load_table(table)
 
 
 def offsets(name):
     """By partition: rows, different offsets, the first offset and the last."""
-    rows = lake.load_table(name).scan(selected_fields=("_kafka_partition", "_kafka_offset")).to_arrow()
+    rows = load(name).scan(selected_fields=("_kafka_partition", "_kafka_offset")).to_arrow()
     found = []
     for partition in pc.unique(rows["_kafka_partition"]).to_pylist():
         column = rows.filter(pc.equal(rows["_kafka_partition"], partition))["_kafka_offset"]
@@ -21,7 +27,7 @@ def offsets(name):
 
 def newest(name):
     """Every row of a keyed table: partition, offset, key."""
-    rows = lake.load_table(name).scan(selected_fields=("_kafka_partition", "_kafka_offset", "id")).to_arrow()
+    rows = load(name).scan(selected_fields=("_kafka_partition", "_kafka_offset", "id")).to_arrow()
     return list(zip(*(rows[name].to_pylist() for name in ("_kafka_partition", "_kafka_offset", "id"))))
 
 
