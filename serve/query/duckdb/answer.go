@@ -45,23 +45,15 @@ func newAnswer(e *Engine, number int64, ctx func() context.Context) *answer {
 
 // start opens the tables and runs the statement until its first rows can be taken.
 func (a *answer) start(selected query.Selected, found references, parameters arrow.RecordBatch) error {
-	relations, paths, err := a.relations(selected, found)
+	prepared, err := a.prepare(selected, found)
+	if errors.Is(err, query.ErrInvalid) && !found.needs.all {
+		// What is said of missing columns depends on those that are there.
+		found.needs.all = true
+		prepared, err = a.prepare(selected, found)
+	}
 	if err != nil {
 		return err
 	}
-	if err := a.openInstance(paths); err != nil {
-		return err
-	}
-	for _, r := range relations {
-		if err := a.instance.exec(r.sql()...); err != nil {
-			return fmt.Errorf("table %s.%s: %w", r.namespace, r.name, err)
-		}
-	}
-	prepared, err := a.instance.prepare(selected.SQL)
-	if err != nil {
-		return err
-	}
-	a.cleanup = append(a.cleanup, func() { bindings.DestroyPrepare(&prepared) })
 	if err := checkKind(prepared); err != nil {
 		return err
 	}
@@ -81,6 +73,27 @@ func (a *answer) start(selected query.Selected, found references, parameters arr
 	}
 	a.schema, err = a.instance.schemaOf(columnsOfResult(&a.result))
 	return err
+}
+
+// prepare opens the tables and prepares the statement.
+func (a *answer) prepare(selected query.Selected, found references) (prepared bindings.PreparedStatement, err error) {
+	relations, paths, err := a.relations(selected, found)
+	if err != nil {
+		return prepared, err
+	}
+	if err := a.openInstance(paths); err != nil {
+		return prepared, err
+	}
+	for _, r := range relations {
+		if err := a.instance.exec(r.sql()...); err != nil {
+			return prepared, fmt.Errorf("table %s.%s: %w", r.namespace, r.name, err)
+		}
+	}
+	if prepared, err = a.instance.prepare(selected.SQL); err != nil {
+		return prepared, err
+	}
+	a.cleanup = append(a.cleanup, func() { bindings.DestroyPrepare(&prepared) })
+	return prepared, nil
 }
 
 func columnsOfResult(result *bindings.Result) ([]string, []bindings.LogicalType) {
@@ -108,7 +121,7 @@ func (a *answer) relations(selected query.Selected, found references) ([]relatio
 		if each.listed || found.columnsOnly {
 			continue
 		}
-		if relations[i], err = a.engine.openRelation(ctx, files, each.at, each.view); err != nil {
+		if relations[i], err = a.engine.openRelation(ctx, files, each.at, each.view, found.needs); err != nil {
 			if errors.Is(err, filecache.ErrFull) {
 				err = fmt.Errorf("%w: the files of the statement do not fit into the cache (%w): read fewer tables, "+
 					"or an engine at the Iceberg catalog", query.ErrLimit, err)

@@ -15,18 +15,19 @@ type column struct {
 	field iceberg.NestedField
 	name  string
 	typ   string // as SQL writes it
+	place int    // in the schema
 }
 
 // columnsOf are the columns of a schema. A name that another has taken gets a number.
 func columnsOf(schema *iceberg.Schema) ([]column, error) {
 	names := newNames()
 	var out []column
-	for _, field := range schema.Fields() {
+	for i, field := range schema.Fields() {
 		typ, err := sqlType(field.Type)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", field.Name, err)
 		}
-		out = append(out, column{field: field, name: names.take(field.Name), typ: typ})
+		out = append(out, column{field: field, name: names.take(field.Name), typ: typ, place: i})
 	}
 	return out, nil
 }

@@ -18,11 +18,12 @@ import (
 
 // Engine is the SQL engine.
 type Engine struct {
-	opts  Options
-	views query.Views
-	files *filecache.Cache
-	slots chan struct{} // holds one for each statement that runs
-	looks chan *analyst // holds the one analyst while nobody has it
+	opts    Options
+	views   query.Views
+	files   *filecache.Cache
+	layouts *layouts
+	slots   chan struct{} // holds one for each statement that runs
+	looks   chan *analyst // holds the one analyst while nobody has it
 
 	mu      sync.Mutex
 	closed  bool
@@ -45,7 +46,7 @@ func Open(opts Options, views query.Views) (query.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, views: views, files: filecache.New(opts.Dir, opts.FileBytesMax),
+	e := &Engine{opts: opts, views: views, files: filecache.New(opts.Dir, opts.FileBytesMax), layouts: newLayouts(),
 		slots: make(chan struct{}, opts.StatementsMax), looks: make(chan *analyst, 1),
 		running: map[*answer]context.CancelCauseFunc{}}
 	e.looks <- looking

@@ -79,27 +79,25 @@ func (e *Engine) fetch(ctx context.Context, h *held, schema *iceberg.Schema, col
 	return parts, e.findDeleted(ctx, parts, tasks)
 }
 
-// fetchOne copies a data file, or what table.Read makes of it.
+// fetchOne fetches the columns of a data file, or copies what table.Read makes of it.
 func (e *Engine) fetchOne(ctx context.Context, schema *iceberg.Schema, columns []column, task table.Task,
 ) (part, *filecache.File, error) {
 	location := task.File.FilePath()
 	if task.File.FileFormat() != iceberg.ParquetFile {
 		return part{}, nil, fmt.Errorf("format %s: firth reads Parquet alone", task.File.FileFormat())
 	}
-	file, err := e.files.Object(ctx, e.opts.Objects, location)
+	found, err := e.layoutOf(ctx, task)
 	if err != nil {
-		return part{}, nil, err
-	}
-	found, err := readLayout(file.Path())
-	if err != nil {
-		file.Release()
 		return part{}, nil, err
 	}
 	if selection, ok := found.selection(columns); ok {
+		file, err := e.fetchColumns(ctx, found, columns, task)
+		if err != nil {
+			return part{}, nil, err
+		}
 		return part{path: file.Path(), selection: selection}, file, nil
 	}
-	file.Release()
-	file, err = e.files.Get(ctx, fmt.Sprintf("rows %s of %s", schema, location),
+	file, err := e.files.Get(ctx, fmt.Sprintf("rows %s of %s", schema, location),
 		func(ctx context.Context, to io.Writer) error { return e.copyRows(ctx, to, schema, task) })
 	if err != nil {
 		return part{}, nil, err
@@ -107,11 +105,20 @@ func (e *Engine) fetchOne(ctx context.Context, schema *iceberg.Schema, columns [
 	return part{path: file.Path(), selection: copiedSelection(columns)}, file, nil
 }
 
+// fetchColumns fetches what reading columns of a data file takes.
+func (e *Engine) fetchColumns(ctx context.Context, found layout, columns []column, task table.Task,
+) (*filecache.File, error) {
+	if ranges, known := found.of(columns); known {
+		return e.files.Parts(ctx, e.object(task), ranges...)
+	}
+	return e.files.Whole(ctx, e.opts.Objects, task.File.FilePath())
+}
+
 // copiedSelection is the SELECT list over a file that copyRows made.
 func copiedSelection(columns []column) selection {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = fmt.Sprintf("CAST(d.%s AS %s) AS %s", copiedName(i), c.typ, quote(c.name))
+		parts[i] = fmt.Sprintf("CAST(d.%s AS %s) AS %s", copiedName(c.place), c.typ, quote(c.name))
 	}
 	list := strings.Join(parts, ", ")
 	return selection{list: list, key: list}

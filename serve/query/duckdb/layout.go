@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+
+	"github.com/firthlake/firth/serve/query/filecache"
 )
 
 // stored is a column of a file: its name there, and its shape.
@@ -23,6 +25,16 @@ type layout struct {
 	// odd says that columns cannot be found by name: two differ in case alone, DuckDB has
 	// columns of the names, or there are no ids.
 	odd bool
+	parts
+}
+
+// parts are the places of columns in a file.
+type parts struct {
+	// chunks are the bytes of columns by field id. It is nil where they are not known well enough to read
+	// without the rest of the file.
+	chunks map[int][]filecache.Range
+	// tail is what lies behind the columns: indexes of pages, filters and the footer.
+	tail filecache.Range
 }
 
 // selection is how the columns of a table are made of those of a file.
@@ -32,8 +44,8 @@ type selection struct {
 	key string
 }
 
-// readLayout reads the footer of a local file.
-func readLayout(path string) (layout, error) {
+// readLayout reads the footer of a local file of so many bytes.
+func readLayout(path string, bytes int64) (layout, error) {
 	reader, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return layout{}, fmt.Errorf("parquet footer: %w", err)
@@ -47,6 +59,7 @@ func readLayout(path string) (layout, error) {
 	for _, name := range fileColumns() {
 		names.take(name)
 	}
+	ids := map[string]int{}
 	for i := range manifest.Fields {
 		field := *manifest.Fields[i].Field
 		if names.take(field.Name) != field.Name {
@@ -54,10 +67,14 @@ func readLayout(path string) (layout, error) {
 		}
 		if id := fieldID(field); id > 0 {
 			out.columns[id] = stored{name: field.Name, shape: storedShape(field.Type)}
+			ids[field.Name] = id
 		}
 	}
 	out.odd = out.odd || len(out.columns) == 0
-	return out, nil
+	if !out.odd {
+		out.parts, err = readParts(reader.MetaData(), ids, bytes)
+	}
+	return out, err
 }
 
 // fileColumns are what DuckDB says of a row of a file, unless the file has columns of these names.

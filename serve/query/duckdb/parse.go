@@ -21,6 +21,7 @@ type references struct {
 	all bool
 	// columnsOnly says that the statement describes a table, and reads no row.
 	columnsOnly bool
+	needs       needs
 }
 
 // The table functions that make rows of their arguments and of nothing else. All others are refused: they read files,
@@ -64,9 +65,11 @@ func resolve(tree []byte) (references, error) {
 		return found, fmt.Errorf("read syntax tree: %w", err)
 	}
 	found.columnsOnly = describes(root)
+	found.needs = needsOf(root)
 	w := treeWalk{found: &found, named: map[string]bool{}}
 	visit(root, w.collectNames)
 	visit(root, w.check)
+	found.needs.all = found.needs.all || found.all
 	return found, w.err
 }
 

@@ -23,11 +23,14 @@ type relation struct {
 }
 
 // openRelation makes the relation of a view, with local files that h holds.
-func (e *Engine) openRelation(ctx context.Context, h *held, at reference, view query.View) (relation, error) {
+// It has only the columns that a statement needs.
+func (e *Engine) openRelation(ctx context.Context, h *held, at reference, view query.View, needs needs,
+) (relation, error) {
 	r, err := shapeRelation(at, view.Schema())
 	if err != nil {
 		return r, err
 	}
+	r.columns = needs.of(r.columns)
 	tasks, err := view.Tasks(ctx)
 	if err != nil {
 		return r, err

@@ -37,6 +37,10 @@ type entry struct {
 	filled    chan struct{} // closed when filling ended
 	err       error         // of filling
 	place     *list.Element // in unheld
+
+	// turn is held by who adds parts, and guards present: the ranges that are there, apart and in order.
+	turn    chan struct{}
+	present []Range
 }
 
 // New returns an empty cache in a folder that exists and is empty.
@@ -83,8 +87,8 @@ func (c *Cache) Get(ctx context.Context, key string, fill Fill) (*File, error) {
 	}
 }
 
-// Object returns a file with the content of an object.
-func (c *Cache) Object(ctx context.Context, store objstore.Store, location string) (*File, error) {
+// Whole returns a file with the content of an object.
+func (c *Cache) Whole(ctx context.Context, store objstore.Store, location string) (*File, error) {
 	return c.Get(ctx, "object "+location, func(ctx context.Context, to io.Writer) error {
 		body, err := store.Get(ctx, location, 0, -1)
 		if err != nil {
@@ -101,7 +105,7 @@ func (c *Cache) hold(key string) (e *entry, mine bool) {
 	defer c.mu.Unlock()
 	if e = c.files[key]; e == nil {
 		c.named++
-		e = &entry{key: key, filled: make(chan struct{}),
+		e = &entry{key: key, filled: make(chan struct{}), turn: make(chan struct{}, 1),
 			path: filepath.Join(c.dir, strconv.FormatInt(c.named, 36)+".parquet")}
 		c.files[key], mine = e, true
 	}
