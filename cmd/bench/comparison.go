@@ -80,7 +80,7 @@ func comparisons() []comparison {
 		{group: "history", name: "1,000 earlier commits to 1", of: ingest("1,000 earlier commits", "--history",
 			"1000"), to: ingest("1 earlier commit", "--history", "1"), least: 0.98},
 	}
-	return slices.Concat(all, compactions(), reading())
+	return slices.Concat(all, compactions(), reading(), answers())
 }
 
 // groups are the names of the groups in order.

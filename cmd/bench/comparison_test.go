@@ -40,7 +40,7 @@ func TestDuckDBReadsTheWorkloadsTypes(t *testing.T) {
 func TestChooseTakesGroupsAndNamesThoseItDoesNotKnow(t *testing.T) {
 	all, err := choose("")
 	require.NoError(t, err)
-	require.Len(t, all, len(comparisons())-4, "two groups have to be named")
+	require.Len(t, all, len(comparisons())-5, "three groups have to be named")
 	some, err := choose("history,cores")
 	require.NoError(t, err)
 	require.Len(t, some, 4)

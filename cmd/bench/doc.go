@@ -7,10 +7,12 @@
 // are compared, broker and firth share the same ones, and independent processes tell what two cores of the machine
 // give at all.
 //
-// Two groups take long and have to be named: compaction, beside Spark's, and reads, which compares scans by Spark and
-// Trino of a table that was updated for an hour with scans of the same rows in one file.
+// Three groups take long and have to be named: compaction, beside Spark's; reads, which compares scans by Spark and
+// Trino of a table that was updated for an hour with scans of the same rows in one file; and tpch, which asks the
+// queries of TPC-H by Flight SQL and of DuckDB over the same files.
 //
 //	go run ./cmd/bench --rows 5000000 --rounds 5
 //	go run ./cmd/bench --only duckdb,minio --rounds 1
 //	go run ./cmd/bench --only compaction,reads --rows 3000000 --updated 10m
+//	go run ./cmd/bench --only tpch --firth bin/firth-sql
 package main

@@ -30,18 +30,28 @@ type lake struct {
 const lakeConfig = `clusters: {default: {brokers: [%q]}}
 catalog: {store: %q}
 warehouse:
-  location: s3://%s/lake
-  s3: {endpoint: %q, access_key: %s, secret_key: %s, path_style: true}
+  location: %s
 listen: {catalog: %q, admin: %q}
 `
 
 // newLake writes a configuration. Everything is on MinIO.
 func (b *bench) newLake(ctx context.Context, name string) (*lake, error) {
-	l := &lake{b: b, dir: filepath.Join(b.dir, name)}
 	minio, err := b.lab.MinIO(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
+	return b.lakeOn(name, minio.Endpoint, fmt.Sprintf("s3://%s/lake\n"+
+		"  s3: {endpoint: %q, access_key: %s, secret_key: %s, path_style: true}", bucket, minio.Endpoint,
+		components.AccessKey, components.SecretKey))
+}
+
+// newLocalLake writes a configuration whose warehouse is a folder.
+func (b *bench) newLocalLake(name string) (*lake, error) {
+	return b.lakeOn(name, "", filepath.Join(b.dir, name, "warehouse"))
+}
+
+func (b *bench) lakeOn(name, endpoint, location string) (*lake, error) {
+	l := &lake{b: b, dir: filepath.Join(b.dir, name)}
 	var listen [2]string
 	for i := range listen {
 		port, err := components.FreePort()
@@ -54,12 +64,12 @@ func (b *bench) newLake(ctx context.Context, name string) (*lake, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.reader = components.Reader{Programs: programs, Catalog: "http://" + listen[0], S3: minio.Endpoint}
+	l.reader = components.Reader{Programs: programs, Catalog: "http://" + listen[0], S3: endpoint}
 	if err := os.MkdirAll(filepath.Join(l.dir, "tables"), 0o750); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(lakeConfig, b.kafka.Brokers, filepath.Join(l.dir, "catalog.db"), bucket, minio.Endpoint,
-		components.AccessKey, components.SecretKey, listen[0], listen[1])
+	text := fmt.Sprintf(lakeConfig, b.kafka.Brokers, filepath.Join(l.dir, "catalog.db"), location,
+		listen[0], listen[1])
 	return l, os.WriteFile(l.config(), []byte(text), 0o600)
 }
 

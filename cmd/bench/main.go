@@ -24,6 +24,8 @@ type options struct {
 	json   bool
 	// updated is how long the table of the group reads is updated.
 	updated time.Duration
+	// scale is the size of the tables of the group tpch: 1 is 6 million lines of orders.
+	scale float64
 }
 
 func main() {
@@ -31,9 +33,10 @@ func main() {
 	flag.Int64Var(&o.rows, "rows", 5_000_000, "rows of each measurement")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
 	flag.StringVar(&o.only, "only", "", "groups of comparisons, separated by commas "+
-		"(default all but compaction and reads): "+strings.Join(groups(), ", "))
+		"(default all but compaction, reads and tpch): "+strings.Join(groups(), ", "))
 	flag.StringVar(&o.firth, "firth", "bin/firth", "the program, as 'make build' makes it")
 	flag.DurationVar(&o.updated, "updated", time.Hour, "how long the table of the group reads is updated")
+	flag.Float64Var(&o.scale, "scale", 1, "scale of the tables of the group tpch")
 	flag.BoolVar(&o.json, "json", false, "print one JSON value")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

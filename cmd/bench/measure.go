@@ -40,6 +40,7 @@ type bench struct {
 	// The tables that groups share among their measurements.
 	compacted *compacted
 	updated   *updated
+	answered  *answered
 }
 
 // start starts the servers that the comparisons need and writes DuckDB's files.
