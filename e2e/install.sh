@@ -13,6 +13,7 @@ minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
 toxiproxy_version=v2.5.0
 pyspark_version=4.0.1
 registry_version=2.6.13.Final
+chdb_version=4.4.0
 
 # once STAMP COMMAND... runs the command unless the stamp says that it ran before.
 once() {
@@ -69,7 +70,7 @@ postgres() {
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(kafka rck toxiproxy registry postgres debezium readers flight spark trino minio)
+[ ${#parts[@]} -gt 0 ] || parts=(kafka rck toxiproxy registry postgres debezium readers clickhouse flight spark trino minio)
 for part in "${parts[@]}"; do
   case $part in
     kafka) once kafka-4.3.1 jars kafka/pom.xml kafka/libs ;;
@@ -84,6 +85,7 @@ for part in "${parts[@]}"; do
       once pyiceberg-0.11.1 venv py-iceberg 'pyiceberg[s3fs,pyarrow]==0.11.1' 'trino==0.340.0'
       once duckdb-1.5.5 venv py-duckdb duckdb==1.5.5 duckdb-extensions \
         duckdb-extension-iceberg duckdb-extension-httpfs duckdb-extension-avro pytz ;;
+    clickhouse) once "chdb-$chdb_version" venv py-chdb "chdb==$chdb_version" chdb-core==26.9.0 ;;
     flight)
       once adbc-1.13.0 venv py-adbc adbc-driver-flightsql==1.13.0 adbc-driver-manager==1.13.0 pyarrow==26.0.1
       once flight-jdbc-18.3.0 jars jdbc/pom.xml jdbc ;;

@@ -61,15 +61,11 @@ func produceChanges(ctx context.Context, brokers string) error {
 }
 
 // newestQuestion asks for the key and offset of every row.
-func newestQuestion(engine, table string) string {
-	const ask = "select _kafka_partition, _kafka_offset, id from "
-	switch engine {
-	case "pyiceberg":
-		return "lake." + table + " rows"
-	case "trino":
-		return ask + table
+func newestQuestion(engine, catalog, name string) string {
+	if engine == "pyiceberg" {
+		return catalog + ".db." + name + " rows"
 	}
-	return ask + "lake." + table
+	return "select _kafka_partition, _kafka_offset, id from " + tableName(engine, catalog, name)
 }
 
 // cuts are the places in the topic at which answers of one session stood.
