@@ -6,14 +6,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +16,6 @@ import (
 
 	"github.com/firthlake/firth/ingest/gen"
 	"github.com/firthlake/firth/ingest/source"
-	"github.com/firthlake/firth/serve/query/duckdb"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -30,6 +24,7 @@ type seamOptions struct {
 	seconds, rate  int64
 	checkpoint     time.Duration
 	readers, kills int
+	back           seamBack
 	dir            string
 }
 
@@ -45,11 +40,8 @@ type seamResult struct {
 	Seconds     float64          `json:"seconds"`
 }
 
-// readyMax is how long the service may take to answer.
-const readyMax = time.Minute
-
 func (p *program) benchSeamCommand() *cobra.Command {
-	var o seamOptions
+	o := seamOptions{back: seamBack{window: seamWindow, whole: seamWhole}}
 	cmd := &cobra.Command{
 		Use:   "seam",
 		Short: "Read a table while it is written, and look for rows that are missing or doubled",
@@ -88,13 +80,18 @@ func (p *program) benchSeam(ctx context.Context, o seamOptions) error {
 		if err := p.print(result, result.write); err != nil {
 			return err
 		}
-		for name, d := range result.Doors {
-			if d.Fault != "" || d.Reads == 0 {
-				return fallsShort(fmt.Errorf("door %s: %d reads; %s", name, d.Reads, d.Fault), "")
-			}
-		}
-		return nil
+		return result.fault()
 	})
+}
+
+// fault is the first thing that was wrong behind a door.
+func (r *seamResult) fault() error {
+	for name, d := range r.Doors {
+		if d.Fault != "" || d.Reads == 0 {
+			return fallsShort(fmt.Errorf("door %s: %d reads; %s", name, d.Reads, d.Fault), "")
+		}
+	}
+	return nil
 }
 
 func (r *seamResult) write(w io.Writer) error {
@@ -109,17 +106,6 @@ func (r *seamResult) write(w io.Writer) error {
 	return err
 }
 
-// seamService is a 'firth run' that is killed and started again. Its epoch is odd while it is down.
-type seamService struct {
-	program *program
-	config  string
-	url     string
-	flight  string // address of Flight SQL; empty in a build without the engine
-	epoch   atomic.Int64
-	process *exec.Cmd
-	log     *os.File
-}
-
 func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, error) {
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
 		Topics: map[string]int32{demoTopic: demoPartitions}})
@@ -127,15 +113,11 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 		return nil, err
 	}
 	defer broker.Close()
-	s, err := p.newSeamService(ctx, o, broker.Connection().Brokers)
+	s, err := p.startSeam(ctx, o, broker.Connection().Brokers)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = s.log.Close() }() // it is for people
-	if err := s.start(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { _ = s.kill() }() // it may have ended by itself
+	defer s.close()
 	objects, err := objstore.Open(objstore.Config{})
 	if err != nil {
 		return nil, err
@@ -146,20 +128,13 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	timed, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, timed := errgroup.WithContext(timed)
-	group.Go(func() error {
-		g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 1})
-		if err != nil {
-			return err
-		}
-		totals, err := gen.Produce(timed, broker.Connection(), demoTopic, g, gen.Run{Rate: o.rate})
-		if totals != nil {
-			result.Produced = totals.Rows
-		}
+	group.Go(func() (err error) {
+		result.Produced, err = produceEvents(timed, broker.Connection(), o.rate)
 		return err
 	})
 	for i := range o.readers {
 		name, partition := names[i%len(names)], int32(i%demoPartitions)
-		r := &seamReader{way: s.way(name, partition, objects), partition: partition, door: result.Doors[name],
+		r := &seamReader{way: s.way(name, partition, objects, o.back), partition: partition, door: result.Doors[name],
 			now: p.now, epoch: s.epoch.Load}
 		group.Go(func() error {
 			r.run(timed)
@@ -185,6 +160,25 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	return result, nil
 }
 
+// startSeam starts the service of the demo's table.
+func (p *program) startSeam(ctx context.Context, o seamOptions, brokers []string) (*benchService, error) {
+	return p.startBenchService(ctx, benchServiceOptions{dir: o.dir, brokers: brokers, flight: flightAtAll,
+		spec: strings.Replace(demoSpec, "{interval: 2s}", "{interval: "+o.checkpoint.String()+"}", 1)})
+}
+
+// produceEvents fills the demo's topic until ctx ends, and returns how many records it wrote.
+func produceEvents(ctx context.Context, connection source.Connection, rate int64) (int64, error) {
+	g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 1})
+	if err != nil {
+		return 0, err
+	}
+	totals, err := gen.Produce(ctx, connection, demoTopic, g, gen.Run{Rate: rate})
+	if totals == nil {
+		return 0, err
+	}
+	return totals.Rows, err
+}
+
 // The doors that readers go through.
 const (
 	doorLive   = "live_catalog"
@@ -192,7 +186,7 @@ const (
 	doorStream = "subscribe"
 )
 
-func (s *seamService) doors() map[string]*door {
+func (s *benchService) doors() map[string]*door {
 	doors := map[string]*door{doorLive: {}, doorStream: {}}
 	if s.flight != "" {
 		doors[doorFlight] = &door{}
@@ -200,125 +194,19 @@ func (s *seamService) doors() map[string]*door {
 	return doors
 }
 
-func (s *seamService) way(door string, partition int32, objects objstore.Store) seamWay {
+func (s *benchService) way(door string, partition int32, objects objstore.Store, back seamBack) seamWay {
 	switch door {
 	case doorFlight:
-		return &flightWay{url: "grpc://" + s.flight, partition: partition, epoch: s.epoch.Load}
+		return &flightWay{seamBack: back, url: "grpc://" + s.flight, partition: partition, epoch: s.epoch.Load}
 	case doorStream:
 		return &streamWay{url: s.url, partition: partition}
 	}
-	return &liveWay{url: s.url, partition: partition, store: objects}
-}
-
-// newSeamService writes configuration and spec and makes the table.
-func (p *program) newSeamService(ctx context.Context, o seamOptions, brokers []string) (*seamService, error) {
-	spec := strings.Replace(demoSpec, "{interval: 2s}", "{interval: "+o.checkpoint.String()+"}", 1)
-	tables := filepath.Join(o.dir, "tables")
-	if err := os.MkdirAll(tables, 0o755); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(tables, "events.yaml"), []byte(spec), 0o644); err != nil {
-		return nil, fmt.Errorf("write spec: %w", err)
-	}
-	address, err := freeAddress(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := &seamService{program: p, config: filepath.Join(o.dir, "firth.yaml"), url: "http://" + address}
-	s.epoch.Store(1)
-	if _, err := duckdb.Open(duckdb.Options{}, nil); !errors.Is(err, duckdb.ErrMissing) {
-		if s.flight, err = freeAddress(ctx); err != nil {
-			return nil, err
-		}
-	}
-	text := fmt.Sprintf(demoConfig, s.config, strings.Join(brokers, ", ")) +
-		"listen: {catalog: '" + address + "', admin: ''}\n"
-	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
-		return nil, fmt.Errorf("write configuration: %w", err)
-	}
-	own := *p
-	own.configPath = s.config
-	c, err := own.loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	l, err := own.open(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	defer l.close()
-	if err := own.applySpecs(ctx, l); err != nil {
-		return nil, err
-	}
-	if s.log, err = os.Create(filepath.Join(o.dir, "firth.log")); err != nil {
-		return nil, fmt.Errorf("make log: %w", err)
-	}
-	return s, nil
-}
-
-// freeAddress is one that nobody listens at, a moment ago.
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
-}
-
-// start starts the process and waits until its catalog answers.
-func (s *seamService) start(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	s.process = exec.CommandContext(context.WithoutCancel(ctx), self, "run", "-c", s.config, "--flight", s.flight)
-	s.process.Stdout, s.process.Stderr = s.log, s.log
-	if err := s.process.Start(); err != nil {
-		return fmt.Errorf("start firth run: %w", err)
-	}
-	ready, cancel := context.WithTimeout(ctx, readyMax)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ready, http.MethodGet, s.url+"/v1/config", nil)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close() // nothing is read from it
-			if s.flight == "" || accepts(ready, s.flight) {
-				s.epoch.Add(1)
-				return nil
-			}
-		}
-		select {
-		case <-ready.Done():
-			return fmt.Errorf("firth run does not answer, its log is %s: %w", s.log.Name(), ready.Err())
-		case <-ticker.C:
-		}
-	}
-}
-
-func accepts(ctx context.Context, address string) bool {
-	var dialer net.Dialer
-	connection, err := dialer.DialContext(ctx, "tcp", address)
-	return err == nil && connection.Close() == nil
-}
-
-// kill kills the process where it stands.
-func (s *seamService) kill() error {
-	if err := s.process.Process.Kill(); err != nil {
-		return fmt.Errorf("kill firth run: %w", err)
-	}
-	_ = s.process.Wait() // it was killed
-	return nil
+	return &liveWay{seamBack: back, url: s.url, partition: partition, store: objects}
 }
 
 // killAndStart kills the service as often as asked, at even intervals, and returns after the last of them. Where the
 // service or its readers are slow, an interval lasts until rows were read through every door.
-func (s *seamService) killAndStart(ctx context.Context, o seamOptions, doors map[string]*door) error {
+func (s *benchService) killAndStart(ctx context.Context, o seamOptions, doors map[string]*door) error {
 	for kill := 0; ; kill++ {
 		interval := time.NewTimer(time.Duration(o.seconds) * time.Second / time.Duration(o.kills+1))
 		err := waitRead(ctx, doors)

@@ -19,9 +19,8 @@ import (
 type upsertBenchOptions struct {
 	stage.UpsertOptions
 	benchFlags
-	distribution string
-	merge        string
-	memory       spec.Size
+	merge  string
+	memory spec.Size
 }
 
 // upsertMemoryDefault lets the rows of a few seconds wait for their checkpoint.
@@ -31,6 +30,9 @@ const upsertMemoryDefault = 800 << 20
 func mergesMeasured() []string {
 	return []string{string(spec.MergeLast), string(spec.MergePartial), string(spec.MergeAggregate)}
 }
+
+// distributions are how the benchmarks draw keys.
+func distributions() []string { return []string{stage.Uniform, stage.Zipf} }
 
 func (p *program) benchUpsertCommand() *cobra.Command {
 	o := upsertBenchOptions{memory: upsertMemoryDefault}
@@ -49,12 +51,13 @@ func (p *program) benchUpsertCommand() *cobra.Command {
 	o.benchFlags.add(cmd, 20_000_000)
 	flags := cmd.Flags()
 	flags.IntVar(&o.Keys, "keys", 1_000_000, "how many keys")
-	flags.StringVar(&o.distribution, "distribution", "uniform", "how keys are drawn: uniform, zipf")
+	flags.StringVar(&o.Distribution, "distribution", stage.Uniform, "how keys are drawn: "+
+		strings.Join(distributions(), ", "))
 	flags.StringVar(&o.merge, "merge", "last", "merge engine: last, partial, aggregate")
 	flags.DurationVar(&o.Interval, "interval", 10*time.Second, "commit interval")
 	flags.IntVar(&o.Workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and write")
 	flags.Var(sizeFlag{&o.memory}, "memory", "memory limit of the process, as limits.memory")
-	completions(cmd, "distribution", []string{"uniform", "zipf"})
+	completions(cmd, "distribution", distributions())
 	completions(cmd, "merge", mergesMeasured())
 	addBenchDir(cmd, &o.UpsertOptions.Dir)
 	return cmd
@@ -71,7 +74,7 @@ func (p *program) benchUpsert(ctx context.Context, o upsertBenchOptions) error {
 		u := o.UpsertOptions
 		u.Options = stage.Options{Feed: o.benchFlags.Feed, Rows: o.rows, CPUProfile: o.cpuProfile, Now: p.now,
 			Progress: func(rows int64) { bar.at(rows, "") }}
-		u.Dir, u.Committer, u.Zipf = dir, p.commitOptions(), o.distribution == "zipf"
+		u.Dir, u.Committer = dir, p.commitOptions()
 		u.Merge = spec.Merge(o.merge)
 		u.BudgetBytes, u.IndexBytes = bufferBytes(o.memory), indexBytes(o.memory, 1)
 		result, err := stage.Upsert(ctx, u)
@@ -98,8 +101,9 @@ func (o *upsertBenchOptions) validate() error {
 		return couldNot(fmt.Errorf("--format %s: records with keys are made as json alone", o.Format), "")
 	case o.Keys < stage.UpsertKeysMin || o.Keys > stage.UpsertKeysMax:
 		return couldNot(fmt.Errorf("--keys %d must be %d to %d", o.Keys, stage.UpsertKeysMin, stage.UpsertKeysMax), "")
-	case o.distribution != "uniform" && o.distribution != "zipf":
-		return couldNot(fmt.Errorf("--distribution %q must be uniform or zipf", o.distribution), "")
+	case !slices.Contains(distributions(), o.Distribution):
+		return couldNot(fmt.Errorf("--distribution %q must be one of %s", o.Distribution,
+			strings.Join(distributions(), ", ")), "")
 	case !slices.Contains(mergesMeasured(), o.merge):
 		return couldNot(fmt.Errorf("--merge %q must be one of %s", o.merge, strings.Join(mergesMeasured(), ", ")), "")
 	case o.memory < memoryMin:

@@ -24,19 +24,20 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// seamBack chooses where reads begin: most look at seamWindow offsets before the cut, every seamWhole-th at all.
-type seamBack struct{ reads int64 }
+// seamBack chooses where reads begin: most look at window offsets before the cut, every whole-th at all.
+type seamBack struct{ window, whole, reads int64 }
 
+// What readers of bench seam look at.
 const (
 	seamWindow = 100_000
 	seamWhole  = 10
 )
 
 func (b *seamBack) from(cut int64) int64 {
-	if b.reads++; b.reads%seamWhole == 0 {
+	if b.reads++; b.reads%b.whole == 0 {
 		return 0
 	}
-	return max(0, cut-seamWindow)
+	return max(0, cut-b.window)
 }
 
 // liveWay reads files by the metadata of the live catalog, as engines do.

@@ -39,9 +39,55 @@ const (
 func Produce(
 	ctx context.Context, connection source.Connection, topic string, g *Generator, run Run,
 ) (*Totals, error) {
+	totals := g.NewTotals()
+	err := send(ctx, connection, topic, run, func(records []kgo.Record, from int64, partitions int32) {
+		// Keys and values of a block share one buffer, which the client may hold on to, so each block has its own.
+		buffer := make([]byte, 0, len(records)*300)
+		for i := range records {
+			start := len(buffer)
+			buffer = g.Append(buffer, from+int64(i))
+			end := len(buffer)
+			buffer = g.AppendKey(buffer)
+			value, key := buffer[start:end:end], buffer[end:len(buffer):len(buffer)]
+			partition := Partition(key, partitions)
+			g.Count(totals, partition, value)
+			r := &records[i]
+			r.Key, r.Value, r.Partition = key, value, partition
+		}
+	})
+	if totals.Rows == 0 && err != nil {
+		return nil, err
+	}
+	g.Finish(totals)
+	return totals, err
+}
+
+// Record is one that is written as it is.
+type Record struct {
+	Key, Value []byte // of which the client takes hold
+	Partition  int32
+}
+
+// ProduceRecords writes the records that record returns for numbers from run.From on to a topic, which must exist, in
+// this order, and waits until the brokers have them.
+func ProduceRecords(
+	ctx context.Context, connection source.Connection, topic string, run Run, record func(number int64) Record,
+) error {
+	return send(ctx, connection, topic, run, func(records []kgo.Record, from int64, _ int32) {
+		for i := range records {
+			made, r := record(from+int64(i)), &records[i]
+			r.Key, r.Value, r.Partition = made.Key, made.Value, made.Partition
+		}
+	})
+}
+
+// send writes the records that fill makes, block by block.
+func send(ctx context.Context, connection source.Connection, topic string, run Run,
+	fill func(records []kgo.Record, from int64, partitions int32),
+) error {
 	opts, err := connection.ClientOptions()
 	if err != nil {
-		return nil, fmt.Errorf("produce to %s: %w", topic, err)
+		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
 	client, err := kgo.NewClient(append(opts,
 		kgo.DefaultProduceTopic(topic),
@@ -52,62 +98,46 @@ func Produce(
 		kgo.UnknownTopicRetries(4),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("produce to %s: %w", topic, err)
+		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
 	defer client.Close()
 	details, err := kadm.NewClient(client).ListTopics(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("produce to %s: %w", topic, err)
+		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
 	if err := details[topic].Err; err != nil {
-		return nil, fmt.Errorf("produce to %s: %w: create the topic first", topic, err)
+		return fmt.Errorf("produce to %s: %w: create the topic first", topic, err)
 	}
-	p := producer{client: client, g: g, totals: g.NewTotals(), partitions: int32(len(details[topic].Partitions))}
+	p := producer{client: client}
+	partitions := int32(len(details[topic].Partitions))
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, stop) })()
-	err = pace(ctx, run, func(from, next int64) error { return p.block(sending, from, next) })
+	err = pace(ctx, run, func(from, next int64) error {
+		records := make([]kgo.Record, next-from)
+		fill(records, from, partitions)
+		for i := range records {
+			client.Produce(sending, &records[i], p.done)
+		}
+		return p.failure()
+	})
 	if flushErr := client.Flush(sending); err == nil {
 		err = flushErr
 	}
 	if err == nil {
 		err = p.failure()
 	}
-	g.Finish(p.totals)
 	if err != nil {
-		return p.totals, fmt.Errorf("produce to %s: %w", topic, err)
+		return fmt.Errorf("produce to %s: %w", topic, err)
 	}
-	return p.totals, nil
+	return nil
 }
 
 type producer struct {
-	client     *kgo.Client
-	g          *Generator
-	totals     *Totals
-	partitions int32
+	client *kgo.Client
 
 	mu     sync.Mutex
 	failed error
-}
-
-// block makes rows [from, next). Keys and values of a block share one buffer, which the client may
-// hold on to, so each block has its own.
-func (p *producer) block(ctx context.Context, from, next int64) error {
-	records := make([]kgo.Record, next-from)
-	buffer := make([]byte, 0, (next-from)*300)
-	for i := range records {
-		start := len(buffer)
-		buffer = p.g.Append(buffer, from+int64(i))
-		end := len(buffer)
-		buffer = p.g.AppendKey(buffer)
-		value, key := buffer[start:end:end], buffer[end:len(buffer):len(buffer)]
-		partition := Partition(key, p.partitions)
-		p.g.Count(p.totals, partition, value)
-		r := &records[i]
-		r.Key, r.Value, r.Partition = key, value, partition
-		p.client.Produce(ctx, r, p.done)
-	}
-	return p.failure()
 }
 
 func (p *producer) done(_ *kgo.Record, err error) {

@@ -25,8 +25,8 @@ import (
 type UpsertOptions struct {
 	Options
 	Keys int
-	// Zipf draws few keys often; else all are as likely.
-	Zipf bool
+	// Distribution is how keys are drawn: Uniform or Zipf.
+	Distribution string
 	// Merge is the merge engine: last, partial or aggregate, which counts and sums versions.
 	Merge spec.Merge
 	// Interval is how often it commits, Workers how many goroutines decode and write, BudgetBytes what
@@ -61,10 +61,7 @@ const upsertTable = "bench.upserts"
 // Upsert measures how fast records become the rows of a keyed table, on a local store and an SQLite catalog.
 // Records are made of rows that were made ready beforehand: what it takes to give them keys is counted.
 func Upsert(ctx context.Context, o UpsertOptions) (UpsertResult, error) {
-	result := UpsertResult{Distribution: "uniform", Merge: o.Merge, Keys: o.Keys}
-	if o.Zipf {
-		result.Distribution = "zipf"
-	}
+	result := UpsertResult{Distribution: o.Distribution, Merge: o.Merge, Keys: o.Keys}
 	b := &upserting{opts: o}
 	closer, err := b.open(ctx)
 	if err != nil {
@@ -161,13 +158,11 @@ func upsertSpec(o UpsertOptions) (*spec.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := Spec(upsertTable, spec.Source{Topics: []string{topic}, Format: o.Format}, g)
-	s.Schema.Columns = append([]spec.Column{{Name: columnKey, Type: "string", Required: true},
-		{Name: columnVersion, Type: "long"}}, s.Schema.Columns...)
-	s.Identifier, s.Sequence, s.Merge = []string{columnKey}, []string{columnVersion}, o.Merge
+	s := KeyedSpec(upsertTable, spec.Source{Topics: []string{topic}, Format: o.Format}, g)
+	s.Sequence, s.Merge = []string{ColumnVersion}, o.Merge
 	if o.Merge == spec.MergeAggregate {
 		s.Schema.Columns = append(s.Schema.Columns, spec.Column{Name: columnCount, Type: "long"},
-			spec.Column{Name: columnSum, Type: "long", Path: columnVersion})
+			spec.Column{Name: columnSum, Type: "long", Path: ColumnVersion})
 		s.Aggregate = map[string]spec.Function{columnCount: spec.FunctionCount, columnSum: spec.FunctionSum}
 	}
 	text, err := spec.Marshal(&s)
@@ -232,7 +227,7 @@ func (b *upserting) run(ctx context.Context, ingester *ingest.Ingester) error {
 
 // compare reads the table and counts the keys that are not as the records left them.
 func (b *upserting) compare(ctx context.Context, log *keyedLog) (mismatches int64, err error) {
-	scan := table.Scan{Columns: []string{columnKey, columnVersion}}
+	scan := table.Scan{Columns: []string{columnKey, ColumnVersion}}
 	adds := b.opts.Merge == spec.MergeAggregate
 	if adds {
 		scan.Columns = append(scan.Columns, columnCount, columnSum)

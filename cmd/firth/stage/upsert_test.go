@@ -15,8 +15,8 @@ import (
 
 func TestUpsertHoldsTheTableAgainstTheRecords(t *testing.T) {
 	for i, merge := range []spec.Merge{spec.MergeLast, spec.MergePartial, spec.MergeAggregate} {
-		o := UpsertOptions{Keys: 3003, Zipf: i > 0, Merge: merge, Interval: time.Millisecond, Workers: 2,
-			BudgetBytes: 4 << 20, IndexBytes: 8 << 20, Dir: t.TempDir(),
+		o := UpsertOptions{Keys: 3003, Distribution: []string{Uniform, Zipf, Zipf}[i], Merge: merge,
+			Interval: time.Millisecond, Workers: 2, BudgetBytes: 4 << 20, IndexBytes: 8 << 20, Dir: t.TempDir(),
 			Committer: commit.Options{Now: time.Now, NewID: uuid.New, Random: rand.Uint64, Writer: "test",
 				Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}}
 		o.Feed, o.Rows = Feed{Workload: "events10", Format: "json"}, 100_000
@@ -51,7 +51,7 @@ func TestKeyedLogIsWhatItsModelSays(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, key%upsertPartitions)
 		require.Contains(t, string(r.Value), `"row_version":`)
-		version := versionBegin + int64(i)
+		version := VersionBegin + int64(i)
 		last[key] = keyState{version, last[key].count + 1, last[key].sum + version}
 	}
 	require.Equal(t, last, log.last)
