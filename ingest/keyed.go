@@ -71,6 +71,7 @@ type Keys struct {
 	failed int // how often in a row it could not follow the table
 
 	finder atomic.Pointer[keyed.Finder] // of index, for look-ups
+	lookup atomic.Pointer[Lookup]       // nil before the first
 	fresh  fresh
 	// keying makes keys of the index, for those who do not wait for it; nil when it is not open.
 	keying atomic.Pointer[keying]

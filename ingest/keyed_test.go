@@ -72,8 +72,12 @@ func (w *world) keyedOptions(ident table.Ident, k keyedTable) TableOptions {
 
 func (w *world) keys() *Keys {
 	dir, random := w.t.TempDir(), rand.New(rand.NewPCG(w.seed, 2))
-	keys := NewKeys(func(ctx context.Context, t *table.Table) (KeyIndex, error) {
-		return keyed.Open(ctx, w.objects, t, keyed.Options{Dir: dir, Salt: random.Uint64})
+	var keys *Keys
+	keys = NewKeys(func(ctx context.Context, t *table.Table) (KeyIndex, error) {
+		return keyed.Open(ctx, w.objects, t, keyed.Options{Dir: dir, Salt: random.Uint64,
+			Arriving: func(ctx context.Context, t *table.Table, files []iceberg.DataFile) {
+				keys.Prepare(ctx, t, files)
+			}})
 	})
 	w.t.Cleanup(func() { require.NoError(w.t, keys.Close()) })
 	return keys

@@ -15,6 +15,7 @@ import (
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/ingest/upsert"
+	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/gather"
 	"github.com/firthlake/firth/table/keyed"
 	"github.com/firthlake/firth/table/keyindex"
@@ -44,7 +45,23 @@ type Lookup struct {
 
 // Lookup returns look-ups in the table that the keys are of.
 func (k *Keys) Lookup(reader *point.Reader, now func() time.Time) *Lookup {
-	return &Lookup{keys: k, reader: reader, now: now}
+	l := &Lookup{keys: k, reader: reader, now: now}
+	k.lookup.Store(l)
+	return l
+}
+
+// Prepare lets look-ups find the rows of data files without a wait, before the index moves to them; while nobody
+// looks up it does nothing. What cannot be prepared is read when it is asked for.
+func (k *Keys) Prepare(ctx context.Context, t *table.Table, files []iceberg.DataFile) {
+	l := k.lookup.Load()
+	if l == nil || !k.fresh.isWanted(l.now()) {
+		return
+	}
+	for _, file := range files {
+		if l.reader.Prepare(ctx, t, file) != nil {
+			return
+		}
+	}
 }
 
 // Schema is that of the table.

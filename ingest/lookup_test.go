@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/point"
 )
 
@@ -81,7 +85,7 @@ func (h *lookedUp) look(c *keyedChaos, m *member) {
 	l := h.lookups[m]
 	keys := m.ingester.tables[0].opts.Keyed.Keys
 	if l == nil {
-		l = keys.Lookup(point.NewReader(m.ingester.opts.Store, 1<<20), c.now)
+		l = keys.Lookup(point.NewReader(m.ingester.opts.Store, c.t.TempDir(), 1<<20), c.now)
 		h.lookups[m] = l
 	}
 	schema, err := l.Schema()
@@ -149,4 +153,152 @@ func TestEachLookUpIsTheNewestRowAtItsCut(t *testing.T) {
 		require.Greater(t, total[kind], 100, "%v", total)
 	}
 	require.Less(t, 10*total["error"], total["fresh"], "%v", total)
+}
+
+// sighting is an answer that is held against the model later.
+type sighting struct {
+	id   int64
+	next commit.Offset
+	row  *keyedRow
+}
+
+// TestLookUpsAreExactWhileIngestRuns looks up from other goroutines while records are taken in, committed and
+// rewritten. Within each the cut never goes back.
+func TestLookUpsAreExactWhileIngestRuns(t *testing.T) {
+	w := newWorld(t)
+	c := newLookedUp(w, rand.New(rand.NewPCG(3, 9)), keyedTable{version: 3, sequence: true})
+	c.healed = true // no faults
+	h := c.history.(*lookedUp)
+	c.join(50)
+	m := c.members[0]
+	var clock atomic.Int64
+	clock.Store(w.clock.UnixNano())
+	l := m.ingester.tables[0].opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20),
+		func() time.Time { return time.Unix(0, clock.Load()) })
+	schema, err := l.Schema()
+	require.NoError(t, err)
+	var done atomic.Bool
+	var lookers sync.WaitGroup
+	seen := make([][]sighting, 2)
+	for i := range seen {
+		random := rand.New(rand.NewPCG(uint64(i), 5))
+		lookers.Go(func() {
+			cut := commit.Position{}
+			for !done.Load() {
+				s := sighting{id: random.Int64N(25)}
+				key, err := point.ParseKey(schema, fmt.Sprint(s.id))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answer, err := l.Get(t.Context(), []arrow.RecordBatch{key})
+				key.Release()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for id, next := range answer.Position {
+					if next < cut[id] {
+						t.Errorf("the cut of %s went back from %d to %d", id, cut[id], next)
+					}
+					cut[id] = next
+				}
+				s.next = answer.Position[w.log.TopicPartition("events", int32(s.id%3))]
+				if row := answer.Rows[0]; row != nil {
+					s.row = &keyedRow{longAt(row.Column(0), 0), longAt(row.Column(1), 0),
+						strings.Clone(textAt(row.Column(2), 0)), strings.Clone(textAt(row.Column(3), 0))}
+				}
+				answer.Release()
+				seen[i] = append(seen[i], s)
+			}
+		})
+	}
+	for round := range 400 {
+		for range 10 {
+			c.count++
+			c.next(c)
+		}
+		if round%37 == 0 {
+			c.rewrite(c.ident)
+		}
+		require.NoError(t, m.ingester.Step(t.Context()))
+		w.clock = w.clock.Add(300 * time.Millisecond)
+		clock.Store(w.clock.UnixNano())
+	}
+	done.Store(true)
+	lookers.Wait()
+	for _, sightings := range seen {
+		require.Greater(t, len(sightings), 20)
+		for _, s := range sightings {
+			require.Equal(t, h.at(s.id, s.next), s.row, "key %d at offset %d", s.id, s.next)
+		}
+	}
+	m.ingester.Close(t.Context())
+}
+
+// TestLookUpsWaitForNoNewFile takes data files away from the store as soon as the index has rows in them.
+func TestLookUpsWaitForNoNewFile(t *testing.T) {
+	forms(t, func(t *testing.T, w *world, version int) {
+		w.log.Create("events", 1)
+		k := keyedTable{version: version}
+		ident := w.createKeyed("db.users", k)
+		opts := w.keyedOptions(ident, k)
+		g := w.ingester(w.log.Join("g", 100, "events"), opts)
+		l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
+		w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+		w.steps(g, 14)
+		requireName(t, l, 1, "a")
+		w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
+		w.steps(g, 14) // committed here
+		require.NotZero(t, w.counts(ident).Inserted)
+		w.removeDataFiles(ident)
+		requireName(t, l, 2, "b")
+		g.Close(t.Context())
+	})
+}
+
+func TestLookUpsWaitForNoRewrittenFile(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.steps(g, 14)
+	requireName(t, l, 1, "a")
+	w.rewrite(ident)
+	w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
+	w.steps(g, 14)
+	w.removeDataFiles(ident)
+	requireName(t, l, 1, "a")
+	g.Close(t.Context())
+}
+
+// requireName looks a key up.
+func requireName(t *testing.T, l *Lookup, id int64, name string) {
+	t.Helper()
+	schema, err := l.Schema()
+	require.NoError(t, err)
+	key, err := point.ParseKey(schema, fmt.Sprint(id))
+	require.NoError(t, err)
+	defer key.Release()
+	answer, err := l.Get(t.Context(), []arrow.RecordBatch{key})
+	require.NoError(t, err)
+	defer answer.Release()
+	require.NotNil(t, answer.Rows[0])
+	require.Equal(t, name, textAt(answer.Rows[0].Column(2), 0))
+}
+
+// removeDataFiles takes the live data files of a table away.
+func (w *world) removeDataFiles(ident table.Ident) {
+	w.t.Helper()
+	t, err := w.catalog.LoadTable(w.t.Context(), ident)
+	require.NoError(w.t, err)
+	tasks, err := table.Plan(w.t.Context(), t, w.objects, table.Scan{})
+	require.NoError(w.t, err)
+	for _, task := range tasks {
+		require.NoError(w.t, w.objects.Remove(w.t.Context(), task.File.FilePath()))
+	}
 }

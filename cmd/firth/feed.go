@@ -69,7 +69,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
 		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(),
-		points: point.NewReader(l.objects, int64(l.config.Limits.Memory)/lookupShare),
+		points: point.NewReader(l.objects, spill.dir, copiesBytes(spill.dir)),
 	}
 	if client != nil {
 		f.schemas = client

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/apache/iceberg-go"
+
 	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/keyed"
@@ -18,13 +20,17 @@ func (f *feeder) keysOf(t *table.Table, keyedTables int) *ingest.Keys {
 	if keys := f.keys[id]; keys != nil {
 		return keys
 	}
-	keys := ingest.NewKeys(func(ctx context.Context, t *table.Table) (ingest.KeyIndex, error) {
+	var keys *ingest.Keys
+	keys = ingest.NewKeys(func(ctx context.Context, t *table.Table) (ingest.KeyIndex, error) {
 		folder, err := f.indexFolder(id.String())
 		if err != nil {
 			return nil, err
 		}
 		return keyed.Open(ctx, f.lake.objects, t, keyed.Options{Dir: folder, Salt: rand.Uint64, Log: f.log,
-			MemoryBytes: indexBytes(f.lake.config.Limits.Memory, keyedTables), Parallel: f.workers()})
+			MemoryBytes: indexBytes(f.lake.config.Limits.Memory, keyedTables), Parallel: f.workers(),
+			Arriving: func(ctx context.Context, t *table.Table, files []iceberg.DataFile) {
+				keys.Prepare(ctx, t, files)
+			}})
 	})
 	f.keys[id] = keys
 	return keys

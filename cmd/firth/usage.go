@@ -20,8 +20,10 @@ const (
 	// indexShare of the limit is for the indexes of keyed tables together, indexBytesMin for each of them.
 	indexShare    = 8
 	indexBytesMin = 8 << 20
-	// lookupShare of the limit is for the rows of data files that look-ups keep, once there are any.
-	lookupShare = 16
+	// copiesShare of the free disk is for the copies of data files that look-ups read, copiesBytesMax at most: the rows
+	// of some 50 million.
+	copiesShare    = 4
+	copiesBytesMax = 16 << 30
 	// garbagePercent lets the heap grow to five times what is alive before it is collected, within
 	// the memory limit: 4 % more rows per CPU-second than Go's 100, in the same memory.
 	garbagePercent = 400
@@ -46,6 +48,15 @@ func bufferBytes(limit spec.Size) int64 {
 // indexBytes is what the index of one of so many keyed tables may take.
 func indexBytes(limit spec.Size, tables int) int64 {
 	return max(int64(limit)/indexShare/int64(max(tables, 1)), indexBytesMin)
+}
+
+// copiesBytes is what copies of data files may take of the disk of a folder. Where it cannot be told, there are none.
+func copiesBytes(folder string) int64 {
+	found, err := diskOf(folder)
+	if err != nil {
+		return 0
+	}
+	return min(found.free/copiesShare, copiesBytesMax)
 }
 
 // fetchBytes bounds one answer of a broker.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/difference"
@@ -61,6 +62,13 @@ func (k *Keeper) catchUp(ctx context.Context, t *table.Table) error {
 		return errTooMuch
 	}
 	k.table = t
+	if k.opts.Arriving != nil {
+		files := make([]iceberg.DataFile, len(d.Added))
+		for i, task := range d.Added {
+			files[i] = task.File
+		}
+		k.opts.Arriving(ctx, t, files)
+	}
 	c := k.newCatchUp(&d, after)
 	found := len(k.doubles)
 	if err := c.run(ctx, &d, tag); err != nil {

@@ -36,6 +36,8 @@ type Options struct {
 	Allocator memory.Allocator
 	// Log is told what was found damaged, doubled or built anew; nil is nobody.
 	Log *slog.Logger
+	// Arriving is told the data files that others added to t, before the index has rows in them; nil is nobody.
+	Arriving func(ctx context.Context, t *table.Table, files []iceberg.DataFile)
 	// Disk is where Dir lies; nil is the machine's file system.
 	Disk disk.Disk
 }

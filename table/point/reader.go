@@ -15,186 +15,267 @@ import (
 )
 
 const (
-	// runRows is how many rows are kept together: at 150 bytes a row 600 KiB.
-	runRows = 4096
-	// wholeBytesMax is up to which size a file is decoded and kept whole when one of its rows is asked for. It holds
-	// what a checkpoint writes; to decode it takes a quarter of a second.
-	wholeBytesMax = 16 << 20
+	// atOnceBytesMax is up to which size a file is copied when one of its rows is asked for. It holds what a checkpoint
+	// writes; to decode it takes a quarter of a second.
+	atOnceBytesMax = 16 << 20
+	// askedMin is how often a larger file is asked for before it is copied: whoever wants one row of it does not wait
+	// for all.
+	askedMin = 4
+	// copiesAtOnce are made, or large files read, at a time: ingest needs the processors.
+	copiesAtOnce = 2
+	// copyShare of the room is for one copy at most.
+	copyShare = 4
+	// directAfter is how many rows are read from a file itself after it could not be copied: it is too large, or the
+	// disk is full.
+	directAfter = 10_000
+	// entryBytes is what remembering a file takes.
+	entryBytes = 1 << 10
 )
 
 // Reader reads rows. It is for any goroutine.
 type Reader struct {
 	store    objstore.Store
+	dir      string
 	bytesMax int64
+	turns    chan struct{} // of those who decode
 
-	mu      sync.Mutex // guards all below
-	runs    map[runID]*list.Element
-	used    list.List // of *run, the one asked for last first
-	bytes   int64
-	loading map[loadID]*load
+	mu     sync.Mutex // guards all below
+	known  map[copyID]*list.Element
+	used   list.List // of *entry, the one asked for last first
+	bytes  int64
+	making map[copyID]*making
 }
 
-// runID names rows that are kept: the run that has row number*runRows of a file, with the columns of a schema.
-type runID struct {
+// copyID names a copy: of a file, with the columns of a schema.
+type copyID struct {
 	location string
 	schema   int
-	number   uint32
 }
 
-// run are rows of a file.
-type run struct {
-	id    runID
-	batch arrow.RecordBatch
-	bytes int64
+// entry is what is known of a file that was asked for.
+type entry struct {
+	id copyID
+	// direct is how many more rows are read from the file itself before it is copied.
+	direct int
+	copy   *fileCopy // nil when there is none
 }
 
-// loadID names what is loaded at once: a run, or a whole file.
-type loadID struct {
-	runID
-	whole bool
+func (e *entry) bytes() int64 {
+	if e.copy == nil {
+		return entryBytes
+	}
+	return entryBytes + e.copy.bytes
 }
 
-// load is under way until done is closed.
-type load struct {
+// making is under way until done is closed.
+type making struct {
 	done chan struct{}
 	err  error
 }
 
-// NewReader returns a Reader that keeps up to so many bytes of rows.
-func NewReader(store objstore.Store, bytesMax int64) *Reader {
-	return &Reader{store: store, bytesMax: bytesMax, runs: map[runID]*list.Element{}, loading: map[loadID]*load{}}
+// NewReader returns a Reader that keeps copies of up to so many bytes in a local folder.
+func NewReader(store objstore.Store, dir string, bytesMax int64) *Reader {
+	return &Reader{store: store, dir: dir, bytesMax: bytesMax, turns: make(chan struct{}, copiesAtOnce),
+		known: map[copyID]*list.Element{}, making: map[copyID]*making{}}
 }
 
 // Row returns a row of a data file with the columns of the table's schema. The caller releases it. A file that is
 // gone is objstore.ErrNotFound.
 func (r *Reader) Row(ctx context.Context, t *table.Table, location string, row uint32) (arrow.RecordBatch, error) {
-	id := runID{location, t.Metadata().CurrentSchema().ID, row / runRows}
-	out, err := r.row(ctx, t, id, int64(row%runRows))
+	out, err := r.row(ctx, t, copyID{location, t.Metadata().CurrentSchema().ID}, row)
 	if err != nil {
 		return nil, fmt.Errorf("read row %d of %s: %w", row, location, err)
 	}
 	return out, nil
 }
 
-func (r *Reader) row(ctx context.Context, t *table.Table, id runID, at int64) (arrow.RecordBatch, error) {
-	if out := r.kept(id, at); out != nil {
-		return out, nil
-	}
-	object, err := r.store.Stat(ctx, id.location)
-	if err != nil {
-		return nil, err
-	}
-	load := loadID{runID: id}
-	if object.Size <= wholeBytesMax {
-		load = loadID{runID{id.location, id.schema, 0}, true}
-	}
-	// What was loaded may have been dropped for others at once: of a file that does not fit, all but its end.
-	for range 3 {
-		if err := r.load(ctx, t, load, object); err != nil {
+func (r *Reader) row(ctx context.Context, t *table.Table, id copyID, row uint32) (arrow.RecordBatch, error) {
+	c := r.kept(id)
+	if c == nil {
+		object, err := r.store.Stat(ctx, id.location)
+		if err != nil {
 			return nil, err
 		}
-		if out := r.kept(id, at); out != nil {
-			return out, nil
+		if !r.isDirect(id, object.Size) {
+			if c, err = r.copyFor(ctx, t, id, object.Size); err != nil {
+				return nil, err
+			}
 		}
-		load = loadID{runID: id}
+		if c == nil {
+			return r.direct(ctx, t, object, row)
+		}
 	}
-	return nil, fmt.Errorf("%w, or its rows do not stay in %d bytes of memory", table.ErrNoRow, r.bytesMax)
+	defer r.release(c)
+	return c.row(row)
 }
 
-// kept returns a row that is in memory, or nil.
-func (r *Reader) kept(id runID, at int64) arrow.RecordBatch {
+// Prepare copies a data file that is about to be asked for, if it can be.
+func (r *Reader) Prepare(ctx context.Context, t *table.Table, file iceberg.DataFile) error {
+	id := copyID{file.FilePath(), t.Metadata().CurrentSchema().ID}
+	c, err := r.copyFor(ctx, t, id, file.FileSizeBytes())
+	if err != nil {
+		return fmt.Errorf("copy %s for look-ups: %w", id.location, err)
+	}
+	if c != nil {
+		r.release(c)
+	}
+	return nil
+}
+
+// kept returns the copy of a file, which the caller releases, or nil.
+func (r *Reader) kept(id copyID) *fileCopy {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	element := r.runs[id]
+	element := r.known[id]
 	if element == nil {
 		return nil
 	}
 	r.used.MoveToFront(element)
-	batch := element.Value.(*run).batch
-	if at >= batch.NumRows() {
-		return nil
+	c := element.Value.(*entry).copy
+	if c != nil {
+		c.refs++
 	}
-	return batch.NewSlice(at, at+1)
+	return c
 }
 
-// load loads a run or a file, once for all who ask meanwhile. What was begun goes on when its asker leaves.
-func (r *Reader) load(ctx context.Context, t *table.Table, id loadID, object objstore.Object) error {
-	r.mu.Lock()
-	under, found := r.loading[id]
-	if !found {
-		under = &load{done: make(chan struct{})}
-		r.loading[id] = under
-	}
-	r.mu.Unlock()
-	if found {
-		select {
-		case <-under.done:
-			return under.err
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	under.err = r.read(context.WithoutCancel(ctx), t, id, object)
-	r.mu.Lock()
-	delete(r.loading, id)
-	r.mu.Unlock()
-	close(under.done)
-	return under.err
-}
-
-// read decodes rows and keeps them.
-func (r *Reader) read(ctx context.Context, t *table.Table, id loadID, object objstore.Object) error {
-	meta := t.Metadata()
-	file, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData, id.location,
-		iceberg.ParquetFile, nil, nil, nil, 1, object.Size)
-	if err != nil {
-		return err
-	}
-	task := table.Task{File: file.Build(), Schema: meta.CurrentSchema(), NameMapping: meta.NameMapping()}
-	opts := table.ReadOptions{BatchRows: runRows}
-	if !id.whole {
-		opts.Rows = rowsOf(id.number)
-	}
-	g := gathering{reader: r, id: id.runID}
-	defer g.drop()
-	for batch, err := range table.ReadWith(ctx, r.store, task, opts) {
-		if errors.Is(err, table.ErrNoRow) {
-			break // the last run is shorter
-		}
-		if err != nil {
-			return err
-		}
-		if err := g.add(batch); err != nil {
-			return err
-		}
-	}
-	return g.flush()
-}
-
-// rowsOf are the positions of a run.
-func rowsOf(number uint32) []uint32 {
-	rows := make([]uint32, runRows)
-	for i := range rows {
-		rows[i] = number*runRows + uint32(i)
-	}
-	return rows
-}
-
-// keep takes over a run, and drops others for it.
-func (r *Reader) keep(id runID, batch arrow.RecordBatch) {
-	bytes := table.BatchBytes(batch)
+// isDirect says whether a row is to be read from the file itself, and counts that.
+func (r *Reader) isDirect(id copyID, size int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.runs[id] != nil {
-		batch.Release()
+	e := r.entry(id, size)
+	if e.direct > 0 {
+		e.direct--
+		return true
+	}
+	return false
+}
+
+// entry is that of a file.
+func (r *Reader) entry(id copyID, size int64) *entry {
+	element := r.known[id]
+	if element == nil {
+		e := &entry{id: id}
+		if size > atOnceBytesMax {
+			e.direct = askedMin
+		}
+		element = r.used.PushFront(e)
+		r.known[id] = element
+		r.grow(entryBytes)
+	}
+	r.used.MoveToFront(element)
+	return element.Value.(*entry)
+}
+
+// grow takes room, from those asked for longest ago. What was asked for last stays.
+func (r *Reader) grow(bytes int64) {
+	for r.bytes += bytes; r.bytes > r.bytesMax && r.used.Len() > 1; {
+		oldest := r.used.Remove(r.used.Back()).(*entry)
+		delete(r.known, oldest.id)
+		r.bytes -= oldest.bytes()
+		r.unref(oldest.copy)
+	}
+}
+
+// copyFor makes a copy, once for all who ask meanwhile, and returns it, or nil when there is none to be had. What was
+// begun goes on when its asker leaves.
+func (r *Reader) copyFor(ctx context.Context, t *table.Table, id copyID, size int64) (*fileCopy, error) {
+	r.mu.Lock()
+	under, found := r.making[id]
+	if !found {
+		under = &making{done: make(chan struct{})}
+		r.making[id] = under
+	}
+	r.mu.Unlock()
+	if !found {
+		under.err = r.makeAndKeep(context.WithoutCancel(ctx), t, id, size)
+		r.mu.Lock()
+		delete(r.making, id)
+		r.mu.Unlock()
+		close(under.done)
+	}
+	select {
+	case <-under.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if under.err != nil {
+		return nil, under.err
+	}
+	return r.kept(id), nil // unless it was dropped for others at once
+}
+
+// makeAndKeep makes a copy and drops others for it.
+func (r *Reader) makeAndKeep(ctx context.Context, t *table.Table, id copyID, size int64) error {
+	if c := r.kept(id); c != nil { // it has just been made
+		r.release(c)
+		return nil
+	}
+	r.turns <- struct{}{}
+	c, err := r.makeCopy(ctx, t, id, size)
+	<-r.turns
+	if err != nil && !errors.Is(err, errNoCopy) {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(id, size)
+	if c == nil {
+		e.direct = directAfter
+		return nil
+	}
+	e.copy = c
+	r.grow(c.bytes)
+	return nil
+}
+
+// release says that the caller reads a copy no more.
+func (r *Reader) release(c *fileCopy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unref(c)
+}
+
+func (r *Reader) unref(c *fileCopy) {
+	if c == nil {
 		return
 	}
-	r.runs[id] = r.used.PushFront(&run{id, batch, bytes})
-	r.bytes += bytes
-	for r.bytes > r.bytesMax && r.used.Len() > 1 {
-		oldest := r.used.Remove(r.used.Back()).(*run)
-		delete(r.runs, oldest.id)
-		r.bytes -= oldest.bytes
-		oldest.batch.Release()
+	if c.refs--; c.refs == 0 {
+		c.close()
 	}
+}
+
+// direct reads one row of a file.
+func (r *Reader) direct(
+	ctx context.Context, t *table.Table, object objstore.Object, row uint32,
+) (arrow.RecordBatch, error) {
+	task, err := taskOf(t, object.Location, object.Size)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	for batch, err := range table.ReadWith(ctx, r.store, task, table.ReadOptions{Rows: []uint32{row}}) {
+		if err != nil {
+			return nil, err
+		}
+		if batch.NumRows() > 0 {
+			return batch.NewSlice(0, 1), nil
+		}
+	}
+	return nil, table.ErrNoRow
+}
+
+// taskOf reads all rows of a file, whatever is deleted.
+func taskOf(t *table.Table, location string, size int64) (table.Task, error) {
+	meta := t.Metadata()
+	file, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData, location,
+		iceberg.ParquetFile, nil, nil, nil, 1, size)
+	if err != nil {
+		return table.Task{}, err
+	}
+	return table.Task{File: file.Build(), Schema: meta.CurrentSchema(), NameMapping: meta.NameMapping()}, nil
 }

@@ -1,10 +1,13 @@
 package point
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
@@ -17,11 +20,17 @@ import (
 )
 
 // written is a table and one of its data files, with rows of ids from 0 on and names of 40 bytes.
-func written(t *testing.T, store objstore.Store, rows int) (*table.Table, string) {
+func written(t testing.TB, store objstore.Store, rows int) (*table.Table, string) {
 	t.Helper()
 	schema := iceberg.NewSchemaWithIdentifiers(0, []int{1},
 		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
-		iceberg.NestedField{ID: 2, Name: "name", Type: iceberg.PrimitiveTypes.String})
+		iceberg.NestedField{ID: 2, Name: "name", Type: iceberg.PrimitiveTypes.String},
+		iceberg.NestedField{ID: 3, Name: "ts", Type: iceberg.PrimitiveTypes.TimestampTz},
+		iceberg.NestedField{ID: 4, Name: "amount", Type: iceberg.PrimitiveTypes.Float64},
+		iceberg.NestedField{ID: 5, Name: "quantity", Type: iceberg.PrimitiveTypes.Int32},
+		iceberg.NestedField{ID: 6, Name: "is_mobile", Type: iceberg.PrimitiveTypes.Bool},
+		iceberg.NestedField{ID: 7, Name: "tags", Type: &iceberg.ListType{ElementID: 8,
+			Element: iceberg.PrimitiveTypes.String}})
 	meta, err := icetable.NewMetadataWithUUID(schema, iceberg.UnpartitionedSpec, icetable.UnsortedSortOrder, "mem://t",
 		iceberg.Properties{"format-version": "2"}, uuid.New())
 	require.NoError(t, err)
@@ -35,6 +44,19 @@ func written(t *testing.T, store objstore.Store, rows int) (*table.Table, string
 	for i := range rows {
 		b.Field(0).(*array.Int64Builder).Append(int64(i))
 		b.Field(1).(*array.StringBuilder).Append(name(i))
+		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(i))
+		b.Field(3).(*array.Float64Builder).Append(float64(i) / 2)
+		b.Field(4).(*array.Int32Builder).Append(int32(i % 7))
+		if i%3 == 0 {
+			b.Field(5).AppendNull()
+		} else {
+			b.Field(5).(*array.BooleanBuilder).Append(i%3 == 1)
+		}
+		tags := b.Field(6).(*array.ListBuilder)
+		tags.Append(true)
+		for tag := range i % 3 {
+			tags.ValueBuilder().(*array.StringBuilder).Append(name(i + tag))
+		}
 	}
 	batch := b.NewRecordBatch()
 	defer batch.Release()
@@ -50,13 +72,13 @@ func written(t *testing.T, store objstore.Store, rows int) (*table.Table, string
 func name(i int) string { return "the name of the user with the id " + string(rune('a'+i%26)) }
 
 func TestAnyRowOfAFileIsRead(t *testing.T) {
-	const rows = 2*runRows + 17
-	for _, bytesMax := range []int64{1, 1 << 30} { // one run stays in memory at least
+	const rows = copyBatchRows + 2*runRows + 17
+	for _, bytesMax := range []int64{1, 1 << 30} { // no copy, and one
 		store := objstore.NewMemory(time.Now)
 		of, location := written(t, store, rows)
-		r := NewReader(store, bytesMax)
+		r := NewReader(store, t.TempDir(), bytesMax)
 		var readers sync.WaitGroup
-		for _, row := range []uint32{0, runRows - 1, runRows, 2 * runRows, rows - 1, 1} {
+		for _, row := range []uint32{0, runRows - 1, runRows, copyBatchRows, rows - 1, 1} {
 			read := func() {
 				out, err := r.Row(t.Context(), of, location, row)
 				if err != nil {
@@ -64,14 +86,18 @@ func TestAnyRowOfAFileIsRead(t *testing.T) {
 					return
 				}
 				defer out.Release()
-				if got := out.Column(0).(*array.Int64).Value(0); got != int64(row) || out.NumRows() != 1 ||
-					out.Column(1).(*array.String).Value(0) != name(int(row)) {
-					t.Errorf("row %d is %v", row, out)
+				tags := ""
+				for tag := range int(row) % 3 {
+					tags += fmt.Sprintf("%q ", name(int(row)+tag))
 				}
-			}
-			if bytesMax == 1 { // each drops what the one before has read
-				read()
-				continue
+				want := fmt.Sprintf("[%d] [%q] [[%s]]", row, name(int(row)), strings.TrimSpace(tags))
+				if got := fmt.Sprint(out.Column(0), out.Column(1), out.Column(6)); got != want || out.NumRows() != 1 {
+					t.Errorf("row %d is %s, not %s", row, got, want)
+				}
+				if mobile := out.Column(5).(*array.Boolean); mobile.IsNull(0) != (row%3 == 0) ||
+					!mobile.IsNull(0) && mobile.Value(0) != (row%3 == 1) {
+					t.Errorf("row %d has is_mobile %v", row, mobile)
+				}
 			}
 			readers.Go(read)
 		}
@@ -80,7 +106,7 @@ func TestAnyRowOfAFileIsRead(t *testing.T) {
 		require.ErrorIs(t, err, table.ErrNoRow)
 		_, err = r.Row(t.Context(), of, location+"x", 0)
 		require.ErrorIs(t, err, objstore.ErrNotFound)
-		require.LessOrEqual(t, r.bytes, max(bytesMax, 400<<10))
+		require.LessOrEqual(t, r.bytes, max(bytesMax, entryBytes))
 		if bytesMax > 1 { // what was read stays, whatever becomes of the file
 			require.NoError(t, store.Remove(t.Context(), location))
 			out, err := r.Row(t.Context(), of, location, 5)
