@@ -3,6 +3,7 @@ package table
 import (
 	"fmt"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table/filter"
@@ -34,6 +35,14 @@ func PlanFiles(t *Table, scan Scan, files []iceberg.DataFile) ([]Task, error) {
 		}
 	}
 	return tasks, nil
+}
+
+// PlanBatches makes one task of batches that are in memory, made for the table's current schema or one before it; with
+// the columns and the filter of the scan. Columns that tell of files are not in them.
+func PlanBatches(t *Table, scan Scan, batches []arrow.RecordBatch) (Task, error) {
+	template, _, err := currentTemplate(t, scan)
+	template.Batches = batches
+	return template, err
 }
 
 func currentTemplate(t *Table, scan Scan) (template Task, prune *filter.Bound, err error) {

@@ -63,8 +63,15 @@ func ReadWith(
 	}
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		r := taskReader{task: task, store: store, opts: opts, wanted: wantedRows{opts.Rows, opts.Rows == nil}}
-		err := r.run(compute.WithAllocator(ctx, opts.Allocator),
-			func(batch arrow.RecordBatch) bool { return yield(batch, nil) })
+		ctx := compute.WithAllocator(ctx, opts.Allocator)
+		emit := func(batch arrow.RecordBatch) bool { return yield(batch, nil) }
+		if task.File == nil {
+			if err := r.readBatches(ctx, emit); err != nil && !errors.Is(err, errStopped) {
+				yield(nil, fmt.Errorf("read rows in memory: %w", err))
+			}
+			return
+		}
+		err := r.run(ctx, emit)
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(nil, fmt.Errorf("read %s: %w", task.File.FilePath(), err))
 		}
@@ -161,21 +168,25 @@ func (r *taskReader) prepare(ctx context.Context) error {
 		file: r.task.File.FilePath(), firstRowID: r.task.File.FirstRowID(),
 		sequence: r.task.SequenceNumber,
 	}
-	if r.widen, err = newConverter(columns.found, wide, source); err != nil {
+	if err := r.convert(columns.found, wide, source); err != nil {
 		return err
-	}
-	if wide != r.task.Schema {
-		form, err := ArrowSchema(wide)
-		if err != nil {
-			return err
-		}
-		if r.narrow, err = newConverter(form.Fields(), r.task.Schema, source); err != nil {
-			return err
-		}
 	}
 	if len(r.task.Deletes) > 0 {
 		r.deleted, err = loadDeletes(ctx, r.store, r.task, r.opts.Deleted, r.parquet.ParquetReader().NumRows())
 	}
+	return err
+}
+
+// convert finds the way from columns to those that are asked for, by wide.
+func (r *taskReader) convert(from []arrow.Field, wide *iceberg.Schema, source constants) (err error) {
+	if r.widen, err = newConverter(from, wide, source); err != nil || wide == r.task.Schema {
+		return err
+	}
+	form, err := ArrowSchema(wide)
+	if err != nil {
+		return err
+	}
+	r.narrow, err = newConverter(form.Fields(), r.task.Schema, source)
 	return err
 }
 

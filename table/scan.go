@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
@@ -29,10 +30,12 @@ type Scan struct {
 	Filter *filter.Expr
 }
 
-// Task is one data file to read, with the deletes that apply to it. It is an immutable value.
+// Task is one data file to read, with the deletes that apply to it, or some rows in memory. It is an immutable value.
 type Task struct {
-	// File is the data file, with its metrics.
+	// File is the data file, with its metrics; nil for rows that are in memory.
 	File iceberg.DataFile
+	// Batches are those rows. Who makes the task says how long they are valid.
+	Batches []arrow.RecordBatch
 	// SnapshotID is the snapshot that added the file.
 	SnapshotID int64
 	// SequenceNumber is the data sequence number, FileSequenceNumber that of the file.
