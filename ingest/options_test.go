@@ -38,6 +38,7 @@ type world struct {
 	objects *objstore.Memory
 	catalog *committest.Catalog
 	mem     *memory.CheckedAllocator
+	shown   map[arrow.RecordBatch]bool // rows in memory that a test has seen
 	clock   time.Time
 	// interval is how often tables commit in Run.
 	interval time.Duration
@@ -51,7 +52,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{
 		t: t, log: sourcetest.NewLog("cluster-1"), catalog: committest.NewCatalog(),
 		mem: memory.NewCheckedAllocator(new(recycle.Poison)), clock: time.Unix(1_700_000_000, 0),
-		interval: 100 * time.Millisecond,
+		shown: map[arrow.RecordBatch]bool{}, interval: 100 * time.Millisecond,
 	}
 	w.objects = objstore.NewMemory(w.now)
 	t.Cleanup(func() {

@@ -34,7 +34,8 @@ const (
 // tailing hands over what a table buffers, in chunks, while somebody follows the table. It belongs to the
 // applying side. Its methods do nothing on nil, the tailing of a table that nobody can follow.
 //
-//	take ─► gathered ─► file under _live ─► tail.Feed
+//	take ─► gathered ─► file under _live ─► tail.Feed: a chunk, for all readers
+//	            └─► tail.Feed: pieces, for readers in this process until then
 //
 // What was buffered before somebody came is in no chunk, so it is committed first: a buffer is handed over from
 // its first record on or not at all.
@@ -46,8 +47,10 @@ type tailing struct {
 	on     bool // somebody follows
 	ready  bool // and nothing is buffered that is not handed over
 	// queue is what waits to be written, oldest first; the last may still grow.
-	queue   []*gathered
-	bytes   int64 // in queue and being written
+	queue []*gathered
+	// stuck is what could not be written, which readers in this process see until it is committed.
+	stuck   []*gathered
+	bytes   int64 // in queue, stuck and being written
 	writing bool
 	// given says that chunks wait for a commit to come to them.
 	given bool
@@ -128,6 +131,10 @@ func (t *tableState) gather(p *portion) {
 	t.ingester.opts.Budget.Charge(bytes)
 	g.bytes += bytes
 	l.bytes += bytes
+	if g.versions == nil {
+		l.feed.Add(tail.Piece{Change: b.change, TopicPartition: id, SchemaID: p.shape.schema.ID, Rows: p.rows,
+			Span: tail.Span{From: p.part.From, Next: p.part.Next, First: span.First && span.From == p.part.From}})
+	}
 }
 
 // open is what the portion goes to.
@@ -161,24 +168,55 @@ func (t *tableState) isFirst(id commit.TopicPartition, from commit.Offset) bool 
 	return !known
 }
 
-// unfollow gives up handing over the rest of a buffer.
+// unfollow gives up handing over the rest of a buffer. Rows that readers in this process have seen are still written.
 func (t *tableState) unfollow(b *buffer) {
-	if b.followed {
-		t.log.Warn("readers see rows later: they are read faster than they can be handed over",
-			"bytes", t.tailing.bytes)
-	}
+	t.log.Warn("readers see rows later: they are read faster than they can be handed over", "bytes", t.tailing.bytes)
 	b.followed, b.unfollowable = false, true
-	t.tailing.forget(b, t.ingester.opts.Budget)
+	if b.versions != nil {
+		t.tailing.forget(b, t.ingester.opts.Budget)
+	}
 }
 
-// forget drops what waits to be written of a buffer.
+// giveUp ends handing over a buffer of which a chunk could not be written, nor is it tried again. Readers in this
+// process see the rows of it all the same.
+func (l *tailing) giveUp(g *gathered, budget *table.Budget) {
+	b := g.buffer
+	b.followed, b.unfollowable = false, true
+	if g.versions != nil || b.gone {
+		l.release(g, budget)
+		l.forget(b, budget)
+		return
+	}
+	l.stuck = append(l.stuck, g)
+	l.queue = slices.DeleteFunc(l.queue, func(other *gathered) bool {
+		if other.buffer == b {
+			l.stuck = append(l.stuck, other)
+		}
+		return other.buffer == b
+	})
+}
+
+// forget drops what waits to be written of a buffer, and what cannot be.
 func (l *tailing) forget(b *buffer, budget *table.Budget) {
-	l.queue = slices.DeleteFunc(l.queue, func(g *gathered) bool {
+	drop := func(g *gathered) bool {
 		if g.buffer == b {
 			l.release(g, budget)
 		}
 		return g.buffer == b
-	})
+	}
+	l.queue, l.stuck = slices.DeleteFunc(l.queue, drop), slices.DeleteFunc(l.stuck, drop)
+	l.feed.WithdrawPieces(b.change)
+}
+
+// dropStuck drops what could not be written of buffers that are committed.
+func (l *tailing) dropStuck(t *tableState) {
+	for i := 0; i < len(l.stuck); {
+		if b := l.stuck[i].buffer; b != t.filling && b != t.committing {
+			l.forget(b, t.ingester.opts.Budget)
+			continue
+		}
+		i++
+	}
 }
 
 func (l *tailing) release(g *gathered, budget *table.Budget) {
@@ -262,13 +300,13 @@ func (t *tableState) writeChunk(ctx context.Context) {
 		chunk, err := t.makeChunk(ctx, g)
 		return func() {
 			l.writing = false
-			l.release(g, t.ingester.opts.Budget)
 			if err != nil {
 				t.log.Warn("readers see rows later: a chunk of the tail cannot be written", "err", err)
-				g.buffer.followed, g.buffer.unfollowable = false, true
-				l.forget(g.buffer, t.ingester.opts.Budget)
+				l.giveUp(g, t.ingester.opts.Budget)
+				l.dropStuck(t)
 				return
 			}
+			l.release(g, t.ingester.opts.Budget)
 			l.feed.Give(chunk)
 			l.given = true
 			switch {
@@ -283,7 +321,7 @@ func (t *tableState) writeChunk(ctx context.Context) {
 
 // makeChunk writes the chunk's file: one of no partition, whatever partitions the table has.
 func (t *tableState) makeChunk(ctx context.Context, g *gathered) (tail.Chunk, error) {
-	chunk := tail.Chunk{Change: g.buffer.change, Spans: g.spans}
+	chunk := tail.Chunk{Change: g.buffer.change, Spans: g.spans, SchemaID: g.schema.ID}
 	opts := &t.ingester.opts
 	batches := g.batches
 	if g.versions != nil {
@@ -343,7 +381,11 @@ func (l *tailing) withdraw(b *buffer, opts *Options) {
 
 // landed tells that a commit has come to chunks.
 func (l *tailing) landed(t *tableState) {
-	if l != nil && l.given {
+	if l == nil {
+		return
+	}
+	l.dropStuck(t)
+	if l.given {
 		l.given = l.feed.Committed(t.opts.Committer.Position(), t.ingester.opts.Now()) > 0
 	}
 }
@@ -353,9 +395,9 @@ func (l *tailing) close(opts *Options) {
 	if l == nil {
 		return
 	}
-	for _, g := range l.queue {
+	for _, g := range slices.Concat(l.queue, l.stuck) {
 		l.release(g, opts.Budget)
 	}
-	l.queue = nil
+	l.queue, l.stuck = nil, nil
 	l.feed.Close(opts.Now())
 }

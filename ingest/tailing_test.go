@@ -2,12 +2,15 @@ package ingest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -61,14 +64,42 @@ func (w *world) view(ident table.Ident, x *tail.Index) (tail.View, []int64) {
 	ledger, err := commit.ReadLedger(loaded.Metadata())
 	require.NoError(w.t, err)
 	view := x.At(ledger.Position)
-	var ids []int64
+	require.Empty(w.t, view.Pieces)
+	return view, w.idsOf(view, loaded)
+}
+
+// newest is the tail behind the table as it stands, with what is in memory alone, and the ids in it.
+func (w *world) newest(ident table.Ident, x *tail.Index) (tail.View, []int64) {
+	w.t.Helper()
+	loaded, err := w.catalog.LoadTable(w.t.Context(), ident)
+	require.NoError(w.t, err)
+	ledger, err := commit.ReadLedger(loaded.Metadata())
+	require.NoError(w.t, err)
+	view := x.Newest(ledger.Position, func(id int) bool { return id == loaded.Metadata().CurrentSchema().ID })
+	for _, p := range view.Pieces {
+		if p.Rows != nil && !w.shown[p.Rows] {
+			w.shown[p.Rows] = true // what is left to the garbage collector, which does not count for w.mem
+			w.t.Cleanup(p.Rows.Release)
+		}
+	}
+	return view, w.idsOf(view, loaded)
+}
+
+func (w *world) idsOf(view tail.View, of *table.Table) (ids []int64) {
+	w.t.Helper()
 	for _, c := range view.Chunks {
 		for _, f := range c.Files {
-			require.True(w.t, strings.HasPrefix(f.FilePath(), loaded.Metadata().Location()+"/"+tail.Folder+"/"))
+			require.True(w.t, strings.HasPrefix(f.FilePath(), of.Metadata().Location()+"/"+tail.Folder+"/"))
 			ids = append(ids, w.idsIn(f)...)
 		}
 	}
-	return view, ids
+	for _, p := range view.Pieces {
+		if p.Rows != nil {
+			column := p.Rows.Column(p.Rows.Schema().FieldIndices("id")[0])
+			ids = append(ids, column.(*array.Int64).Int64Values()...)
+		}
+	}
+	return ids
 }
 
 func TestWhatIsNotCommittedIsHandedOverOnceSomebodyFollows(t *testing.T) {
@@ -183,7 +214,7 @@ func TestCommittedRowsAndTheTailAreAllRowsOnce(t *testing.T) {
 			return &process{w.ingester(reader, opts), reader, x}
 		}
 		processes := []*process{start(), start()}
-		made, shown := 0, 0
+		made, shown, inMemory := 0, 0, 0
 		for range 150 {
 			for range rng.IntN(8) {
 				w.append(rng.Int32N(3), event(made))
@@ -212,21 +243,85 @@ func TestCommittedRowsAndTheTailAreAllRowsOnce(t *testing.T) {
 				if committed == nil {
 					continue
 				}
-				seen := map[int64]bool{}
-				for _, id := range append(ids, committed...) {
-					require.False(t, seen[id], "row %d twice", id)
-					seen[id] = true
-				}
-				var offsets int64
-				for _, next := range view.Cut {
-					offsets += int64(next)
-				}
-				require.Len(t, seen, int(offsets), "rows up to the cut")
+				requireOnce(t, view, ids, committed)
+				view, ids = w.newest(ident, p.index)
+				requireOnce(t, view, ids, committed)
+				require.Equal(t, view.Rows, int64(len(ids)))
+				inMemory += len(view.Pieces)
 			}
 		}
 		require.Greater(t, shown, 500, "there is hardly any tail")
+		require.Greater(t, inMemory, 20, "there is hardly anything in memory")
 		for _, p := range processes {
 			p.Close(t.Context())
 		}
+	}
+}
+
+// requireOnce checks that a view and what is committed are all rows up to the cut.
+func requireOnce(t *testing.T, view tail.View, ids, committed []int64) {
+	t.Helper()
+	seen := map[int64]bool{}
+	for _, id := range slices.Concat(ids, committed) {
+		require.False(t, seen[id], "row %d twice", id)
+		seen[id] = true
+	}
+	var offsets int64
+	for _, next := range view.Cut {
+		offsets += int64(next)
+	}
+	require.Len(t, seen, int(offsets), "rows up to the cut")
+}
+
+// TestReadersInTheProcessSeeAllThatWasReadAtOnce has chunks fail at random, and looks after every step. Memory that
+// was given back shows garbage.
+func TestReadersInTheProcessSeeAllThatWasReadAtOnce(t *testing.T) {
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		w := newWorld(t)
+		w.log.Create("events", 3)
+		ident := w.create("db.events", eventFields()...)
+		opts, x := w.followed(ident, "g")
+		x.Follow(w.clock.Add(time.Hour))
+		g := w.ingester(w.log.Join("g", 7, "events"), opts)
+		g.opts.Store = objstore.NewFaulty(w.objects, func(op objstore.Op) objstore.Fault {
+			if rng.IntN(8) == 0 && strings.Contains(op.Location, "/"+tail.Folder+"/") {
+				return objstore.Fault{Kind: objstore.ErrorBefore}
+			}
+			return objstore.Fault{}
+		})
+		made, inMemory := 0, 0
+		type heldRows struct {
+			rows arrow.RecordBatch
+			text string
+		}
+		var held []heldRows
+		for range 200 {
+			for range rng.IntN(8) {
+				w.append(rng.Int32N(3), event(made))
+				made++
+			}
+			w.steps(g, 1)
+			if b := g.tables[0].filling; b != nil && b.unfollowable {
+				continue // until it is committed
+			}
+			view, ids := w.newest(ident, x)
+			for id, next := range g.tables[0].next {
+				require.Equal(t, next, view.Cut[id], "%s", id)
+			}
+			requireOnce(t, view, ids, rows(w, ident, "id", longAt))
+			for _, p := range view.Pieces {
+				held = append(held, heldRows{p.Rows, fmt.Sprint(p.Rows)})
+			}
+			inMemory += len(view.Pieces)
+		}
+		require.Greater(t, inMemory, 50, "there is hardly anything in memory")
+		for _, each := range held {
+			require.Equal(t, each.text, fmt.Sprint(each.rows))
+		}
+		g.Close(t.Context())
+		view, _ := w.newest(ident, x)
+		require.Empty(t, view.Pieces)
+		require.Zero(t, g.opts.Budget.Used(), "memory that nobody has given back")
 	}
 }

@@ -1,6 +1,8 @@
 package tail
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -32,6 +34,8 @@ type Chunk struct {
 	Spans map[table.TopicPartition]Span
 	// Files hold the rows that came of them; none when no row did.
 	Files []iceberg.DataFile
+	// SchemaID is the schema of the table that they were written with.
+	SchemaID int
 	// Rows are those in Files.
 	Rows int64
 	// Versions are what a keyed table's Hider wants to know of the rows; nobody else looks at it. It is nil once a
@@ -53,39 +57,47 @@ func (c *Chunk) behind(position table.Position) bool {
 // fits says that each of the chunk's spans begins at the cut.
 func (c *Chunk) fits(cut table.Position) bool {
 	for id, span := range c.Spans {
-		next, known := cut[id]
-		if known && span.From != next || !known && !span.First {
+		if !span.fits(id, cut) {
 			return false
 		}
 	}
 	return true
+}
+
+// fits says that the span of a topic partition begins at the cut.
+func (s Span) fits(id table.TopicPartition, cut table.Position) bool {
+	next, known := cut[id]
+	return known && s.From == next || !known && s.First
 }
 
 // View is the tail of a table behind one snapshot.
 type View struct {
 	// Chunks go on from the snapshot, in the order in which they were read.
 	Chunks []Chunk
-	// Cut is where the snapshot and the chunks end together.
+	// Pieces go on from the chunks, in the order in which they were read; At shows none.
+	Pieces []Piece
+	// Cut is where the snapshot, the chunks and the pieces end together.
 	Cut table.Position
-	// Rows are those of all chunks.
+	// Rows are those of all chunks and pieces.
 	Rows int64
 
 	numbers []uint64 // of the chunks in their index
 	begin   table.Position
 }
 
+func newView(position table.Position) View {
+	view := View{Cut: maps.Clone(position), begin: position}
+	if view.Cut == nil {
+		view.Cut = table.Position{}
+	}
+	return view
+}
+
 // Begin is the view without its chunks.
 func (v *View) Begin() View { return View{Cut: v.begin, begin: v.begin} }
 
-// Same says that both are made of the same chunks.
+// Same says that both are made of the same chunks and pieces.
 func (v *View) Same(o *View) bool {
-	if len(v.numbers) != len(o.numbers) {
-		return false
-	}
-	for i, n := range v.numbers {
-		if o.numbers[i] != n {
-			return false
-		}
-	}
-	return true
+	return slices.Equal(v.numbers, o.numbers) &&
+		slices.EqualFunc(v.Pieces, o.Pieces, func(a, b Piece) bool { return a.Number == b.Number })
 }

@@ -3,7 +3,8 @@
 //	ingest ─► Feed ─► Index ─► View(position of a snapshot) ─► serve
 //	             ▲ wanted?  ◄─ Follow ◄─────────────────────── serve
 //
-// A Chunk is a range of offsets of each of some topic partitions and the data file of the rows in them. A Feed is the
+// A Chunk is a range of offsets of each of some topic partitions and the data file of the rows in them. A Piece is a
+// range of one and its rows in memory, for readers in this process until a chunk takes its place. A Feed is the
 // end that ingest holds: it is told whether anybody follows the table, and takes chunks. An Index has the
 // chunks of one table, a Set the indexes of a process.
 //
@@ -17,6 +18,7 @@
 //
 // Invariants:
 //   - a chunk is shown whole or not at all, and only where each of its ranges begins at the cut;
+//   - a piece is shown only where it begins at the cut, until a chunk with its rows takes its place, at once;
 //   - a chunk is of one checkpoint, so a commit covers it whole or not at all;
 //   - files are given out to be removed only a while after their chunk was covered or withdrawn, since readers of
 //     a view may still be at them.

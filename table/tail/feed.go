@@ -37,19 +37,22 @@ func (f *Feed) say(ready bool) {
 	f.index.tellReady()
 }
 
-// Give hands over a chunk that is complete.
+// Give hands over a chunk that is complete, in the place of its pieces.
 func (f *Feed) Give(c Chunk) {
 	x := f.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.chunks = append(x.chunks, held{Chunk: c, number: x.next, feed: f})
 	x.next++
+	x.dropPieces(func(p *heldPiece) bool { return p.feed == f && c.has(&p.Piece) })
+	x.wake()
 }
 
 // Withdraw takes back the chunks of a change that is given up: its records are read again, by this process
 // or another.
 func (f *Feed) Withdraw(change uuid.UUID, now time.Time) {
 	f.withdraw(now, func(c *held) bool { return c.Change == change })
+	f.WithdrawPieces(change)
 }
 
 func (f *Feed) withdraw(now time.Time, which func(*held) bool) {
@@ -66,6 +69,13 @@ func (f *Feed) withdraw(now time.Time, which func(*held) bool) {
 			c.left = now
 		}
 	}
+}
+
+// WithdrawPieces takes back the pieces of a change: they are in chunks or in the table, or nobody is to see them.
+func (f *Feed) WithdrawPieces(change uuid.UUID) {
+	f.index.mu.Lock()
+	defer f.index.mu.Unlock()
+	f.index.dropPieces(func(p *heldPiece) bool { return p.feed == f && p.Change == change })
 }
 
 // Committed says where the table stands now. Chunks that it has come to stay for those who have loaded
@@ -91,6 +101,7 @@ func (f *Feed) Close(now time.Time) {
 	f.withdraw(now, func(c *held) bool { return c.left.IsZero() })
 	f.index.mu.Lock()
 	defer f.index.mu.Unlock()
+	f.index.dropPieces(func(p *heldPiece) bool { return p.feed == f })
 	delete(f.index.feeds, f)
 	f.index.tellReady()
 }

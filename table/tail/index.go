@@ -24,6 +24,8 @@ type Index struct {
 	feeds  map[*Feed]bool // and whether each hands over all that it reads
 	hider  Hider          // nil for a table whose rows nothing hides
 	ready  chan struct{}  // closed once all feeds do; nil when nobody waits
+	pieces []heldPiece    // in no chunk yet
+	wakes  map[chan<- struct{}]struct{}
 }
 
 // held is a chunk in the index.
@@ -38,7 +40,7 @@ type held struct {
 
 // NewIndex returns the empty index of a table that lies at location.
 func NewIndex(location string) *Index {
-	return &Index{folder: FolderOf(location), feeds: map[*Feed]bool{}}
+	return &Index{folder: FolderOf(location), feeds: map[*Feed]bool{}, wakes: map[chan<- struct{}]struct{}{}}
 }
 
 // Folder is where the chunks lie, with a slash.
@@ -83,17 +85,20 @@ func (x *Index) Fed() bool {
 	return len(x.feeds) > 0
 }
 
-// At returns the tail behind a snapshot that stores position.
+// At returns the tail behind a snapshot that stores position, as far as it is in chunks.
 func (x *Index) At(position table.Position) View {
-	view := View{Cut: maps.Clone(position), begin: position}
-	if view.Cut == nil {
-		view.Cut = table.Position{}
-	}
+	view := newView(position)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.addChunks(&view, func(int) bool { return true })
+	return view
+}
+
+// addChunks goes on with the chunks that fit. The caller holds mu.
+func (x *Index) addChunks(view *View, knows func(schemaID int) bool) {
 	for i := range x.chunks {
 		c := &x.chunks[i]
-		if c.withdrawn || !c.fits(view.Cut) {
+		if c.withdrawn || !c.fits(view.Cut) || !knows(c.SchemaID) {
 			continue
 		}
 		for id, span := range c.Spans {
@@ -103,7 +108,6 @@ func (x *Index) At(position table.Position) View {
 		view.numbers = append(view.numbers, c.number)
 		view.Rows += c.Rows
 	}
-	return view
 }
 
 // Forget drops the chunks that were covered or withdrawn before then and returns the locations of their files, which

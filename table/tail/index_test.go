@@ -35,6 +35,8 @@ type history struct {
 	index               *tail.Index
 	feed                *tail.Feed
 	read                table.Position // of the process
+	all                 bool           // pieces of all that is read are handed over
+	pieces              int            // that were shown
 	filling, committing *checkpoint
 }
 
@@ -77,6 +79,10 @@ func (h *history) readOn() {
 	}
 	next := from + 1 + table.Offset(h.rng.Int64N(9))
 	h.read[id] = next
+	if h.rng.IntN(4) > 0 || h.all {
+		h.feed.Add(tail.Piece{Change: h.filling.id, TopicPartition: id, SchemaID: h.rng.IntN(2),
+			Span: tail.Span{From: from, Next: next, First: !known}})
+	}
 	for _, spans := range []map[table.TopicPartition]tail.Span{h.filling.ranges, h.filling.rest} {
 		span, some := spans[id]
 		if !some {
@@ -176,23 +182,42 @@ func (h *history) check() {
 	before := maps.Clone(position)
 	view := h.index.At(position)
 	require.Equal(h.t, before, position, "the position was changed")
+	h.checkView(view, position)
+	newest := h.index.Newest(position, func(int) bool { return true })
+	h.checkView(newest, position)
+	require.Equal(h.t, view.Numbers(), newest.Numbers(), "other chunks")
+	h.pieces += len(newest.Pieces)
+	old := h.index.Newest(position, func(id int) bool { return id == 0 })
+	h.checkView(old, position)
+	for _, p := range old.Pieces {
+		require.Zero(h.t, p.SchemaID)
+	}
+}
+
+// checkView checks that a view goes on from a position without gap and repetition.
+func (h *history) checkView(view tail.View, position table.Position) {
 	cut := maps.Clone(position)
+	advance := func(id table.TopicPartition, span tail.Span) {
+		at, known := cut[id]
+		if !known {
+			at = h.begins[id]
+		}
+		require.Equal(h.t, at, span.From, "gap or repetition in %s behind %v", id, position)
+		cut[id] = span.Next
+	}
 	for _, c := range view.Chunks {
 		for id, span := range c.Spans {
-			at, known := cut[id]
-			if !known {
-				at = h.begins[id]
-			}
-			require.Equal(h.t, at, span.From, "gap or repetition in %s behind snapshot %d of %d", id,
-				len(h.positions)-back, len(h.positions))
-			cut[id] = span.Next
+			advance(id, span)
 		}
+	}
+	for _, p := range view.Pieces {
+		advance(p.TopicPartition, p.Span)
 	}
 	require.Equal(h.t, cut, view.Cut)
 }
 
 func TestTailGoesOnExactlyWhereASnapshotEnds(t *testing.T) {
-	shown := 0
+	shown, pieces := 0, 0
 	for seed := range uint64(100) {
 		h := newHistory(t, seed)
 		for range 400 {
@@ -200,13 +225,16 @@ func TestTailGoesOnExactlyWhereASnapshotEnds(t *testing.T) {
 			h.check()
 			shown += len(h.index.At(h.head()).Chunks)
 		}
+		pieces += h.pieces
 	}
 	require.Greater(t, shown, 100*400/2, "the histories show hardly any chunk")
+	require.Greater(t, pieces, 100*400/2, "the histories show hardly any piece")
 }
 
 func TestTailReachesAllThatWasHandedOver(t *testing.T) {
 	for seed := range uint64(100) {
 		h := newHistory(t, seed)
+		h.all = true
 		for range 200 {
 			switch n := h.rng.IntN(10); {
 			case n < 5:
@@ -218,9 +246,12 @@ func TestTailReachesAllThatWasHandedOver(t *testing.T) {
 			default:
 				h.land()
 			}
+			knows := func(int) bool { return true }
+			require.Equal(t, h.read, h.index.Newest(h.head(), knows).Cut)
 			for range 3 {
 				h.flush()
 			}
+			require.Empty(t, h.index.Newest(h.head(), knows).Pieces, "they are in chunks")
 			require.Equal(t, h.read, h.index.At(h.head()).Cut)
 		}
 	}
