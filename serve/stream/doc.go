@@ -1,9 +1,10 @@
 // Package stream hands out the rows of a table and goes on with those that come: history, then the log, at one seam.
 //
-//	catalog ─► last snapshot ─┐
-//	                          ├─► state ─► Subscription: rows at or behind the cut, in order ─► HTTP
-//	tail.Index ─► chunks ─────┘    ▲                         │
-//	                             Run looks               cut := behind them ─► token
+//	catalog ─► last snapshot ──┐
+//	                           ├─► state ─► Subscription: rows at or behind the cut, in order ─► HTTP
+//	tail.Index ─► chunks ──────┤    ▲                         │
+//	           └► rows, memory ┘  Run looks, and           cut := behind them ─► token
+//	                              is woken by rows
 //
 // A Subscription has a cut: the next offset of each topic partition. Rows carry their coordinates, so the rows that
 // are still to come are those at or behind the cut, wherever they lie: in files of any age, in files that a compaction
@@ -12,7 +13,7 @@
 // Callers: cmd puts Streams behind an HTTP listener and runs Run.
 //
 // Invariants:
-//   - a state is one snapshot and the chunks that go on where it ends (package tail says which);
+//   - a state is one snapshot and the chunks and rows in memory that go on where it ends (package tail says which);
 //   - rows of a topic partition come in the order of their offsets, each once, whatever happens to files,
 //     snapshots and processes meanwhile; those of different topic partitions come in no particular order;
 //   - a token stands behind all rows that it follows and before all others, so a stream that goes on from it has
@@ -20,5 +21,5 @@
 //   - rows that leave before they are handed out end the stream with an error, never in a gap;
 //   - a subscription holds at most one window of rows, whatever the reader does: nothing is read ahead of it.
 //
-// Locks: Streams.mu before followed.mu; none is held across I/O.
+// Locks: Streams.mu before followed.mu before those of package tail; none is held across I/O.
 package stream

@@ -2,19 +2,38 @@ package stream
 
 import (
 	"fmt"
+	"slices"
 	"sync"
+
+	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/tail"
 )
 
-// state is a table at one moment: a snapshot, and the chunks that go on where it ends. It does not change.
+// state is a table at one moment: a snapshot, and the chunks and pieces that go on where it ends. It does not change.
 type state struct {
 	Ledger
 	table *table.Table
 	view  tail.View
 	index *tail.Index     // nil when the process does not ingest the table
 	ready <-chan struct{} // closed once all that was read is in the tail or committed
+}
+
+// knows says whether the table has had a schema.
+func (s *state) knows(schemaID int) bool {
+	return slices.ContainsFunc(s.table.Metadata().Schemas(), func(each *iceberg.Schema) bool {
+		return each.ID == schemaID
+	})
+}
+
+// renewed is the same snapshot with the tail of this moment.
+func (s *state) renewed() *state {
+	next := *s
+	if next.view = (tail.View{Cut: s.Position}); s.index != nil {
+		next.view = s.index.Newest(s.Position, s.knows)
+	}
+	return &next
 }
 
 // same says that nothing has come.
@@ -59,6 +78,9 @@ func (s *Streams) join(ident table.Ident, first *state, sub *Subscription) error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.subs[sub] = struct{}{}
+	if first.index != nil {
+		first.index.Wake(s.woken)
+	}
 	return nil
 }
 
@@ -68,7 +90,7 @@ func (s *Streams) stop() {
 	defer s.mu.Unlock()
 	s.stopped = true
 	for _, f := range s.followed {
-		f.set(nil, ErrStopped)
+		f.fail(ErrStopped)
 		f.mu.Lock()
 		for sub := range f.subs {
 			if sub.hurry != nil {
@@ -95,6 +117,9 @@ func (s *Streams) leave(sub *Subscription) {
 	if len(f.subs) == 0 && s.followed[sub.key] == f {
 		delete(s.followed, sub.key)
 		s.opts.Metrics.forget(f.name)
+		if f.current.index != nil {
+			f.current.index.Unwake(s.woken)
+		}
 	}
 }
 
@@ -111,16 +136,35 @@ func (f *followed) last() *state {
 	return f.current
 }
 
-// set makes a state the last one, and wakes the subscriptions when it tells anything new.
-func (f *followed) set(next *state, err error) {
+// renew goes on to the state of this moment: of a snapshot, or of that of the last state when base is nil. It wakes the
+// subscriptions when that tells anything new. The tail is looked at by turns, so that no state has less of it than the
+// one before unless it was given up.
+func (f *followed) renew(base *state) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err == nil && f.current.same(next) {
+	if base == nil {
+		if base = f.current; f.err != nil {
+			return
+		}
+	}
+	next := base.renewed()
+	if f.err == nil && f.current.same(next) {
 		return
 	}
-	if f.err = err; err == nil {
-		f.current = next
-	}
+	f.current, f.err = next, nil
+	f.tell()
+}
+
+// fail says why there are no more states.
+func (f *followed) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+	f.tell()
+}
+
+// tell wakes the subscriptions. The caller holds mu.
+func (f *followed) tell() {
 	close(f.changed)
 	f.changed = make(chan struct{})
 }

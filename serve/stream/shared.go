@@ -11,11 +11,12 @@ import (
 	"github.com/firthlake/firth/table/tail"
 )
 
-// sharedMax is how many piles of a table are kept for others. Streams that keep up are at the same chunk or two, with
-// few different columns and filters.
-const sharedMax = 4
+// sharedMax is how many piles of a table are kept for others. Streams that keep up are at the same rows, with few
+// different columns and filters.
+const sharedMax = 8
 
-// sharedPile is the rows of a chunk, which many streams want at the same time. It is left to the garbage collector.
+// sharedPile is the rows of a chunk or of some pieces, which many streams want at the same time. It is left to the
+// garbage collector.
 type sharedPile struct {
 	key  string
 	once sync.Once
@@ -36,12 +37,7 @@ func (s *Subscription) shared(ctx context.Context, now *state, chunk *tail.Chunk
 	if len(chunk.Files) == 0 || chunk.Rows > int64(s.streams.bounds.windowRows) {
 		return nil
 	}
-	key := now.table.MetadataLocation() + "\n" + chunk.Files[0].FilePath() + "\n" +
-		strings.Join(s.request.Columns, "\x00") + "\n"
-	if s.request.Filter != nil {
-		key += s.request.Filter.String()
-	}
-	held := s.followed.sharing(key)
+	held := s.followed.sharing(s.keyOf(now, chunk.Files[0].FilePath()))
 	held.once.Do(func() {
 		p, err := collect(ctx, s.streams.opts.Objects, tasks, w, s.streams.bounds)
 		if err == nil { // else each reads by itself, and learns why not
@@ -49,6 +45,15 @@ func (s *Subscription) shared(ctx context.Context, now *state, chunk *tail.Chunk
 		}
 	})
 	return held.pile
+}
+
+// keyOf names the rows that the subscription wants of what has a name.
+func (s *Subscription) keyOf(now *state, name string) string {
+	key := now.table.MetadataLocation() + "\n" + name + "\n" + strings.Join(s.request.Columns, "\x00") + "\n"
+	if s.request.Filter != nil {
+		key += s.request.Filter.String()
+	}
+	return key
 }
 
 // sharing is the place of a pile among those that are kept.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,6 +75,8 @@ const (
 	lookEvery = 50 * time.Millisecond
 	// looksAtOnce is how many are looked at at a time.
 	looksAtOnce = 8
+	// wakeEvery is how often rows that have come wake streams at most: what comes meanwhile goes together.
+	wakeEvery = 10 * time.Millisecond
 	// followFor is how long ingest goes on to hand over what it reads after the last look.
 	followFor = time.Minute
 	// readyWait is how long a stream waits for what was read before to be committed.
@@ -88,6 +92,7 @@ type Streams struct {
 	opts    Options
 	bounds  bounds
 	windows *semaphore.Weighted // bytes
+	woken   chan struct{}       // has something in it when rows have come
 
 	mu       sync.Mutex
 	stopped  bool
@@ -109,12 +114,20 @@ func New(opts Options) (*Streams, error) {
 	}
 	limits := defaultBounds()
 	return &Streams{opts: opts, bounds: limits, windows: semaphore.NewWeighted(windowsMax * limits.windowBytes),
-		followed: map[string]*followed{}}, nil
+		woken: make(chan struct{}, 1), followed: map[string]*followed{}}, nil
 }
 
 // Run looks at the tables that have subscriptions, until ctx ends. Then it ends them.
 func (s *Streams) Run(ctx context.Context) error {
 	defer s.stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.lookOften(ctx) })
+	group.Go(func() error { return s.wakeOften(ctx) })
+	return group.Wait()
+}
+
+// lookOften looks at the tables and their tails.
+func (s *Streams) lookOften(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -129,17 +142,40 @@ func (s *Streams) Run(ctx context.Context) error {
 	}
 }
 
+// wakeOften looks at the tails alone, as soon as rows have come.
+func (s *Streams) wakeOften(ctx context.Context) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case <-s.woken:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for _, f := range s.tables() {
+			f.renew(nil)
+		}
+		pause.Reset(wakeEvery)
+	}
+}
+
+// tables are those that have subscriptions.
+func (s *Streams) tables() []*followed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.followed))
+}
+
 // Step looks once at every table that has subscriptions.
 func (s *Streams) Step(ctx context.Context) error {
-	s.mu.Lock()
-	var tables []*followed
-	for _, f := range s.followed {
-		tables = append(tables, f)
-	}
-	s.mu.Unlock()
 	group, looking := errgroup.WithContext(ctx)
 	group.SetLimit(looksAtOnce)
-	for _, f := range tables {
+	for _, f := range s.tables() {
 		group.Go(func() error {
 			s.look(looking, f)
 			s.opts.Metrics.lag(f.name, f.lag())
@@ -152,18 +188,28 @@ func (s *Streams) Step(ctx context.Context) error {
 
 // look takes the state of a table of this moment.
 func (s *Streams) look(ctx context.Context, f *followed) {
-	state, err := s.state(ctx, f.ident, f.last())
-	if err == nil || errors.Is(err, table.ErrNotFound) || errors.Is(err, ErrReplaced) {
-		f.set(state, err)
-		return
-	}
-	if ctx.Err() == nil { // the next look may do better
+	base, err := s.load(ctx, f.ident, f.last())
+	switch {
+	case err == nil:
+		f.renew(base)
+	case errors.Is(err, table.ErrNotFound), errors.Is(err, ErrReplaced):
+		f.fail(err)
+	case ctx.Err() == nil: // the next look may do better
 		s.opts.Log.Warn("rows come later: a table with streams cannot be loaded", "table", f.name, "err", err)
 	}
 }
 
-// state loads a table, and goes on from the state before, which may be nil.
+// state is a table as of now. It goes on from the state before, which may be nil.
 func (s *Streams) state(ctx context.Context, ident table.Ident, last *state) (*state, error) {
+	base, err := s.load(ctx, ident, last)
+	if err != nil {
+		return nil, err
+	}
+	return base.renewed(), nil
+}
+
+// load loads a table, without its tail.
+func (s *Streams) load(ctx context.Context, ident table.Ident, last *state) (*state, error) {
 	t, err := s.opts.Tables.LoadTable(ctx, ident)
 	if err != nil {
 		return nil, err
@@ -178,10 +224,9 @@ func (s *Streams) state(ctx context.Context, ident table.Ident, last *state) (*s
 	} else if out.Ledger, err = s.opts.Ledger(t.Metadata()); err != nil {
 		return nil, fmt.Errorf("read ledger of %s: %w", t, err)
 	}
-	out.view = tail.View{Cut: out.Position}
+	out.view = tail.View{}
 	if out.index = s.opts.Tails.Find(id); out.index != nil {
 		out.ready = out.index.Follow(s.opts.Now().Add(followFor))
-		out.view = out.index.At(out.Position)
 	}
 	return out, nil
 }

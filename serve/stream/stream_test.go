@@ -22,6 +22,7 @@ import (
 	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/recycle"
 	"github.com/firthlake/firth/table/tail"
 )
 
@@ -57,6 +58,7 @@ type world struct {
 	tails     *tail.Set
 	feed      *tail.Feed
 	streams   *Streams
+	pieces    int // that were shown
 
 	log                 map[table.TopicPartition][]record // all that was ever produced, with gaps between offsets
 	ends                table.Position                    // of the log
@@ -174,12 +176,28 @@ func (w *world) readOn() {
 		span.Next = next
 		spans[id] = span
 	}
+	var rows []record
 	for _, r := range w.log[id] {
 		if r.offset >= from && r.offset < next {
-			w.filling.rows = append(w.filling.rows, r)
-			w.filling.unseen = append(w.filling.unseen, r)
+			rows = append(rows, r)
 		}
 	}
+	w.filling.rows = append(w.filling.rows, rows...)
+	w.filling.unseen = append(w.filling.unseen, rows...)
+	if w.rng.IntN(8) > 0 { // else there is no room for it
+		w.addPiece(tail.Piece{Change: w.filling.id, TopicPartition: id,
+			Span: tail.Span{From: from, Next: next, First: !known}}, rows)
+	}
+}
+
+// addPiece hands over what is in memory. Whoever looks at it once it is gone finds garbage.
+func (w *world) addPiece(p tail.Piece, rows []record) {
+	p.SchemaID = w.committer.Table().Metadata().CurrentSchema().ID
+	if len(rows) > 0 {
+		p.Rows = w.batchIn(new(recycle.Poison), rows)
+		defer p.Rows.Release()
+	}
+	w.feed.Add(p)
 }
 
 // flush makes a chunk of what is in none, the older checkpoint first.
@@ -189,7 +207,8 @@ func (w *world) flush() {
 			continue
 		}
 		w.feed.Give(tail.Chunk{Change: c.id, Spans: c.rest, Rows: int64(len(c.unseen)),
-			Files: w.write(table.WriterOptions{Folder: tail.Folder, ChangeID: uuid.New()}, c.unseen)})
+			SchemaID: w.committer.Table().Metadata().CurrentSchema().ID,
+			Files:    w.write(table.WriterOptions{Folder: tail.Folder, ChangeID: uuid.New()}, c.unseen)})
 		c.rest, c.unseen = map[table.TopicPartition]tail.Span{}, nil
 		return
 	}
@@ -203,9 +222,13 @@ func (w *world) cut() {
 
 // batchOf has rows as a batch of the table.
 func (w *world) batchOf(rows []record) arrow.RecordBatch {
+	return w.batchIn(memory.DefaultAllocator, rows)
+}
+
+func (w *world) batchIn(mem memory.Allocator, rows []record) arrow.RecordBatch {
 	form, err := table.ArrowSchema(w.committer.Table().Metadata().CurrentSchema())
 	require.NoError(w, err)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, form)
+	b := array.NewRecordBuilder(mem, form)
 	defer b.Release()
 	for _, r := range rows {
 		b.Field(0).(*array.Int64Builder).Append(r.id())

@@ -101,14 +101,11 @@ func (s *Subscription) Rows(ctx context.Context) iter.Seq2[arrow.RecordBatch, er
 func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) error) error {
 	lost := 0
 	for {
-		current, changed, err := s.followed.now()
-		if err != nil {
-			return err
-		}
 		before := maps.Clone(s.cut)
-		err = s.read(ctx, current, emit)
+		changed, err := s.readState(ctx, emit)
 		switch {
-		case errors.Is(err, objstore.ErrNotFound) && lost < lostMax: // it was compacted, expired or committed
+		// It was compacted, expired or committed.
+		case errors.Is(err, objstore.ErrNotFound) && changed != nil && lost < lostMax:
 			if lost++; !maps.Equal(before, s.cut) {
 				lost = 1
 			}
@@ -118,16 +115,28 @@ func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) err
 			continue
 		case err != nil:
 			return err
-		default:
-			lost = 0
-			if err := emit(nil); err != nil {
-				return err
-			}
+		}
+		lost = 0
+		if err := s.readPieces(ctx, emit); err != nil {
+			return err
+		}
+		if err := emit(nil); err != nil {
+			return err
 		}
 		if err := s.wait(ctx, changed, emit); err != nil {
 			return err
 		}
 	}
+}
+
+// readState hands out what the newest state has in files, and returns what is closed when there is another. The state
+// is not held any longer, so that rows in memory go when they have come to all readers.
+func (s *Subscription) readState(ctx context.Context, emit func(arrow.RecordBatch) error) (<-chan struct{}, error) {
+	current, changed, err := s.followed.now()
+	if err != nil {
+		return nil, err
+	}
+	return changed, s.read(ctx, current, emit)
 }
 
 // awaitChange waits for the next state, but not for long.
@@ -161,9 +170,9 @@ func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit f
 	}
 }
 
-// read hands out all rows of a state that are at or behind the cut.
+// read hands out all rows of a state that are at or behind the cut and in files.
 func (s *Subscription) read(ctx context.Context, now *state, emit func(arrow.RecordBatch) error) error {
-	s.measure(now)
+	s.measure(s.end(now))
 	if err := s.readCommitted(ctx, now, emit); err != nil {
 		return err
 	}
@@ -179,12 +188,16 @@ func (s *Subscription) read(ctx context.Context, now *state, emit func(arrow.Rec
 	return nil
 }
 
-// measure notes how far a state is ahead.
-func (s *Subscription) measure(now *state) {
-	end := now.view.Cut
+// end is where a state ends for the subscription.
+func (s *Subscription) end(now *state) table.Position {
 	if s.request.Rows == RowsCommitted {
-		end = now.Position
+		return now.Position
 	}
+	return now.view.Cut
+}
+
+// measure notes how far the end of a state is ahead.
+func (s *Subscription) measure(end table.Position) {
 	behind := int64(0)
 	for id, next := range end {
 		behind += int64(max(0, next-s.cut[id]))
@@ -233,7 +246,7 @@ func (s *Subscription) readChunk(
 		return err
 	}
 	if p := s.shared(ctx, now, chunk, tasks); p != nil {
-		return s.give(now, scan, p, emit)
+		return s.give(s.end(now), scan, p, emit)
 	}
 	return s.pass(ctx, now, scan, scan.history(s, end, tasks), emit)
 }
@@ -284,14 +297,14 @@ func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []
 		s.streams.windows.Release(held - small)
 		held = small
 	}
-	return len(p.places), s.give(now, scan, p, emit)
+	return len(p.places), s.give(s.end(now), scan, p, emit)
 }
 
-// give hands out a pile, which may be others' too.
-func (s *Subscription) give(now *state, scan scan, p *pile, emit func(arrow.RecordBatch) error) error {
+// give hands out a pile, which may be others' too, of a state that ends somewhere.
+func (s *Subscription) give(state table.Position, scan scan, p *pile, emit func(arrow.RecordBatch) error) error {
 	if len(p.places) == 0 {
 		p.advance(s.cut, 0)
-		s.measure(now)
+		s.measure(state)
 		return nil
 	}
 	batches := gather.New(p.batches)
@@ -299,7 +312,7 @@ func (s *Subscription) give(now *state, scan scan, p *pile, emit func(arrow.Reco
 		end := p.end(start)
 		batch := p.rows(batches, start, end, scan.columns)
 		p.advance(s.cut, end)
-		s.measure(now)
+		s.measure(state)
 		s.streams.opts.Metrics.handed(s.followed.name, batch.NumRows())
 		err := emit(batch)
 		batch.Release()
