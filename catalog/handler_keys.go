@@ -31,8 +31,8 @@ type keyring struct {
 }
 
 func (k *keyring) note(ctx context.Context, err error) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return // it is the client's
+	if err != nil && !errors.Is(err, objstore.ErrNoKeys) || errors.Is(err, objstore.ErrBadLocation) {
+		return // the client has gone, or it is for this table
 	}
 	text := ""
 	if err != nil {
@@ -167,11 +167,15 @@ func tableCredentials(x *exchange) (reply, error) {
 			return reply{}, err
 		}
 		keys, err := x.vend(loaded.Metadata)
-		if errors.Is(err, objstore.ErrNoKeys) {
+		const remedy = ": give the client keys of its own"
+		switch {
+		case errors.Is(err, objstore.ErrBadLocation):
+			return reply{}, &protocolError{http.StatusNotAcceptable, "UnsupportedOperationException",
+				err.Error() + remedy}
+		case errors.Is(err, objstore.ErrNoKeys):
 			return reply{}, &protocolError{http.StatusServiceUnavailable, "ServiceUnavailableException",
-				err.Error() + ": give the client keys of its own"}
-		}
-		if err != nil {
+				err.Error() + remedy}
+		case err != nil:
 			return reply{}, err
 		}
 		credentials = append(credentials, x.credential(keys))

@@ -120,6 +120,10 @@ func TestTableIsLoadedWhereTheStoreHasNoKeys(t *testing.T) {
 		require.NotContains(t, got.Config, "s3.access-key-id")
 	}
 	require.Equal(t, "503 ServiceUnavailableException", s.do(t, "GET", path+"/credentials", "").failure(t))
+	v.err = fmt.Errorf("%w: %w: it lies elsewhere", objstore.ErrNoKeys, objstore.ErrBadLocation)
+	require.Nil(t, s.loaded(t, path, delegate...).Credentials)
+	require.Equal(t, "406 UnsupportedOperationException", s.do(t, "GET", path+"/credentials", "").failure(t))
+	require.NotContains(t, log.String(), "again", "it is for one table")
 	v.err = nil
 	require.Len(t, s.loaded(t, path, delegate...).Credentials, 1)
 	require.Equal(t, 1, strings.Count(log.String(), "they need keys of their own"), log.String())

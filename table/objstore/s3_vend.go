@@ -43,7 +43,9 @@ const (
 	keysFresh = keysTime / 2
 	// keysLeft is what keys that cannot be renewed have left when they are handed out for the last time.
 	keysLeft = 5 * time.Minute
-	// keysPause is how long a store that gave no keys is not asked again.
+	// keysWait is how long a store may take to give keys, and keysPause how long it is not asked again when it gave
+	// none: clients wait meanwhile, and some have keys of their own.
+	keysWait  = 5 * time.Second
 	keysPause = 30 * time.Second
 	// keysMax bounds the keys that are kept: of 2,000 tables, for reading and for writing.
 	keysMax = 4000
@@ -116,7 +118,8 @@ func NewVendor(opts VendorOptions) (*Vendor, error) {
 }
 
 // Vend returns keys that allow access to what lies under a location and to nothing else. They are good for half
-// an hour at least. Without keys its error is ErrNoKeys or that of ctx.
+// an hour at least, or for as long as those last that the store does not renew. Without keys its error is ErrNoKeys,
+// which wraps ErrBadLocation where it is for the location, or that of ctx.
 func (v *Vendor) Vend(ctx context.Context, location string, access Access) (Keys, error) {
 	g, err := v.grantOf(location, access)
 	if err != nil {
@@ -135,7 +138,7 @@ func (v *Vendor) Vend(ctx context.Context, location string, access Access) (Keys
 		return Keys{}, fault
 	}
 	asked := v.asking.DoChan(fmt.Sprintf("%d %s %s", access, g.bucket, g.prefix), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime) // others wait for it too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysWait) // others wait for it too
 		defer cancel()
 		return v.renew(ctx, g)
 	})
@@ -220,7 +223,8 @@ func (v *Vendor) grantOf(location string, access Access) (grant, error) {
 		return grant{}, fmt.Errorf("%w: %s: %w", ErrNoKeys, location, err)
 	}
 	if strings.ContainsAny(location, "*?$") {
-		return grant{}, fmt.Errorf("%w: %s: a policy takes one of * ? $ for a pattern", ErrNoKeys, location)
+		return grant{}, fmt.Errorf("%w: %w: %s: a policy takes one of * ? $ for a pattern", ErrNoKeys, ErrBadLocation,
+			location)
 	}
 	g := grant{at.bucket, at.key + "/", access}
 	for _, within := range v.opts.Within {
@@ -230,7 +234,7 @@ func (v *Vendor) grantOf(location string, access Access) (grant, error) {
 			return g, nil
 		}
 	}
-	return grant{}, fmt.Errorf("%w: %s lies outside of the warehouse", ErrNoKeys, location)
+	return grant{}, fmt.Errorf("%w: %w: %s lies outside of the warehouse", ErrNoKeys, ErrBadLocation, location)
 }
 
 type policyStatement struct {

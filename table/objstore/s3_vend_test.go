@@ -97,6 +97,7 @@ func TestNoKeysReachBeyondTheWarehouse(t *testing.T) {
 	} {
 		_, err := v.Vend(t.Context(), location, objstore.AccessRead)
 		require.ErrorIs(t, err, objstore.ErrNoKeys, location)
+		require.ErrorIs(t, err, objstore.ErrBadLocation, location)
 	}
 	require.Zero(t, service.asked.Load())
 }
@@ -140,6 +141,7 @@ func TestAStoreWithoutKeysIsNotAskedAgainAndAgain(t *testing.T) {
 		_, err = vend()
 		require.ErrorIs(t, err, objstore.ErrNoKeys)
 		require.ErrorContains(t, err, "no such service")
+		require.NotErrorIs(t, err, objstore.ErrBadLocation)
 	}
 	require.EqualValues(t, 3, service.asked.Load())
 	service.broken.Store(false)
