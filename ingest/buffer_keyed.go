@@ -182,6 +182,7 @@ func (c *checkpoint) commit(ctx context.Context) (commit.Committed, error) {
 	c.buffer.settleCounts(change.Ranges)
 	c.buffer.files = change.Files
 	c.table.opts.Keyed.Keys.Prepare(ctx, committed.Table, change.Files)
+	c.table.opts.Keyed.Keys.fresh.lands(c.buffer.seen)
 	if err := c.index.Landed(ctx, committed.Table, c.landing(committed, deletesID)); err != nil {
 		// It is derived from the table: the next checkpoint finds out what this one did.
 		c.table.log.Warn("key index is behind its table", "err", err)

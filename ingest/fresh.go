@@ -24,8 +24,12 @@ const freshFor = time.Minute
 // rows go on from there. A buffer is seen from its first record until it is committed or given up, or not at all, so
 // what is seen never goes back while the table goes on.
 //
-//	portion ─► filling ─► committing ─► landed: the index has moved, and at once
-//	                                    the base is the new table and the buffer is no more
+//	portion ─► filling ─► committing ─► landing: the index takes in its rows, key by key
+//	                                      └─► landed: at once the base is the new table and the buffer is no more
+//
+// While a buffer is landing, what the index finds is of the base or already of the buffer. A view that has all of the
+// buffer may use either, since to take in the same versions again changes nothing; but with sequences it does, when a
+// delete and a version older than what it deleted came together.
 //
 // The applying side adds to it and the goroutine of a commit moves it, under a lock that is held for moments.
 // Whoever looks up makes the keys of the rows that came since, so that ingest pays nothing for a row.
@@ -100,7 +104,7 @@ func (f *fresh) begin(now time.Time) *seenBuffer {
 		f.hidden++
 		return nil
 	}
-	s := &seenBuffer{from: commit.Position{}, next: commit.Position{}}
+	s := &seenBuffer{from: commit.Position{}, next: commit.Position{}, landed: make(chan struct{})}
 	s.refs.Store(1)
 	f.held = append(f.held, s)
 	return s
@@ -180,6 +184,18 @@ func (f *fresh) mirror(ctx context.Context, index KeyIndex, t *table.Table, now 
 	return f.follow(t, now)
 }
 
+// lands says that the index begins to take in a buffer. Where look-ups do not see the buffer nothing tells up to which
+// cut the index is, until it is done.
+func (f *fresh) lands(s *seenBuffer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s == nil {
+		f.base = nil
+		return
+	}
+	s.landing = true
+}
+
 // land says that a buffer is in t, and which snapshot the index mirrors now. When nobody looks up, or the ledger
 // cannot be read, the next look-up finds out.
 func (f *fresh) land(s *seenBuffer, t *table.Table, snapshotID int64, now time.Time) {
@@ -208,6 +224,7 @@ func (f *fresh) remove(s *seenBuffer) {
 	}
 	if i := slices.Index(f.held, s); i >= 0 {
 		f.held = slices.Delete(f.held, i, i+1)
+		close(s.landed)
 		s.release()
 	}
 }
@@ -265,11 +282,24 @@ func (f *fresh) look() (view, bool) {
 	return v, true
 }
 
-// stands says whether the base of v is still the base.
-func (f *fresh) stands(v view) bool {
+// stands says whether what the index has found since v was taken is of v: its base is still the base, and v has all
+// of the buffer that is landing, which it returns, nil when there is none.
+func (f *fresh) stands(v view) (landing *seenBuffer, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.base == v.base
+	if f.base != v.base {
+		return nil, false
+	}
+	for _, s := range f.held {
+		if !s.landing {
+			continue
+		}
+		if !slices.ContainsFunc(v.buffers, func(u seenUntil) bool { return u.seenBuffer == s && u.rows == s.rows }) {
+			return nil, false
+		}
+		landing = s
+	}
+	return landing, true
 }
 
 func (v *view) release() {
@@ -286,6 +316,9 @@ type seenBuffer struct {
 	rows  int
 	// from is where it begins and next where it ends.
 	from, next commit.Position
+	// landing says that the index takes in its rows. landed is closed when it is seen no more.
+	landing bool
+	landed  chan struct{}
 
 	// refs are those who may read the parts; fresh is one of them while it holds the buffer.
 	refs atomic.Int32

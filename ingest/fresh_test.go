@@ -4,9 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/ingest/source"
 )
 
 func TestABufferIsSeenOnceItHoldsSomething(t *testing.T) {
@@ -24,4 +27,61 @@ func TestABufferIsSeenOnceItHoldsSomething(t *testing.T) {
 	v.release()
 	f.withdraw(s)
 	require.Zero(t, s.refs.Load())
+}
+
+// A look-up that was kept waiting between its view and the index finds rows there that came after its view.
+func TestAViewThatTheIndexOvertakesDoesNotStand(t *testing.T) {
+	now, id := time.Unix(1000, 0), commit.TopicPartition{Topic: "events"}
+	f := &fresh{base: &mirrored{position: commit.Position{id: 5}, at: now}}
+	f.wanted.Store(now.UnixNano())
+	look := func() view {
+		v, ok := f.look()
+		require.True(t, ok)
+		return v
+	}
+	empty, s := look(), f.begin(now)
+	add := func(from, next commit.Offset) {
+		rows := array.NewRecordBatch(arrow.NewSchema(nil, nil), nil, int64(next-from))
+		defer rows.Release()
+		f.add(s, &portion{shape: &shape{}, chunk: &source.Chunk{TopicPartition: id},
+			part: commit.Range{From: from, Next: next}, rows: rows})
+	}
+	add(5, 7)
+	part := look()
+	add(7, 8)
+	whole := look()
+	for _, v := range []view{empty, part, whole} {
+		landing, ok := f.stands(v)
+		require.True(t, ok, "the index has not moved")
+		require.Nil(t, landing)
+	}
+	f.lands(s)
+	_, ok := f.stands(empty)
+	require.False(t, ok)
+	_, ok = f.stands(part)
+	require.False(t, ok)
+	landing, ok := f.stands(whole)
+	require.True(t, ok)
+	require.Same(t, s, landing)
+	f.withdraw(s)
+	<-s.landed
+	for _, v := range []view{empty, part, whole} {
+		v.release()
+	}
+	require.Zero(t, s.refs.Load())
+}
+
+func TestNothingIsSeenWhileTheIndexTakesInWhatIsHidden(t *testing.T) {
+	now := time.Unix(1000, 0)
+	f := &fresh{base: &mirrored{position: commit.Position{}, at: now}}
+	s := f.begin(now)
+	require.Nil(t, s, "nobody looks up")
+	f.wanted.Store(now.UnixNano())
+	v, ok := f.look()
+	require.True(t, ok)
+	f.lands(s)
+	_, stands := f.stands(v)
+	require.False(t, stands)
+	_, ok = f.look()
+	require.False(t, ok)
 }

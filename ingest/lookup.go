@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -14,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
+	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/gather"
@@ -39,22 +40,35 @@ type Lookup struct {
 	keys   *Keys
 	reader *point.Reader
 	now    func() time.Time
-	// refreshing lets one look-up at a time load the table.
-	refreshing sync.Mutex
+	// refreshing lets one look-up at a time load the table, and refreshed counts how often that was done: what one has
+	// loaded does for all that waited.
+	refreshing chan struct{}
+	refreshed  atomic.Int64
 }
 
 // Lookup returns look-ups in the table that the keys are of.
 func (k *Keys) Lookup(reader *point.Reader, now func() time.Time) *Lookup {
-	l := &Lookup{keys: k, reader: reader, now: now}
+	l := &Lookup{keys: k, reader: reader, now: now, refreshing: make(chan struct{}, 1)}
 	k.lookup.Store(l)
 	return l
 }
 
 // Prepare lets look-ups find the rows of data files without a wait, before the index moves to them; while nobody
-// looks up it does nothing. What cannot be prepared is read when it is asked for.
+// looks up it does nothing. What cannot be prepared is read when it is asked for, and so are large files: the index
+// waits meanwhile.
 func (k *Keys) Prepare(ctx context.Context, t *table.Table, files []iceberg.DataFile) {
-	l := k.lookup.Load()
-	if l == nil || !k.fresh.isWanted(l.now()) {
+	if l := k.lookup.Load(); l != nil {
+		l.prepare(ctx, t, slices.DeleteFunc(slices.Clone(files), func(file iceberg.DataFile) bool {
+			return file.FileSizeBytes() > preparedBytesMax
+		}))
+	}
+}
+
+// preparedBytesMax is copied in a second or two.
+const preparedBytesMax = 64 << 20
+
+func (l *Lookup) prepare(ctx context.Context, t *table.Table, files []iceberg.DataFile) {
+	if !l.keys.fresh.isWanted(l.now()) {
 		return
 	}
 	for _, file := range files {
@@ -64,13 +78,28 @@ func (k *Keys) Prepare(ctx context.Context, t *table.Table, files []iceberg.Data
 	}
 }
 
+// Preparing is the committer of those who make new files of old ones: each file is prepared, however large, before it
+// is committed.
+func (l *Lookup) Preparing(c Committer) Committer { return preparing{c, l} }
+
+type preparing struct {
+	Committer
+	lookup *Lookup
+}
+
+// Commit publishes a change.
+func (p preparing) Commit(ctx context.Context, change commit.Change) (commit.Committed, error) {
+	p.lookup.prepare(ctx, p.Table(), change.Files)
+	return p.Committer.Commit(ctx, change)
+}
+
 // Schema is that of the table.
 func (l *Lookup) Schema() (*iceberg.Schema, error) {
 	t, err := l.keys.fresh.table()
 	if err != nil {
 		return nil, err
 	}
-	return t.Metadata().CurrentSchema(), nil
+	return t.Schema(), nil
 }
 
 // Get finds the rows of keys, all at one state. Each is a batch of one row that has the identifier's columns. The
@@ -78,13 +107,18 @@ func (l *Lookup) Schema() (*iceberg.Schema, error) {
 func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
 	now := l.now()
 	l.keys.fresh.wanted.Store(now.UnixNano())
-	if l.keys.fresh.isOld(now) && l.refreshing.TryLock() {
-		// When the table cannot be loaded the answer is as old as it says.
-		_ = l.refresh(ctx)
-		l.refreshing.Unlock()
+	if l.keys.fresh.isOld(now) {
+		select {
+		case l.refreshing <- struct{}{}:
+			// When the table cannot be loaded the answer is as old as it says.
+			_ = l.refresh(ctx)
+			<-l.refreshing
+		default: // another one does it
+		}
 	}
 	var err error
 	for range lookupTries {
+		before := l.refreshed.Load()
 		var answer point.Answer
 		if answer, err = l.try(ctx, keys); err == nil {
 			return answer, nil
@@ -92,7 +126,7 @@ func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answe
 		switch {
 		case errors.Is(err, errMoved):
 		case errors.Is(err, keyed.ErrNotFollowed), errors.Is(err, objstore.ErrNotFound):
-			if err := l.refresh(ctx); err != nil {
+			if err := l.refreshSince(ctx, before); err != nil {
 				return answer, err
 			}
 		default:
@@ -105,7 +139,22 @@ func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answe
 // errMoved says that the table went on during a look-up.
 var errMoved = errors.New("the table went on again and again during the look-up: try again")
 
-// refresh brings the index to the newest table, and waits for a commit that is under way.
+// refreshSince refreshes, unless another look-up did so since there were before refreshes.
+func (l *Lookup) refreshSince(ctx context.Context, before int64) error {
+	select {
+	case l.refreshing <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-l.refreshing }()
+	if l.refreshed.Load() != before {
+		return nil
+	}
+	return l.refresh(ctx)
+}
+
+// refresh brings the index to the newest table, and waits for a commit that is under way. Whoever calls it has
+// refreshing.
 func (l *Lookup) refresh(ctx context.Context) error {
 	f := &l.keys.fresh
 	c := f.committed()
@@ -115,9 +164,13 @@ func (l *Lookup) refresh(ctx context.Context) error {
 	if err := c.Refresh(ctx); err != nil {
 		return err
 	}
-	return l.keys.use(ctx, c.Table(), func(index KeyIndex) error {
+	err := l.keys.use(ctx, c.Table(), func(index KeyIndex) error {
 		return f.mirror(ctx, index, c.Table(), l.now())
 	})
+	if err == nil {
+		l.refreshed.Add(1)
+	}
+	return err
 }
 
 // lookup is one try.
@@ -126,6 +179,21 @@ type lookup struct {
 	view   view
 	schema *iceberg.Schema // of the base
 	seed   keyindex.Seed
+	// landing is the buffer that the index is taking in, nil when there is none.
+	landing *seenBuffer
+}
+
+// errLanding says that it cannot be told whether the index has taken in the versions of a key.
+var errLanding = errors.New("the index is taking in what is committed")
+
+// awaitLanding waits until it has: it takes milliseconds.
+func (l *lookup) awaitLanding(ctx context.Context) error {
+	select {
+	case <-l.landing.landed:
+		return errMoved
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (l *Lookup) try(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
@@ -135,28 +203,31 @@ func (l *Lookup) try(ctx context.Context, keys []arrow.RecordBatch) (point.Answe
 		return point.Answer{}, keyed.ErrNotFollowed
 	}
 	defer v.release()
-	at := lookup{l, v, v.base.table.Metadata().CurrentSchema(), finder.Seed()}
-	hashes, found := make([]keyindex.Key, len(keys)), make([]keyindex.Found, len(keys))
-	for i, key := range keys {
-		var err error
-		if hashes[i], err = finder.Key(at.schema, key); err != nil {
-			return point.Answer{}, err
-		}
-		if found[i], err = finder.Find(hashes[i]); err != nil {
+	at := lookup{Lookup: l, view: v, schema: v.base.table.Schema(), seed: finder.Seed()}
+	hashes, err := finder.Keys(at.schema, keys)
+	if err != nil {
+		return point.Answer{}, err
+	}
+	found := make([]keyindex.Found, len(keys))
+	for i, hash := range hashes {
+		if found[i], err = finder.Find(hash); err != nil {
 			return point.Answer{}, err
 		}
 	}
-	// What the index says is what the view goes on from, or has taken in a buffer that the view still shows: to take
-	// in the same rows again changes nothing.
-	if !l.keys.fresh.stands(v) {
+	landing, ok := l.keys.fresh.stands(v)
+	if !ok {
 		return point.Answer{}, errMoved
 	}
+	at.landing = landing
 	answer := point.Answer{Position: v.position, Behind: v.behind}
 	if s := v.base.table.Metadata().CurrentSnapshot(); s != nil {
 		answer.SnapshotID = s.SnapshotID
 	}
 	for i := range keys {
 		row, err := at.row(ctx, hashes[i], found[i])
+		if errors.Is(err, errLanding) {
+			err = at.awaitLanding(ctx)
+		}
 		if err != nil {
 			answer.Release()
 			return point.Answer{}, err
@@ -186,7 +257,12 @@ func (l *lookup) row(ctx context.Context, key keyindex.Key, found keyindex.Found
 		if len(numbers) == 0 {
 			continue
 		}
-		if present && row == nil && len(s.shape.keyed.sequence) > 0 {
+		sequenced := len(s.shape.keyed.sequence) > 0
+		if sequenced && s.seenBuffer == l.landing {
+			drop()
+			return nil, errLanding
+		}
+		if present && row == nil && sequenced {
 			if row, err = l.committed(ctx, found); err != nil {
 				return nil, err
 			}
@@ -262,7 +338,12 @@ func (p seenPart) addTo(set *upsert.Set, numbers []int32) (int, error) {
 		}
 		rows, ops = append(rows, uint32(row)), append(ops, p.ops[row])
 	}
-	batch := gather.Rows(memory.DefaultAllocator, p.batch, rows)
+	var batch arrow.RecordBatch
+	if first := int64(rows[0]); len(rows) == 1 { // as nearly always
+		batch = p.batch.NewSlice(first, first+1)
+	} else {
+		batch = gather.Rows(memory.DefaultAllocator, p.batch, rows)
+	}
 	defer batch.Release()
 	return len(rows), set.Add(p.topicPartition, batch, ops)
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyed"
 	"github.com/firthlake/firth/table/point"
 )
 
@@ -276,6 +280,86 @@ func TestLookUpsWaitForNoRewrittenFile(t *testing.T) {
 	g.Close(t.Context())
 }
 
+// refusing is a committer that commits nothing.
+type refusing struct{ Committer }
+
+func (refusing) Commit(context.Context, commit.Change) (commit.Committed, error) {
+	return commit.Committed{}, commit.ErrConflict
+}
+
+func TestFilesArePreparedBeforeTheyAreCommitted(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.steps(g, 14)
+	requireName(t, l, 1, "a")
+	l.reader = point.NewReader(w.objects, t.TempDir(), 1<<20) // which knows of no file
+	tasks, err := table.Plan(t.Context(), opts.Committer.Table(), w.objects, table.Scan{})
+	require.NoError(t, err)
+	require.Len(t, tasks, 1)
+	_, err = l.Preparing(refusing{opts.Committer}).Commit(t.Context(), commit.Change{ID: uuid.New(),
+		Files: []iceberg.DataFile{tasks[0].File}})
+	require.ErrorIs(t, err, commit.ErrConflict)
+	w.removeDataFiles(ident)
+	requireName(t, l, 1, "a")
+	g.Close(t.Context())
+}
+
+// slowRefresh is a committer that takes its time to load the table once it is armed.
+type slowRefresh struct {
+	Committer
+	armed     atomic.Bool
+	refreshes atomic.Int64
+	release   chan struct{}
+}
+
+func (c *slowRefresh) Refresh(ctx context.Context) error {
+	if c.armed.Load() {
+		c.refreshes.Add(1)
+		<-c.release
+	}
+	return c.Committer.Refresh(ctx)
+}
+
+func TestOneLookUpLoadsTheTableForAll(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	slow := &slowRefresh{Committer: opts.Committer, release: make(chan struct{})}
+	opts.Committer = slow
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.steps(g, 14)
+	schema, err := l.Schema()
+	require.NoError(t, err)
+	key, err := point.ParseKey(schema, "1")
+	require.NoError(t, err)
+	defer key.Release()
+	slow.armed.Store(true)
+	var lookers sync.WaitGroup
+	for range 8 {
+		lookers.Go(func() {
+			answer, err := l.Get(t.Context(), []arrow.RecordBatch{key})
+			if err != nil || answer.Rows[0] == nil {
+				t.Errorf("no row: %v", err)
+			}
+			answer.Release()
+		})
+	}
+	time.AfterFunc(50*time.Millisecond, func() { close(slow.release) })
+	lookers.Wait()
+	require.Equal(t, int64(1), slow.refreshes.Load())
+	g.Close(t.Context())
+}
+
 // requireName looks a key up.
 func requireName(t *testing.T, l *Lookup, id int64, name string) {
 	t.Helper()
@@ -301,4 +385,69 @@ func (w *world) removeDataFiles(ident table.Ident) {
 	for _, task := range tasks {
 		require.NoError(w.t, w.objects.Remove(w.t.Context(), task.File.FilePath()))
 	}
+}
+
+// slowLanding is an index that tells when it has taken in a commit, before anybody else knows.
+type slowLanding struct {
+	KeyIndex
+	landed func()
+}
+
+func (s slowLanding) Landed(ctx context.Context, t *table.Table, l keyed.Landing) error {
+	err := s.KeyIndex.Landed(ctx, t, l)
+	s.landed()
+	return err
+}
+
+// To take in the same versions again changes what they come to when a delete and a version older than what it deleted
+// are among them: behind the delete it stays out, and of a key without a row it comes in.
+func TestALookUpDuringALandingIsOfItsCut(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	k := keyedTable{version: 3, sequence: true}
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	landed := func() {}
+	dir := t.TempDir()
+	opts.Keyed.Keys = NewKeys(func(ctx context.Context, t *table.Table) (KeyIndex, error) {
+		index, err := keyed.Open(ctx, w.objects, t, keyed.Options{Dir: dir, Salt: func() uint64 { return 7 }})
+		return slowLanding{index, func() { landed() }}, err
+	})
+	t.Cleanup(func() { require.NoError(t, opts.Keyed.Keys.Close()) })
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	asked := w.clock
+	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), func() time.Time { return asked })
+	w.put(0, 1, keyedRow{1, 10, "a", "x"}.json())
+	w.steps(g, 14)
+	requireName(t, l, 1, "a")
+	w.put(0, 1, "")
+	w.put(0, 1, keyedRow{1, 9, "older than what is deleted", "x"}.json())
+	schema, err := l.Schema()
+	require.NoError(t, err)
+	key, err := point.ParseKey(schema, "1")
+	require.NoError(t, err)
+	defer key.Release()
+	answered := make(chan error, 1)
+	landings := 0
+	landed = func() {
+		landings++
+		finished := make(chan struct{})
+		go func() {
+			defer close(finished)
+			answer, err := l.Get(t.Context(), []arrow.RecordBatch{key})
+			if err == nil && answer.Rows[0] != nil {
+				err = fmt.Errorf("there is a row: %v", answer.Rows[0])
+			}
+			answer.Release()
+			answered <- err
+		}()
+		select {
+		case <-finished:
+		case <-time.After(50 * time.Millisecond): // it waits for the landing
+		}
+	}
+	w.steps(g, 14)
+	require.Equal(t, 1, landings)
+	require.NoError(t, <-answered)
+	g.Close(t.Context())
 }

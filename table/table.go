@@ -3,7 +3,9 @@ package table
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 
+	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 )
 
@@ -51,6 +53,7 @@ type Table struct {
 	ident            Ident
 	metadata         icetable.Metadata
 	metadataLocation string
+	schema           atomic.Pointer[iceberg.Schema] // nil before somebody asks
 }
 
 // New returns the table ident as metadata describes it; metadataLocation is where the catalog says
@@ -64,6 +67,15 @@ func (t *Table) Ident() Ident { return t.ident }
 
 // Metadata is the Iceberg table metadata of this version (Iceberg spec, "Table Metadata").
 func (t *Table) Metadata() icetable.Metadata { return t.metadata }
+
+// Schema is the current one. All callers get the same and leave it as it is; that of Metadata is a copy each time.
+func (t *Table) Schema() *iceberg.Schema {
+	if known := t.schema.Load(); known != nil {
+		return known
+	}
+	t.schema.CompareAndSwap(nil, t.metadata.CurrentSchema())
+	return t.schema.Load()
+}
 
 // MetadataLocation is the location of the metadata file of this version.
 func (t *Table) MetadataLocation() string { return t.metadataLocation }

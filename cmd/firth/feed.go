@@ -45,6 +45,8 @@ type feeder struct {
 	keys     map[uuid.UUID]*ingest.Keys // by table
 	tails    *tail.Set
 	points   *point.Reader // of all look-ups
+	// processors are those that Go found at the start.
+	processors int
 
 	ingestMetrics *ingest.Metrics
 	commitMetrics *commit.Metrics
@@ -62,14 +64,18 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
+	copies := spill.dir
+	if l.config.State != "" {
+		copies = l.config.State
+	}
 	f := &feeder{
 		program: p, lake: l, registry: client, log: log, scratch: spill, spillDir: spill.dir,
 		budget:        table.NewBudget(bufferBytes(l.config.Limits.Memory)),
 		debt:          compaction.NewDebt(),
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
-		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(),
-		points: point.NewReader(l.objects, spill.dir, copiesBytes(spill.dir)),
+		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(), processors: runtime.GOMAXPROCS(0),
+		points: point.NewReader(l.objects, copies, copiesBytes(copies)),
 	}
 	if client != nil {
 		f.schemas = client
@@ -176,7 +182,7 @@ func (f *feeder) workers() int {
 	if n := f.lake.config.Limits.DecodeWorkers; n > 0 {
 		return n
 	}
-	return runtime.GOMAXPROCS(0)
+	return f.processors
 }
 
 func clustersOf(specs []*spec.Spec) []string {

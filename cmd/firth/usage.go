@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/firthlake/firth/ingest/spec"
@@ -50,11 +51,13 @@ func indexBytes(limit spec.Size, tables int) int64 {
 	return max(int64(limit)/indexShare/int64(max(tables, 1)), indexBytesMin)
 }
 
-// copiesBytes is what copies of data files may take of the disk of a folder. Where it cannot be told, there are none.
+// copiesBytes is what copies of data files may take of the disk of a folder, which need not be there yet. Where it
+// cannot be told, there are none.
 func copiesBytes(folder string) int64 {
 	found, err := diskOf(folder)
-	if err != nil {
-		return 0
+	for above := filepath.Dir(folder); err != nil && above != folder; above = filepath.Dir(folder) {
+		folder = above
+		found, err = diskOf(folder)
 	}
 	return min(found.free/copiesShare, copiesBytesMax)
 }

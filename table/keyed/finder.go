@@ -37,27 +37,33 @@ func (f *Finder) resume() { f.phase.Store((f.phase.Load() + 1) &^ 1) }
 // Seed is that of the keys.
 func (f *Finder) Seed() keyindex.Seed { return f.index.Seed() }
 
-// Key is the key of the one row of batch, which has the identifier's columns.
-func (f *Finder) Key(schema *iceberg.Schema, batch arrow.RecordBatch) (keyindex.Key, error) {
+// Keys are the keys of batches of one row each, which have the identifier's columns.
+func (f *Finder) Keys(schema *iceberg.Schema, batches []arrow.RecordBatch) ([]keyindex.Key, error) {
 	identifier, err := keyindex.Identifier(schema)
 	if err != nil {
-		return keyindex.Key{}, err
+		return nil, err
 	}
 	if identifier != f.index.Identifier() {
-		return keyindex.Key{}, fmt.Errorf("%w: it is of another identifier", ErrNotFollowed)
+		return nil, fmt.Errorf("%w: it is of another identifier", ErrNotFollowed)
 	}
 	hasher, err := keyindex.NewHasher(schema, f.index.Seed())
 	if err != nil {
-		return keyindex.Key{}, err
+		return nil, err
 	}
-	keys, nulls, err := hasher.Keys(nil, batch)
-	switch {
-	case err != nil:
-		return keyindex.Key{}, err
-	case len(nulls) > 0:
-		return keyindex.Key{}, nulls[0]
+	out := make([]keyindex.Key, len(batches))
+	var one []keyindex.Key
+	for i, batch := range batches {
+		var nulls []keyindex.Null
+		one, nulls, err = hasher.Keys(one, batch)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(nulls) > 0:
+			return nil, nulls[0]
+		}
+		out[i] = one[0]
 	}
-	return keys[0], nil
+	return out, nil
 }
 
 // Find looks for a key. ErrNotFollowed says that it cannot be told now: Follow comes first.

@@ -71,6 +71,9 @@ const copyBufferBytes = 256 << 10
 
 // newCopier makes a file in a folder. Nobody else sees it, and it is gone with the process, however that ends.
 func newCopier(dir string, bytesMax int64) (*copier, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoCopy, err)
+	}
 	file, err := os.CreateTemp(dir, "rows-")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoCopy, err)

@@ -28,8 +28,9 @@ const (
 	// directAfter is how many rows are read from a file itself after it could not be copied: it is too large, or the
 	// disk is full.
 	directAfter = 10_000
-	// entryBytes is what remembering a file takes.
+	// entryBytes is what remembering a file takes, entriesMax how many are remembered: each copy is an open file.
 	entryBytes = 1 << 10
+	entriesMax = 1_000
 )
 
 // Reader reads rows. It is for any goroutine.
@@ -73,7 +74,8 @@ type making struct {
 	err  error
 }
 
-// NewReader returns a Reader that keeps copies of up to so many bytes in a local folder.
+// NewReader returns a Reader that keeps copies of up to so many bytes in a local folder, which is made when there is
+// something to keep.
 func NewReader(store objstore.Store, dir string, bytesMax int64) *Reader {
 	return &Reader{store: store, dir: dir, bytesMax: bytesMax, turns: make(chan struct{}, copiesAtOnce),
 		known: map[copyID]*list.Element{}, making: map[copyID]*making{}}
@@ -82,7 +84,7 @@ func NewReader(store objstore.Store, dir string, bytesMax int64) *Reader {
 // Row returns a row of a data file with the columns of the table's schema. The caller releases it. A file that is
 // gone is objstore.ErrNotFound.
 func (r *Reader) Row(ctx context.Context, t *table.Table, location string, row uint32) (arrow.RecordBatch, error) {
-	out, err := r.row(ctx, t, copyID{location, t.Metadata().CurrentSchema().ID}, row)
+	out, err := r.row(ctx, t, copyID{location, t.Schema().ID}, row)
 	if err != nil {
 		return nil, fmt.Errorf("read row %d of %s: %w", row, location, err)
 	}
@@ -111,7 +113,7 @@ func (r *Reader) row(ctx context.Context, t *table.Table, id copyID, row uint32)
 
 // Prepare copies a data file that is about to be asked for, if it can be.
 func (r *Reader) Prepare(ctx context.Context, t *table.Table, file iceberg.DataFile) error {
-	id := copyID{file.FilePath(), t.Metadata().CurrentSchema().ID}
+	id := copyID{file.FilePath(), t.Schema().ID}
 	c, err := r.copyFor(ctx, t, id, file.FileSizeBytes())
 	if err != nil {
 		return fmt.Errorf("copy %s for look-ups: %w", id.location, err)
@@ -168,7 +170,7 @@ func (r *Reader) entry(id copyID, size int64) *entry {
 
 // grow takes room, from those asked for longest ago. What was asked for last stays.
 func (r *Reader) grow(bytes int64) {
-	for r.bytes += bytes; r.bytes > r.bytesMax && r.used.Len() > 1; {
+	for r.bytes += bytes; (r.bytes > r.bytesMax || r.used.Len() > entriesMax) && r.used.Len() > 1; {
 		oldest := r.used.Remove(r.used.Back()).(*entry)
 		delete(r.known, oldest.id)
 		r.bytes -= oldest.bytes()
@@ -277,5 +279,5 @@ func taskOf(t *table.Table, location string, size int64) (table.Task, error) {
 	if err != nil {
 		return table.Task{}, err
 	}
-	return table.Task{File: file.Build(), Schema: meta.CurrentSchema(), NameMapping: meta.NameMapping()}, nil
+	return table.Task{File: file.Build(), Schema: t.Schema(), NameMapping: meta.NameMapping()}, nil
 }
