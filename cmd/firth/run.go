@@ -121,7 +121,7 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 		servers = append(servers, live.NewJanitor(now).Run)
 	}
 	if o.sqlAt != "" {
-		serve, err := p.flightServer(ctx, l, newest(now), o.sqlAt, log)
+		serve, err := p.flightServer(ctx, s, newest(now), o.sqlAt)
 		if err != nil {
 			return err
 		}

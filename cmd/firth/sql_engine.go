@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -69,8 +68,9 @@ func newest(now *live.Catalog) query.Loader {
 func (e *sqlEngine) Close() error { return errors.Join(e.Engine.Close(), e.scratch.close()) }
 
 // flightServer opens an address and returns what serves Flight SQL there.
-func (p *program) flightServer(ctx context.Context, l *lake, now query.Loader, address string, log *slog.Logger,
+func (p *program) flightServer(ctx context.Context, s *service, now query.Loader, address string,
 ) (func(context.Context) error, error) {
+	l, log := s.feeder.lake, s.log
 	if l.config.Tokens.Write == "" && !isLoopback(address) {
 		return nil, couldNot(fmt.Errorf("--flight %s can be reached from other machines and asks for no token",
 			address), "set tokens.write, or listen on 127.0.0.1")
@@ -80,8 +80,8 @@ func (p *program) flightServer(ctx context.Context, l *lake, now query.Loader, a
 		return nil, couldNot(err, remedyOf(err))
 	}
 	server, err := flight.New(flight.Options{Engine: engine, Views: engine.views, Catalog: sqlCatalog,
-		Version: version().Version, ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write),
-		Logger: log})
+		Lookups: ingestedTables{s}, Version: version().Version, ReadToken: string(l.config.Tokens.Read),
+		WriteToken: string(l.config.Tokens.Write), Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

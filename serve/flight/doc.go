@@ -1,7 +1,8 @@
 // Package flight is the SQL door: Arrow Flight SQL over an engine, for ADBC, JDBC and what is built on them.
 //
 //	client ─► Server ─► query.Engine   statements, plain and prepared, as record batches
-//	             └────► query.Views    catalogs, schemas, tables, columns, keys
+//	             ├────► query.Views    catalogs, schemas, tables, columns, keys
+//	             └────► lookup.Tables  rows by their keys, for tickets that are JSON
 //
 // The server keeps nothing between calls: a handle holds the statement, its parameters and a number, so any process of
 // a fleet answers any call. What runs is known by its number alone, so that it can be cancelled. Callers: cmd, which

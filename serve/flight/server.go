@@ -13,14 +13,17 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/firthlake/firth/serve/lookup"
 	"github.com/firthlake/firth/serve/query"
 )
 
-// Options configure a Server. All but the tokens are required.
+// Options configure a Server. All but Lookups and the tokens are required.
 type Options struct {
 	// Engine runs statements, Views lists tables.
 	Engine query.Engine
 	Views  query.Views
+	// Lookups finds tables whose rows can be asked for by their keys; nil is none.
+	Lookups lookup.Tables
 	// Catalog is the name under which all tables are listed.
 	Catalog string
 	// Version is that of the program.
@@ -57,7 +60,7 @@ func New(opts Options) (*Server, error) {
 	s.grpc = flight.NewServerWithMiddleware([]flight.ServerMiddleware{newGuard(opts).middleware()},
 		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: aliveAfter, Timeout: aliveWait}))
-	s.grpc.RegisterFlightService(flightsql.NewFlightServer(&s.door))
+	s.grpc.RegisterFlightService(rowsDoor{flightsql.NewFlightServer(&s.door), opts.Lookups})
 	return s, nil
 }
 

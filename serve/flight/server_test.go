@@ -92,8 +92,8 @@ func (view) Close()                                      {}
 func serve(t *testing.T, readToken, writeToken string) (*flightsql.Client, *lake) {
 	t.Helper()
 	l := &lake{ended: make(chan struct{})}
-	server, err := New(Options{Engine: l, Views: l, Catalog: "firth", Version: "test", ReadToken: readToken,
-		WriteToken: writeToken, Logger: slog.New(slog.DiscardHandler)})
+	server, err := New(Options{Engine: l, Views: l, Lookups: users{}, Catalog: "firth", Version: "test",
+		ReadToken: readToken, WriteToken: writeToken, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -100,12 +100,12 @@ func (h *Handler) answering(
 		name := r.PathValue("namespace") + "." + r.PathValue("table")
 		out, err := h.find(ctx, r, name, get)
 		if err != nil {
-			f := faultOf(name, err)
-			if f.status >= http.StatusInternalServerError {
+			f := FaultOf(name, err)
+			if f.Status >= http.StatusInternalServerError {
 				h.opts.Log.Warn("look-up failed", "table", name, "err", err)
 			}
-			h.opts.Metrics.failed(f.kind)
-			h.write(w, f.status, faultBody(f.kind, f.status, f.text))
+			h.opts.Metrics.failed(f.Kind)
+			h.write(w, f.Status, faultBody(f.Kind, f.Status, f.Text))
 			return
 		}
 		h.opts.Metrics.answered(name, out, h.opts.Now().Sub(began))
@@ -185,10 +185,6 @@ func (h *Handler) getOne(ctx context.Context, r *http.Request, t Table) (reply, 
 
 // getMany answers for a list of keys.
 func (h *Handler) getMany(ctx context.Context, r *http.Request, t Table) (reply, error) {
-	schema, err := schemaOf(t)
-	if err != nil {
-		return reply{}, err
-	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, bodyBytesMax+1))
 	if err != nil {
 		return reply{}, fmt.Errorf("%w: read the request: %w", point.ErrKey, err)
@@ -200,23 +196,8 @@ func (h *Handler) getMany(ctx context.Context, r *http.Request, t Table) (reply,
 			bodyBytesMax)
 	case json.Unmarshal(body, &values) != nil:
 		return reply{}, fmt.Errorf("%w: the body is no JSON list of keys", point.ErrKey)
-	case len(values) > keysMax:
-		return reply{}, fmt.Errorf("%w: the list has %d keys: send %d at a time", point.ErrKey, len(values), keysMax)
 	}
-	keys := make([]arrow.RecordBatch, 0, len(values))
-	defer func() {
-		for _, key := range keys {
-			key.Release()
-		}
-	}()
-	for i, value := range values {
-		key, err := point.ParseJSONKey(schema, value)
-		if err != nil {
-			return reply{}, fmt.Errorf("key %d of the list: %w", i+1, err)
-		}
-		keys = append(keys, key)
-	}
-	answer, err := t.Get(ctx, keys)
+	_, answer, err := askAll(ctx, t, values)
 	if err != nil {
 		return reply{}, err
 	}

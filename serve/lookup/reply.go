@@ -63,18 +63,11 @@ func replyMany(a *point.Answer) (out reply, err error) {
 
 // end appends the cut to the object that is begun.
 func (r *reply) end(a *point.Answer) error {
-	position := map[string]map[string]table.Offset{}
-	for id, next := range a.Position {
-		if position[id.Topic] == nil {
-			position[id.Topic] = map[string]table.Offset{}
-		}
-		position[id.Topic][strconv.Itoa(int(id.Partition))] = next
-	}
 	text, err := json.Marshal(struct {
 		SnapshotID int64                              `json:"snapshot_id"`
 		Position   map[string]map[string]table.Offset `json:"position"`
 		Behind     string                             `json:"behind,omitempty"`
-	}{a.SnapshotID, position, a.Behind})
+	}{a.SnapshotID, Cut(a), a.Behind})
 	if err != nil {
 		return fmt.Errorf("write the cut: %w", err)
 	}
@@ -82,30 +75,43 @@ func (r *reply) end(a *point.Answer) error {
 	return nil
 }
 
-// fault is an error as HTTP has it.
-type fault struct {
-	status     int
-	kind, text string
+// Cut is where an answer ends: next offsets by topic and partition.
+func Cut(a *point.Answer) map[string]map[string]table.Offset {
+	cut := map[string]map[string]table.Offset{}
+	for id, next := range a.Position {
+		if cut[id.Topic] == nil {
+			cut[id.Topic] = map[string]table.Offset{}
+		}
+		cut[id.Topic][strconv.Itoa(int(id.Partition))] = next
+	}
+	return cut
 }
 
-func faultOf(name string, err error) fault {
+// Fault is an error as HTTP has it.
+type Fault struct {
+	Status     int
+	Kind, Text string
+}
+
+// FaultOf is the fault of a look-up in a table.
+func FaultOf(name string, err error) Fault {
 	switch {
 	case errors.Is(err, point.ErrKey):
-		return fault{http.StatusBadRequest, "BadRequestException", err.Error()}
+		return Fault{http.StatusBadRequest, "BadRequestException", err.Error()}
 	case errors.Is(err, errNotKeyed):
-		return fault{http.StatusBadRequest, "NoKeyException", fmt.Sprintf("%s: %v: read it with SQL or 'firth read "+
+		return Fault{http.StatusBadRequest, "NoKeyException", fmt.Sprintf("%s: %v: read it with SQL or 'firth read "+
 			"--where', or give its spec an identifier", name, err)}
 	case errors.Is(err, table.ErrNotFound):
-		return fault{http.StatusNotFound, "NoSuchTableException", fmt.Sprintf("there is no table %s", name)}
+		return Fault{http.StatusNotFound, "NoSuchTableException", fmt.Sprintf("there is no table %s", name)}
 	case errors.Is(err, ErrElsewhere):
-		return fault{http.StatusMisdirectedRequest, "ElsewhereException", fmt.Sprintf("%s: %v, and the index by key "+
+		return Fault{http.StatusMisdirectedRequest, "ElsewhereException", fmt.Sprintf("%s: %v, and the index by key "+
 			"is where it is ingested: ask the process that does, or run one with the role ingest and a spec of the "+
 			"table", name, err)}
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault{http.StatusServiceUnavailable, "UnavailableException", fmt.Sprintf("%s: the index by key is "+
+		return Fault{http.StatusServiceUnavailable, "UnavailableException", fmt.Sprintf("%s: the index by key is "+
 			"being made or brought up to the table: try again", name)}
 	}
-	return fault{http.StatusServiceUnavailable, "UnavailableException", fmt.Sprintf("look up in %s: %v", name, err)}
+	return Fault{http.StatusServiceUnavailable, "UnavailableException", fmt.Sprintf("look up in %s: %v", name, err)}
 }
 
 func faultBody(kind string, status int, text string) []byte {

@@ -1,0 +1,167 @@
+package flight
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/firthlake/firth/serve/lookup"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/point"
+)
+
+// rowsTicket asks for the rows of keys, which are as in a look-up over HTTP.
+type rowsTicket struct {
+	Table string            `json:"table"`
+	Keys  []json.RawMessage `json:"keys"`
+}
+
+// What the metadata of an answer's schema says of its cut.
+const (
+	metadataSnapshot = "firth.snapshot_id"
+	metadataPosition = "firth.position"
+	metadataBehind   = "firth.behind"
+)
+
+// rowsDoor answers tickets that are JSON: they ask for rows by their keys. Those of Flight SQL begin otherwise.
+type rowsDoor struct {
+	flight.FlightServer
+	tables lookup.Tables
+}
+
+// DoGet answers a ticket.
+func (d rowsDoor) DoGet(ticket *flight.Ticket, stream flight.FlightService_DoGetServer) error {
+	if d.tables == nil || !bytes.HasPrefix(ticket.GetTicket(), []byte("{")) {
+		return d.FlightServer.DoGet(ticket, stream)
+	}
+	var asked rowsTicket
+	if err := json.Unmarshal(ticket.GetTicket(), &asked); err != nil {
+		return status.Errorf(codes.InvalidArgument, "a ticket for rows is {\"table\": \"namespace.table\", \"keys\": "+
+			"[…]}: %v", err)
+	}
+	ident, err := table.ParseIdent(asked.Table)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	schema, answer, err := lookup.Ask(stream.Context(), d.tables, ident, asked.Keys)
+	if err != nil {
+		return faultOfRows(asked.Table, err)
+	}
+	defer answer.Release()
+	batch, err := rowsBatch(schema, &answer)
+	if err != nil {
+		return faultOfRows(asked.Table, err)
+	}
+	defer batch.Release()
+	w := flight.NewRecordWriter(stream, ipc.WithSchema(batch.Schema()))
+	if err := w.Write(batch); err != nil {
+		return fmt.Errorf("send rows: %w", err)
+	}
+	return w.Close()
+}
+
+func faultOfRows(name string, err error) error {
+	fault := lookup.FaultOf(name, err)
+	code := codes.Unavailable
+	switch fault.Status {
+	case http.StatusBadRequest:
+		code = codes.InvalidArgument
+	case http.StatusNotFound:
+		code = codes.NotFound
+	case http.StatusMisdirectedRequest:
+		code = codes.FailedPrecondition
+	}
+	return status.Error(code, fault.Text)
+}
+
+// rowsBatch makes one batch of the rows that there are, in the order of their keys, with the columns of a schema.
+func rowsBatch(schema *iceberg.Schema, answer *point.Answer) (arrow.RecordBatch, error) {
+	plain, err := table.ArrowSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	cut, err := json.Marshal(lookup.Cut(answer))
+	if err != nil {
+		return nil, fmt.Errorf("write the cut: %w", err)
+	}
+	metadata := arrow.NewMetadata([]string{metadataSnapshot, metadataPosition, metadataBehind},
+		[]string{strconv.FormatInt(answer.SnapshotID, 10), string(cut), answer.Behind})
+	form := arrow.NewSchema(plain.Fields(), &metadata)
+	columns := make([]arrow.Array, 0, form.NumFields())
+	defer func() {
+		for _, column := range columns {
+			column.Release()
+		}
+	}()
+	found := int64(0)
+	for _, row := range answer.Rows {
+		if row != nil {
+			found++
+		}
+	}
+	for _, field := range form.Fields() {
+		column, err := rowsColumn(field, answer.Rows)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, column)
+	}
+	return array.NewRecordBatch(form, columns, found), nil
+}
+
+// rowsColumn joins a column of the rows that there are. Rows that were read before the column came have null there.
+func rowsColumn(field arrow.Field, rows []arrow.RecordBatch) (arrow.Array, error) {
+	var parts []arrow.Array
+	defer func() {
+		for _, part := range parts {
+			part.Release()
+		}
+	}()
+	for _, row := range rows {
+		if row == nil {
+			continue
+		}
+		part := columnOf(row, field)
+		if part == nil {
+			parts = append(parts, array.MakeArrayOfNull(memory.DefaultAllocator, field.Type, 1))
+			continue
+		}
+		if !arrow.TypeEqual(part.DataType(), field.Type) {
+			return nil, fmt.Errorf("column %s becomes another type just now, %s and %s: try again", field.Name,
+				part.DataType(), field.Type)
+		}
+		part.Retain()
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, field.Type, 0), nil
+	}
+	column, err := array.Concatenate(parts, memory.DefaultAllocator)
+	if err != nil {
+		return nil, fmt.Errorf("join rows of column %s: %w", field.Name, err)
+	}
+	return column, nil
+}
+
+// columnOf is the column of a row that has a field's id, or nil.
+func columnOf(row arrow.RecordBatch, field arrow.Field) arrow.Array {
+	wanted, _ := field.Metadata.GetValue(icetable.ArrowParquetFieldIDKey)
+	for i, f := range row.Schema().Fields() {
+		if id, known := f.Metadata.GetValue(icetable.ArrowParquetFieldIDKey); known && id == wanted {
+			return row.Column(i)
+		}
+	}
+	return nil
+}
