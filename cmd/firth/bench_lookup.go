@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,8 @@ func (r *lookupResult) write(w io.Writer) error {
 }
 
 func (p *program) measureLookup(ctx context.Context, o lookupOptions) (*lookupResult, error) {
+	// The generator shall not keep askers waiting within this process.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(turnsEach * runtime.GOMAXPROCS(0)))
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
 		Topics: map[string]int32{lookupTopic: demoPartitions}})
 	if err != nil {

@@ -94,8 +94,13 @@ func (c *compacting) tables(ctx context.Context) ([]compaction.Committer, error)
 	if err != nil {
 		return nil, err
 	}
+	lookups := c.service.lookups()
 	var out []compaction.Committer
 	for _, name := range slices.Sorted(maps.Keys(committers)) {
+		if l := lookups[name]; l != nil {
+			out = append(out, l.Preparing(committers[name]))
+			continue
+		}
 		out = append(out, committers[name])
 	}
 	return out, nil

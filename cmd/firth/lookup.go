@@ -45,19 +45,24 @@ func withLookups(catalog, rows http.Handler) http.Handler {
 	})
 }
 
+// lookups are those of the running generation, by table.
+func (s *service) lookups() map[string]*ingest.Lookup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.feed == nil {
+		return nil
+	}
+	return s.feed.lookups
+}
+
 // ingestedTables are the tables of the running generation; others have a schema and no rows to look up.
 type ingestedTables struct{ service *service }
 
 // Lookup finds a table.
 func (t ingestedTables) Lookup(ctx context.Context, ident table.Ident) (lookup.Table, error) {
 	s := t.service
-	s.mu.Lock()
-	var found *ingest.Lookup
-	if s.feed != nil {
-		found = s.feed.lookups[table.FormatIdent(ident)]
-	}
-	s.mu.Unlock()
-	if found != nil {
+	if found := s.lookups()[table.FormatIdent(ident)]; found != nil {
+		s.turns.want(s.feeder.program.now())
 		return ingestedTable{found}, nil
 	}
 	loaded, err := s.feeder.lake.catalog.LoadTable(ctx, ident)

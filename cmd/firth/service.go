@@ -25,6 +25,7 @@ type service struct {
 	feeder *feeder
 	log    *slog.Logger
 	look   chan struct{} // somebody says that specs have changed
+	turns  turns
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation
@@ -150,6 +151,7 @@ func (s *service) watch(ctx context.Context) []*spec.Spec {
 		case <-ticker.C:
 		case <-s.look:
 		}
+		s.turns.look(s.feeder.program.now())
 		seen, err := fingerprint(s.feeder.lake.config.Tables)
 		if err != nil {
 			s.wait(err)
