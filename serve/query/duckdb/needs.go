@@ -57,6 +57,9 @@ func meansAll(node map[string]any, tables map[string]bool) bool {
 	switch text(node, "type") {
 	case "STAR", "POSITIONAL_REFERENCE", "PIVOT", "SHOW_REF":
 		return true
+	case "BASE_TABLE":
+		renamed, _ := node["column_name_alias"].([]any)
+		return len(renamed) > 0 // by their places
 	case "COLUMN_REF":
 		names, _ := node["column_names"].([]any)
 		last := ""
@@ -68,12 +71,15 @@ func meansAll(node map[string]any, tables map[string]bool) bool {
 	return text(node, "ref_type") == "NATURAL"
 }
 
-// withoutStar is the query of EXISTS without the columns that it selects, when that is all columns: nobody sees them.
+// withoutStar is the query of EXISTS without the columns that it selects, when that is all columns and has no part in
+// how many rows there are: nobody sees them.
 func withoutStar(subquery any) any {
 	outer, _ := subquery.(map[string]any)
 	node, _ := outer["node"].(map[string]any)
 	selected, _ := node["select_list"].([]any)
-	if text(node, "type") != "SELECT_NODE" || len(selected) != 1 {
+	modifiers, _ := node["modifiers"].([]any) // DISTINCT is one
+	if text(node, "type") != "SELECT_NODE" || len(selected) != 1 || len(modifiers) > 0 ||
+		text(node, "aggregate_handling") != "STANDARD_HANDLING" { // GROUP BY ALL
 		return subquery
 	}
 	if only, _ := selected[0].(map[string]any); text(only, "type") != "STAR" {

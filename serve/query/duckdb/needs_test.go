@@ -57,8 +57,14 @@ func TestColumnsAreMeantWithoutTheirNames(t *testing.T) {
 	events.commit(events.parquet(`[{"id": 1, "Other": 2, "kind": 3, "kinds": 4}, {"id": 5, "Other": 6, "kind": 7}]`))
 	kinds := l.create("db.kinds", "2", fields("id", "kind", "weight")...)
 	kinds.commit(kinds.parquet(`[{"id": 1, "kind": 3, "weight": 9}, {"id": 5, "kind": 8, "weight": 10}]`))
+	texts := l.create("db.texts", "2", iceberg.NestedField{ID: 1, Name: "name", Type: iceberg.PrimitiveTypes.String},
+		iceberg.NestedField{ID: 2, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
+	texts.commit(texts.parquet(`[{"name": "a", "id": 1}, {"name": "b", "id": 1}]`))
 	e := l.engine().(*Engine)
 	for _, sql := range []string{
+		"SELECT x FROM db.texts t (x)", "SELECT id FROM db.texts t (id)", "SELECT y FROM db.texts t (x, y)",
+		"SELECT 1 WHERE EXISTS (SELECT DISTINCT * FROM db.texts OFFSET 1)",
+		"SELECT 1 WHERE EXISTS (SELECT * FROM db.texts GROUP BY ALL HAVING count(*) = 1)",
 		"FROM db.events", "TABLE db.events", "SELECT e.* FROM db.events e", "SELECT * EXCLUDE (id) FROM db.events",
 		"SELECT COLUMNS('k.*') FROM db.events", "SELECT max(COLUMNS(*)) FROM db.events", "SELECT #2 FROM db.events",
 		"SELECT e FROM db.events e", "SELECT events FROM db.events", "SELECT db.kinds FROM db.kinds",
