@@ -28,7 +28,7 @@ func newAnalyst() (*analyst, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := opened.exec(enclose(nil)...); err != nil {
+	if err := opened.exec(enclose("")...); err != nil {
 		opened.close()
 		return nil, err
 	}
@@ -45,14 +45,12 @@ func closedSettings() map[string]string {
 	}
 }
 
-// enclose are the statements after which a database reads the files of paths and nothing else, for good.
-func enclose(paths []string) []string {
-	allowed := "SET allowed_paths = ["
-	for i, path := range paths {
-		if i > 0 {
-			allowed += ", "
-		}
-		allowed += quoteText(path)
+// enclose are the statements after which a database reads the files in a folder and nothing else, for good; without a
+// folder it reads nothing at all.
+func enclose(folder string) []string {
+	allowed := "SET allowed_directories = ["
+	if folder != "" {
+		allowed += quoteText(folder)
 	}
 	return []string{
 		"ATTACH ':memory:' AS " + catalogName, "USE " + catalogName, "SET TimeZone = 'UTC'",

@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -23,8 +20,7 @@ import (
 type answer struct {
 	engine  *Engine
 	context func() context.Context // ends when the statement has to
-	number  int64
-	cleanup []func() // in reverse order, when the statement ends
+	cleanup []func()               // in reverse order, when the statement ends
 
 	instance *instance
 	result   bindings.Result
@@ -37,8 +33,8 @@ type answer struct {
 
 var _ array.RecordReader = (*answer)(nil)
 
-func newAnswer(e *Engine, number int64, ctx func() context.Context) *answer {
-	a := &answer{engine: e, context: ctx, number: number}
+func newAnswer(e *Engine, ctx func() context.Context) *answer {
+	a := &answer{engine: e, context: ctx}
 	a.holders.Store(1)
 	return a
 }
@@ -81,7 +77,7 @@ func (a *answer) prepare(selected query.Selected, found references) (prepared bi
 	if err != nil {
 		return prepared, err
 	}
-	if err := a.openInstance(paths); err != nil {
+	if err := a.takeDatabase(paths); err != nil {
 		return prepared, err
 	}
 	for _, r := range relations {
@@ -132,30 +128,26 @@ func (a *answer) relations(selected query.Selected, found references) ([]relatio
 	return relations, files.paths(), nil
 }
 
-// openInstance opens the database of the statement.
-func (a *answer) openInstance(paths []string) error {
-	spill := filepath.Join(a.engine.opts.Dir, "spill-"+strconv.FormatInt(a.number, 36))
-	opts := a.engine.opts
-	settings := closedSettings()
-	settings["threads"] = strconv.Itoa(opts.Threads)
-	settings["memory_limit"] = bytesText(opts.MemoryMax / int64(opts.StatementsMax))
-	settings["temp_directory"] = spill
-	settings["preserve_insertion_order"] = "false"
-	opened, err := openInstance(settings)
+// takeDatabase takes a database for the statement, which may read the files of paths.
+func (a *answer) takeDatabase(paths []string) error {
+	taken, err := a.engine.databases.take(paths)
 	if err != nil {
 		return err
 	}
-	a.instance = opened
-	stop := opened.interruptWith(a.context())
-	a.cleanup = append(a.cleanup, func() { _ = os.RemoveAll(spill) }, opened.close, stop)
-	// As a setting to open with, DuckDB takes this bound and does not keep it.
-	if err := opened.exec("SET max_temp_directory_size = " + quoteText(bytesText(opts.SpillBytesMax))); err != nil {
-		return err
-	}
-	return opened.exec(enclose(paths)...)
+	a.instance = taken.instance
+	stop := taken.interruptWith(a.context())
+	a.cleanup = append(a.cleanup, func() { a.giveBack(taken) }, stop)
+	return nil
 }
 
-func bytesText(n int64) string { return strconv.FormatInt(n>>20, 10) + "MiB" }
+// giveBack gives the database to the next statement, unless this one went wrong in it.
+func (a *answer) giveBack(taken *database) {
+	if a.err != nil || a.context().Err() != nil {
+		taken.close()
+		return
+	}
+	a.engine.databases.give(taken)
+}
 
 // fault is what err means to the caller: why the statement was interrupted, if it was.
 func (a *answer) fault(err error) error {

@@ -18,16 +18,16 @@ import (
 
 // Engine is the SQL engine.
 type Engine struct {
-	opts    Options
-	views   query.Views
-	files   *filecache.Cache
-	layouts *layouts
-	slots   chan struct{} // holds one for each statement that runs
-	looks   chan *analyst // holds the one analyst while nobody has it
+	opts      Options
+	views     query.Views
+	files     *filecache.Cache
+	layouts   *layouts
+	databases *pool
+	slots     chan struct{} // holds one for each statement that runs
+	looks     chan *analyst // holds the one analyst while nobody has it
 
 	mu      sync.Mutex
 	closed  bool
-	begun   int64 // statements so far, for the names of their folders
 	running map[*answer]context.CancelCauseFunc
 	ended   sync.WaitGroup
 }
@@ -46,7 +46,8 @@ func Open(opts Options, views query.Views) (query.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, views: views, files: filecache.New(opts.Dir, opts.FileBytesMax), layouts: newLayouts(),
+	e := &Engine{opts: opts, views: views, files: filecache.New(opts.Dir, opts.FileBytesMax),
+		layouts: newLayouts(), databases: newPool(opts),
 		slots: make(chan struct{}, opts.StatementsMax), looks: make(chan *analyst, 1),
 		running: map[*answer]context.CancelCauseFunc{}}
 	e.looks <- looking
@@ -62,6 +63,7 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	e.ended.Wait()
+	e.databases.close()
 	looking := <-e.looks
 	looking.close()
 	close(e.looks)
@@ -140,9 +142,9 @@ func (e *Engine) Run(ctx context.Context, sql string, parameters arrow.RecordBat
 		return nil, err
 	}
 	if err := a.start(selected, found, parameters); err != nil {
-		err = a.fault(err)
+		a.err = a.fault(err)
 		a.end()
-		return nil, err
+		return nil, a.err
 	}
 	return a, nil
 }
@@ -158,8 +160,7 @@ func (e *Engine) begin(ctx context.Context) (*answer, error) {
 		cancel(nil)
 		return nil, errClosed
 	}
-	e.begun++
-	a := newAnswer(e, e.begun, func() context.Context { return ctx })
+	a := newAnswer(e, func() context.Context { return ctx })
 	a.cleanup = append(a.cleanup, stop, func() { cancel(nil) })
 	e.running[a] = cancel
 	e.ended.Add(1)

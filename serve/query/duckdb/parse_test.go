@@ -112,7 +112,7 @@ func TestTheDatabaseItselfIsClosed(t *testing.T) {
 	i, err := openInstance(closedSettings())
 	require.NoError(t, err)
 	defer i.close()
-	require.NoError(t, i.exec(enclose([]string{filepath.Join(dir, "allowed.parquet")})...))
+	require.NoError(t, i.exec(enclose(filepath.Join(dir, "allowed"))...))
 	for _, sql := range []string{
 		"SELECT * FROM read_text('" + file + "')", "SELECT * FROM '" + file + "'",
 		"COPY (SELECT 1) TO '" + file + ".new'",
