@@ -24,11 +24,12 @@ func (p *program) sqlCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sql [QUERY]",
 		Short: "Ask the tables in SQL",
-		Long: "Runs a query, or the statements of standard input, each ended by a semicolon. The server at\n" +
-			"--url is asked; without it the engine in this program reads the tables of the configuration or of\n" +
-			"--dir. docs/sql.md has the language and what it may read." +
+		Long: "Runs a query, or the statements of standard input, each ended by a semicolon; at a terminal it is a\n" +
+			"shell. The server at --url is asked; without it the engine in this program reads the tables of the\n" +
+			"configuration or of --dir. docs/sql.md has the language and what it may read." +
 			exitCodes("answered", "never", "a statement was wrong, refused or broke off"),
 		Example: example("firth sql \"SELECT country, count(*) FROM db.events GROUP BY ALL\"",
+			"firth sql   # a shell, at a terminal",
 			"firth sql --json \"FROM db.events AT (VERSION => 'before') LIMIT 3\"",
 			"firth sql --url grpc://lake:8182 < report.sql"),
 		Args: func(_ *cobra.Command, args []string) error {
@@ -51,16 +52,23 @@ func (p *program) sql(ctx context.Context, o sqlOptions, args []string) error {
 	if p.json {
 		o.output = "json"
 	}
-	if newRowWriter(o.output, bufio.NewWriter(io.Discard)) == nil {
+	if !isOutput(o.output) {
 		return couldNot(fmt.Errorf("there is no output %q", o.output), "write table, ndjson, json or csv")
 	}
 	engine, err := p.sqlTarget(ctx, o)
 	if err != nil {
 		return err
 	}
-	err = p.runSQL(ctx, engine, o.output, args)
+	if tty := p.keyboardOf(); tty != nil && len(args) == 0 {
+		err = p.converse(ctx, engine, o.output, tty)
+	} else {
+		err = p.runSQL(ctx, engine, o.output, args)
+	}
 	return errors.Join(err, engine.Close())
 }
+
+// isOutput says whether rows can be printed so.
+func isOutput(name string) bool { return newRowWriter(name, bufio.NewWriter(io.Discard)) != nil }
 
 // sqlTarget is the engine to ask: a server's, or that of this program.
 func (p *program) sqlTarget(ctx context.Context, o sqlOptions) (query.Engine, error) {
@@ -155,7 +163,7 @@ func (p *program) runStatement(ctx context.Context, engine query.Engine, output,
 	if err := errors.Join(writer.end(), out.Flush()); err != nil {
 		return fmt.Errorf("print rows: %w", err)
 	}
-	if output == "table" {
+	if !p.json {
 		fmt.Fprintf(p.stderr, "%s rows in %s\n", count(rows), p.now().Sub(began).Round(time.Millisecond))
 	}
 	return nil
