@@ -23,6 +23,7 @@ import (
 
 	"github.com/firthlake/firth/serve/query"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // lake answers a few statements from memory, and is the views of two tables.
@@ -85,8 +86,8 @@ func (view) Schema() *iceberg.Schema {
 	return iceberg.NewSchemaWithIdentifiers(0, []int{1},
 		iceberg.NestedField{ID: 1, Name: "n", Type: iceberg.PrimitiveTypes.Int64, Required: true, Doc: "a number"})
 }
-func (view) Tasks(context.Context) ([]table.Task, error) { return nil, nil }
-func (view) Close()                                      {}
+func (view) Tasks(context.Context, *filter.Expr) ([]table.Task, error) { return nil, nil }
+func (view) Close()                                                    {}
 
 // serve runs a server and returns a client of it.
 func serve(t *testing.T, readToken, writeToken string) (*flightsql.Client, *lake) {

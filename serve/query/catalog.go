@@ -10,6 +10,7 @@ import (
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -112,11 +113,13 @@ type view struct {
 func (v *view) Schema() *iceberg.Schema { return v.schema }
 
 // Tasks are the data files with their deletes.
-func (v *view) Tasks(ctx context.Context) ([]table.Task, error) {
+func (v *view) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error) {
 	if v.table == nil {
 		return nil, nil
 	}
-	return table.Plan(ctx, v.table, v.objects, v.scan)
+	scan := v.scan
+	scan.Filter = where
+	return table.Plan(ctx, v.table, v.objects, scan)
 }
 
 // Close does nothing: files stay until their snapshot expires.

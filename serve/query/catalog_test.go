@@ -36,7 +36,7 @@ func TestCatalogShowsCommittedTables(t *testing.T) {
 	require.NoError(t, err)
 	defer view.Close()
 	require.Equal(t, "id", view.Schema().Field(0).Name)
-	tasks, err := view.Tasks(ctx)
+	tasks, err := view.Tasks(ctx, nil)
 	require.NoError(t, err)
 	require.Empty(t, tasks)
 

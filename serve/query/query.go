@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 )
 
 // The ways in which a statement ends without an answer, beside table.ErrNotFound and the errors of its context. Each is
@@ -41,8 +42,8 @@ type View interface {
 	// Schema is the schema to read the rows with.
 	Schema() *iceberg.Schema
 	// Tasks are the data files with the deletes that apply to each. Their rows, less the deleted, are those of the
-	// view.
-	Tasks(ctx context.Context) ([]table.Task, error)
+	// view. Files that surely hold no row of where are left out; nil leaves out none.
+	Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error)
 	// Close gives up what kept the files from being removed.
 	Close()
 }

@@ -117,7 +117,7 @@ func (a *answer) relations(selected query.Selected, found references) ([]relatio
 		if each.listed || found.columnsOnly {
 			continue
 		}
-		if relations[i], err = a.engine.openRelation(ctx, files, each.at, each.view, found.needs); err != nil {
+		if relations[i], err = a.engine.openRelation(ctx, files, each.at, each.view, found); err != nil {
 			if errors.Is(err, filecache.ErrFull) {
 				err = fmt.Errorf("%w: the files of the statement do not fit into the cache (%w): read fewer tables, "+
 					"or an engine at the Iceberg catalog", query.ErrLimit, err)

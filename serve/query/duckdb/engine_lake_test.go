@@ -26,6 +26,7 @@ import (
 
 	"github.com/firthlake/firth/serve/query"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/vector"
 )
@@ -91,8 +92,10 @@ type lakeView struct {
 
 func (v *lakeView) Schema() *iceberg.Schema { return v.schema }
 func (v *lakeView) Close()                  {}
-func (v *lakeView) Tasks(ctx context.Context) ([]table.Task, error) {
-	return table.Plan(ctx, v.table(), v.lake.store, v.scan)
+func (v *lakeView) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error) {
+	scan := v.scan
+	scan.Filter = where
+	return table.Plan(ctx, v.table(), v.lake.store, scan)
 }
 
 func (l *lake) create(name string, version string, fields ...iceberg.NestedField) *lakeTable {

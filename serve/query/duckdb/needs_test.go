@@ -19,13 +19,13 @@ import (
 	"github.com/firthlake/firth/table/objstore"
 )
 
-// askAll is ask with all columns of all tables.
+// askAll is ask with all columns and files of all tables.
 func askAll(ctx context.Context, e *Engine, sql string) ([]string, error) {
 	selected, found, err := e.analyse(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
-	found.needs.all = true
+	found.needs.all, found.root = true, nil
 	e.slots <- struct{}{}
 	a, err := e.begin(ctx)
 	if err != nil {

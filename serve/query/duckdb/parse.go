@@ -22,6 +22,8 @@ type references struct {
 	// columnsOnly says that the statement describes a table, and reads no row.
 	columnsOnly bool
 	needs       needs
+	// root is the syntax tree.
+	root any
 }
 
 // The table functions that make rows of their arguments and of nothing else. All others are refused: they read files,
@@ -65,7 +67,7 @@ func resolve(tree []byte) (references, error) {
 		return found, fmt.Errorf("read syntax tree: %w", err)
 	}
 	found.columnsOnly = describes(root)
-	found.needs = needsOf(root)
+	found.needs, found.root = needsOf(root), root
 	w := treeWalk{found: &found, named: map[string]bool{}}
 	visit(root, w.collectNames)
 	visit(root, w.check)

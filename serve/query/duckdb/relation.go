@@ -24,14 +24,15 @@ type relation struct {
 
 // openRelation makes the relation of a view, with local files that h holds.
 // It has only the columns that a statement needs.
-func (e *Engine) openRelation(ctx context.Context, h *held, at reference, view query.View, needs needs,
+func (e *Engine) openRelation(ctx context.Context, h *held, at reference, view query.View, found references,
 ) (relation, error) {
 	r, err := shapeRelation(at, view.Schema())
 	if err != nil {
 		return r, err
 	}
-	r.columns = needs.of(r.columns)
-	tasks, err := view.Tasks(ctx)
+	where := whereOf(found.root, at, r.columns, view.Schema())
+	r.columns = found.needs.of(r.columns)
+	tasks, err := view.Tasks(ctx, where)
 	if err != nil {
 		return r, err
 	}
