@@ -114,7 +114,7 @@ func (b *binder) bind(n node, negate bool) (*test, error) {
 			}
 			t.terms = append(t.terms, bound)
 		}
-		return t, nil
+		return t.joinSpans(), nil
 	case *not:
 		return b.bind(n.term, !negate)
 	case *constant:

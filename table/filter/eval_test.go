@@ -90,6 +90,10 @@ func TestEachTypeIsCompared(t *testing.T) {
 		"list IS NULL": {2}, "list IS NOT NULL": {0, 1}, `"two words" >= 2`: {1},
 		"i IS NULL": {2}, "i IS NULL OR i = 1": {0, 2}, "NOT (i IS NULL OR i = 1)": {1},
 		"TRUE": {0, 1, 2}, "FALSE": {}, "NOT FALSE AND i = 1": {0}, "i = 1 AND b OR s = ''": {0, 1},
+		"i > -6 AND i < 9 AND i < 0": {1}, "i >= 1 AND i < 1": {}, "i > 3e9 AND i < 5": {},
+		"i < 9 AND l > -2":      {0, 1},
+		"NOT (i > 0 AND i < 9)": {1}, "i > -9 OR i > 0": {0, 1}, "NOT (i < -9 OR i > 0)": {1},
+		"i > 0 AND NOT i > 9":       {0},
 		"NOT (i = 1 AND s = 'abc')": {1}, "i in (1e30)": {}, "i not in (1e30, 0.5)": {0, 1},
 	} {
 		require.Equal(t, want, selected(t, text, schema, batch), text)
@@ -114,6 +118,7 @@ func TestFloatsHaveATotalOrder(t *testing.T) {
 		"d > 0": {0, 1, 5}, "d = 0": {3, 4}, "d >= 'Infinity'": {0, 1}, "d = 'NaN'": {0},
 		"d IS NAN": {0}, "d IS NOT NAN": {1, 2, 3, 4, 5}, "d < '-inf'": {}, "d <= '-Infinity'": {2},
 		"NOT d > 0": {2, 3, 4}, "d != 0": {0, 1, 2, 5}, "d < 1e999": {2, 3, 4, 5},
+		"d > 0 AND d < 'NaN'": {1, 5}, "d >= 0 AND d <= 0": {3, 4}, "d > 'NaN' AND d < 1": {},
 		"f > 0": {0, 1, 5}, "f IN (0, 'NaN')": {0, 3, 4},
 	} {
 		require.Equal(t, want, selected(t, text, schema, batch), text)
