@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -54,6 +55,11 @@ type Table struct {
 	metadata         icetable.Metadata
 	metadataLocation string
 	schema           atomic.Pointer[iceberg.Schema] // nil before somebody asks
+}
+
+// HasSchema says whether one of the table's schemas, of now or before, has an id.
+func (t *Table) HasSchema(id int) bool {
+	return slices.ContainsFunc(t.metadata.Schemas(), func(s *iceberg.Schema) bool { return s.ID == id })
 }
 
 // New returns the table ident as metadata describes it; metadataLocation is where the catalog says

@@ -2,10 +2,7 @@ package stream
 
 import (
 	"fmt"
-	"slices"
 	"sync"
-
-	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/tail"
@@ -20,18 +17,11 @@ type state struct {
 	ready <-chan struct{} // closed once all that was read is in the tail or committed
 }
 
-// knows says whether the table has had a schema.
-func (s *state) knows(schemaID int) bool {
-	return slices.ContainsFunc(s.table.Metadata().Schemas(), func(each *iceberg.Schema) bool {
-		return each.ID == schemaID
-	})
-}
-
 // renewed is the same snapshot with the tail of this moment.
 func (s *state) renewed() *state {
 	next := *s
 	if next.view = (tail.View{Cut: s.Position}); s.index != nil {
-		next.view = s.index.Newest(s.Position, s.knows)
+		next.view = s.index.Newest(s.Position, s.table.HasSchema)
 	}
 	return &next
 }

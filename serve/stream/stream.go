@@ -75,8 +75,10 @@ const (
 	lookEvery = 50 * time.Millisecond
 	// looksAtOnce is how many are looked at at a time.
 	looksAtOnce = 8
-	// wakeEvery is how often rows that have come wake streams at most: what comes meanwhile goes together.
-	wakeEvery = 10 * time.Millisecond
+	// wakeEvery is how often rows that have come wake streams at most: what comes meanwhile goes together. It is
+	// longer with many streams, each of which costs some microseconds.
+	wakeEvery       = 10 * time.Millisecond
+	wakeEveryStream = 20 * time.Microsecond
 	// followFor is how long ingest goes on to hand over what it reads after the last look.
 	followFor = time.Minute
 	// readyWait is how long a stream waits for what was read before to be committed.
@@ -160,8 +162,15 @@ func (s *Streams) wakeOften(ctx context.Context) error {
 		for _, f := range s.tables() {
 			f.renew(nil)
 		}
-		pause.Reset(wakeEvery)
+		pause.Reset(wakeEvery + time.Duration(s.count())*wakeEveryStream)
 	}
+}
+
+// count is how many streams are open.
+func (s *Streams) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
 }
 
 // tables are those that have subscriptions.
