@@ -86,6 +86,7 @@ func (g *Ingester) forget(ids []commit.TopicPartition) {
 		g.router.drop(id)
 		for _, t := range g.tables {
 			delete(t.next, id)
+			delete(t.ends, id)
 		}
 		g.opts.Log.Info("topic partition given up", "topic_partition", id.String())
 	}
@@ -157,8 +158,12 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 		t.placeAt = t.retry(actBegin, err)
 		return
 	}
+	position := t.opts.Committer.Position()
+	t.placed = g.opts.Now()
 	for id, next := range starts {
 		t.next[id] = next
+		_, known := position[id]
+		t.beginsAt(id, next, known)
 	}
 	if t.readAt.IsZero() {
 		g.router.set(t, starts)

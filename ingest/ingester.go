@@ -36,6 +36,9 @@ type Ingester struct {
 	progress atomic.Pointer[Progress]
 	unshown  bool // something happened that progress does not tell
 	began    time.Time
+	// polled is when the event was polled of which something was applied last, polledBefore the one before, all of
+	// which is applied.
+	polled, polledBefore time.Time
 }
 
 // New makes an Ingester. It starts nothing; the tables' Committers have been opened.
@@ -66,7 +69,8 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 		if err := g.refuseOverlap(t); err != nil {
 			return nil, fmt.Errorf("new ingester: %w", err)
 		}
-		t.tailing = newTailing(t)
+		t.tailing, t.hand = newTailing(t), t.opts.Clock.Hand()
+		t.ends, t.ended = map[commit.TopicPartition]readEnd{}, commit.Position{}
 		if t.opts.Keyed != nil {
 			t.opts.Keyed.Keys.fresh.attach(t)
 		}
@@ -75,7 +79,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 	if err := g.regroup(ctx); err != nil {
 		return nil, fmt.Errorf("new ingester: %w", err)
 	}
-	g.publish()
+	g.publish(false)
 	return g, nil
 }
 
@@ -129,7 +133,7 @@ func (g *Ingester) Step(ctx context.Context) error {
 		}
 	}
 	g.tick(ctx)
-	g.publish()
+	g.publish(true)
 	return nil
 }
 
@@ -147,6 +151,7 @@ func (g *Ingester) Close(ctx context.Context) {
 		}
 		t.filling = nil
 		t.tailing.close(&g.opts)
+		t.hand.Close()
 	}
 	g.worker.close()
 }
@@ -154,7 +159,7 @@ func (g *Ingester) Close(ctx context.Context) {
 // unitsOf makes the units of an event: what it says first, then its chunks.
 func (g *Ingester) unitsOf(event *source.Event) []*unit {
 	var units []*unit
-	chunks := event.Chunks
+	now, chunks := g.opts.Now(), event.Chunks
 	event.Chunks = nil
 	if len(event.Assigned)+len(event.Revoked)+len(event.Lost)+len(event.OutOfRange)+
 		len(event.Warnings)+len(event.Recovered) > 0 || event.Release != nil {
@@ -163,6 +168,9 @@ func (g *Ingester) unitsOf(event *source.Event) []*unit {
 	for _, chunk := range chunks {
 		g.opts.Metrics.lag(chunk)
 		units = append(units, g.router.units(chunk)...)
+	}
+	for _, u := range units {
+		u.polled = now
 	}
 	return units
 }
@@ -180,6 +188,7 @@ func (g *Ingester) seek(ctx context.Context) error {
 
 // apply adds a unit to the tables. Nothing of its records is kept.
 func (g *Ingester) apply(ctx context.Context, u *unit) {
+	g.polls(u)
 	if u.event != nil {
 		g.handle(ctx, u.event)
 		return

@@ -81,6 +81,8 @@ type TableOptions struct {
 	// rows are merged are not followed. TailEvery is how often it takes it; 0 is TailEveryDefault.
 	Tail      *tail.Index
 	TailEvery time.Duration
+	// Clock is told how far the topics had come, and when; nil is nobody who asks.
+	Clock *tail.Clock
 	// Group is the consumer group that the table's position is shared within.
 	Group string
 }

@@ -94,13 +94,14 @@ func (g *Ingester) untilShown(caughtUp bool) time.Duration {
 // publishSoon shows the progress to others unless that was done a moment ago.
 func (g *Ingester) publishSoon(caughtUp bool) {
 	if g.untilShown(caughtUp) == 0 {
-		g.publish()
+		g.publish(caughtUp)
 	}
 }
 
 // publish shows the progress to others.
-func (g *Ingester) publish() {
+func (g *Ingester) publish(caughtUp bool) {
 	now := g.opts.Now()
+	g.markAll(caughtUp, now)
 	p := &Progress{At: now, Troubles: slices.Sorted(maps.Keys(g.troubles))}
 	for _, t := range g.tables {
 		t.tally.sample(now)

@@ -61,7 +61,7 @@ func (g *Ingester) Run(ctx context.Context) error {
 	cleanup, done := context.WithTimeout(context.WithoutCancel(ctx), g.opts.StopTimeout)
 	defer done()
 	g.Close(cleanup)
-	g.publish()
+	g.publish(false)
 	return errors.Join(err, g.opts.Source.Close(cleanup))
 }
 

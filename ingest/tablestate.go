@@ -13,6 +13,7 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/tail"
 )
 
 // State says what a table is doing.
@@ -51,6 +52,9 @@ type tableState struct {
 	stopped error
 	// next is, per assigned topic partition, the end of what is buffered or committed.
 	next commit.Position
+	// ends are the ends of the logs as they were read, and placed is when topic partitions came last.
+	ends   map[commit.TopicPartition]readEnd
+	placed time.Time
 	// filling takes rows; committing is on its way and is what filling follows.
 	filling, committing *buffer
 	inFlight            bool
@@ -71,6 +75,10 @@ type tableState struct {
 	budget window
 	// tailing hands over what is buffered to whoever follows the table; nil when nobody can.
 	tailing *tailing
+	// hand marks how far the topics had come, ended is for what it is told, marked when that was.
+	hand   *tail.Hand
+	ended  commit.Position
+	marked time.Time
 }
 
 func (t *tableState) String() string { return t.name }
@@ -143,6 +151,7 @@ func (t *tableState) take(ctx context.Context, p *portion) {
 		t.opts.Keyed.Keys.fresh.add(t.filling.seen, p)
 	}
 	t.next[id] = p.part.Next
+	t.cameTo(id, p.part.Next, p.chunk.End, t.ingester.polled)
 	t.tally.add(p.part.Counts)
 	t.ingester.opts.Metrics.read(t.name, p.part.Counts)
 	if err := t.budget.add(t, p.part.Counts); err != nil {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"slices"
+	"time"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/source"
@@ -11,6 +12,8 @@ import (
 // of the source that must be handled after the chunks before it.
 type unit struct {
 	event *source.Event // nil for a chunk
+	// polled is when it came from the source.
+	polled time.Time
 
 	chunk source.Chunk
 	wants []want

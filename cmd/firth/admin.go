@@ -76,6 +76,9 @@ func (s *service) adminHandler(registry *prometheus.Registry, rows http.Handler)
 			s.log.Log(context.Background(), slog.LevelDebug, "answer /tables", "err", err)
 		}
 	})
+	if s.doors != nil {
+		mux.Handle("GET /doors", s.doors)
+	}
 	mux.HandleFunc("POST /apply", s.takeLook)
 	return mux
 }

@@ -44,15 +44,12 @@ const (
 // tellRunning tells the process that runs on the configuration, if there is one, to take the specs
 // now. Specs are applied all the same when it cannot be told: it looks by itself.
 func tellRunning(ctx context.Context, c config) runningProcess {
-	host, port, err := net.SplitHostPort(c.Listen.Admin)
-	if err != nil || port == "0" || port == "" {
+	address, known := c.adminAddress()
+	if !known {
 		return runningProcess{State: runningUnknown, Text: fmt.Sprintf(
 			"a running process takes the specs within %v (listen.admin names no address to tell it)", lookEvery)}
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	out := runningProcess{Address: net.JoinHostPort(host, port)}
+	out := runningProcess{Address: address}
 	answer, err := postApply(ctx, out.Address)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -71,6 +68,18 @@ func tellRunning(ctx context.Context, c config) runningProcess {
 		out.State, out.Text = runningTold, "the process at "+out.Address+" takes the specs now"
 	}
 	return out
+}
+
+// adminAddress is where a process on this machine that runs on the configuration is asked; false when it names none.
+func (c config) adminAddress() (address string, known bool) {
+	host, port, err := net.SplitHostPort(c.Listen.Admin)
+	if err != nil || port == "0" || port == "" {
+		return "", false
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), true
 }
 
 func postApply(ctx context.Context, address string) (answer lookAnswer, err error) {

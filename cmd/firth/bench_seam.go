@@ -179,13 +179,6 @@ func produceEvents(ctx context.Context, connection source.Connection, rate int64
 	return totals.Rows, err
 }
 
-// The doors that readers go through.
-const (
-	doorLive   = "live_catalog"
-	doorFlight = "flight"
-	doorStream = "subscribe"
-)
-
 func (s *benchService) doors() map[string]*door {
 	doors := map[string]*door{doorLive: {}, doorStream: {}}
 	if s.flight != "" {

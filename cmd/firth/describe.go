@@ -26,9 +26,11 @@ type tableReport struct {
 	Partition []string         `json:"partition"`
 	Sort      string           `json:"sort"`
 	Offsets   []positionReport `json:"offsets"`
-	History   []snapshotReport `json:"history"`
-	Pending   int              `json:"dead_letters_pending"`
-	Foreign   commit.Foreign   `json:"foreign"`
+	// Doors are what readers are shown now, as the process says that ingests the table.
+	Doors   []doorReport     `json:"doors,omitempty"`
+	History []snapshotReport `json:"history"`
+	Pending int              `json:"dead_letters_pending"`
+	Foreign commit.Foreign   `json:"foreign"`
 	// Merge is the merge engine of a keyed table, as far as it is known.
 	Merge string `json:"merge,omitempty"`
 	// Changelog is the table of this one's changes, ChangesOf the table whose changes this one holds.
@@ -78,7 +80,8 @@ func (p *program) describeCommand() *cobra.Command {
 		Use:   "describe TABLE",
 		Short: "Show a table: schema, partitions, snapshots, position, lag",
 		Long: "Shows schema, partition spec, sort order, the newest snapshots, and for each topic partition the\n" +
-			"offset that the table has reached; with --lag also where the topic ends." +
+			"offset that the table has reached; with --lag also where the topic ends. When a process runs on the\n" +
+			"configuration, also what readers are shown now: how old it is, and where it ends." +
 			exitCodes("shown", "the ledger is damaged", "no such table, or could not read"),
 		Example: example("firth describe db.events", "firth describe db.events --lag",
 			"firth describe db.events --dir firth-demo --json | jq .offsets"),
@@ -99,6 +102,9 @@ func (p *program) describe(ctx context.Context, l *lake, t *table.Table, o descr
 		if err := addLag(ctx, l.config, report.Offsets); err != nil {
 			return err
 		}
+	}
+	if o.dir == "" {
+		report.Doors = askDoors(ctx, l.config, report)
 	}
 	if err := p.print(report, report.write); err != nil {
 		return err
@@ -241,6 +247,9 @@ func (r tableReport) write(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	if err := grid(w, []string{"TOPIC", "PARTITION", "NEXT OFFSET", "LAG", "CLUSTER"}, rows); err != nil {
+		return err
+	}
+	if err := writeDoors(w, r.Doors); err != nil {
 		return err
 	}
 	rows = nil

@@ -206,6 +206,7 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	t.Ident, t.Topics, t.Group = s.Ident(), src.Topics, f.lake.config.Group
 	committer := out.committers[s.Name]
 	t.DeadLetterTable, t.Committer, t.Freshness = out.letters[s.Name], committer, s.Freshness
+	t.Clock = f.tails.Clock(committer.Table().Metadata().TableUUID())
 	t.Tail, t.TailEvery = f.tailOf(committer.Table()), time.Duration(f.lake.config.Live.Interval)
 	if t.Keyed != nil {
 		t.Keyed.Keys = f.keysOf(committer.Table(), out.keyedTables)

@@ -46,7 +46,7 @@ func (p *program) runCommand() *cobra.Command {
 		Long: "Runs the roles of this process until it is told to stop. It refuses to start when a spec does not\n" +
 			"match its table: 'firth plan' shows how, 'firth apply' makes it so. While it runs it takes new and\n" +
 			"changed specs as soon as they are applied, without losing or repeating a record.\n\n" +
-			"The admin listener answers /healthz, /readyz, /metrics, /tables, and POST /apply; it and the\n" +
+			"The admin listener answers /healthz, /readyz, /metrics, /tables, /doors, and POST /apply; it and the\n" +
 			"catalog's answer look-ups by key under /v1/tables (docs/lookup.md)." +
 			exitCodes("stopped as asked", "stopped by a fault", "could not start"),
 		Example: example("firth run", "firth run -c /etc/firth/firth.yaml", "firth run --roles catalog"),
@@ -113,6 +113,8 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 			return err
 		}
 	}
+	s.doors = newDoors(s, o, now)
+	registry.MustRegister(s.doors)
 	servers, err := p.listeners(ctx, s, o, now, registry)
 	if err != nil {
 		return err

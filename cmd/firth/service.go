@@ -26,6 +26,7 @@ type service struct {
 	log    *slog.Logger
 	look   chan struct{} // somebody says that specs have changed
 	turns  turns
+	doors  *doors // nil where nobody asks
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation

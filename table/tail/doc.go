@@ -23,6 +23,8 @@
 //   - files are given out to be removed only a while after their chunk was covered or withdrawn, since readers of
 //     a view may still be at them.
 //
+// A Clock tells how old any cut of a table is: ingest marks where the topics end whenever it has read all of them.
+//
 // Callers: ingest hands over, serve reads, cmd wires. Nothing here does I/O. An Index may be used by many
 // goroutines; a Feed belongs to one.
 package tail

@@ -22,7 +22,7 @@ func (x *Index) Feed() *Feed {
 }
 
 // Wanted says whether somebody follows the table now.
-func (f *Feed) Wanted(now time.Time) bool { return now.UnixNano() < f.index.until.Load() }
+func (f *Feed) Wanted(now time.Time) bool { return f.index.Followed(now) }
 
 // Ready says that everything which is not committed yet is in the index or comes into it.
 func (f *Feed) Ready() { f.say(true) }

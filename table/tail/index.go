@@ -78,6 +78,9 @@ func (x *Index) tellReady() {
 	}
 }
 
+// Followed says whether somebody follows the table now.
+func (x *Index) Followed(now time.Time) bool { return now.UnixNano() < x.until.Load() }
+
 // Fed says whether any ingest hands over what it reads of the table, or will once it is followed.
 func (x *Index) Fed() bool {
 	x.mu.Lock()
@@ -151,10 +154,21 @@ func (c *Chunk) locations() []string {
 type Set struct {
 	mu      sync.Mutex
 	indexes map[uuid.UUID]*Index
+	clocks  map[uuid.UUID]*Clock
 }
 
 // NewSet returns an empty set.
-func NewSet() *Set { return &Set{indexes: map[uuid.UUID]*Index{}} }
+func NewSet() *Set { return &Set{indexes: map[uuid.UUID]*Index{}, clocks: map[uuid.UUID]*Clock{}} }
+
+// Clock returns the clock of a table, and makes it when it is not there.
+func (s *Set) Clock(id uuid.UUID) *Clock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clocks[id] == nil {
+		s.clocks[id] = &Clock{}
+	}
+	return s.clocks[id]
+}
 
 // Index returns the index of a table that lies at location, and makes it when it is not there.
 func (s *Set) Index(id uuid.UUID, location string) *Index {
