@@ -58,6 +58,10 @@ func TestReadersAreToldHowOldWhatTheySeeIs(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, func() bool { return rowsIn(t, url, "live") == rows }, patience, 50*time.Millisecond)
 	}
+	require.Eventually(t, func() bool {
+		const read = `firth_ingest_records_total{outcome="row",table="db.events"} 500`
+		return strings.Contains(getText(t, admin+"/metrics"), read)
+	}, patience, 50*time.Millisecond, "the first reader has committed what was read until then, and nothing else does")
 	shown(500)
 	require.Eventually(t, func() bool { return doorsOf(t, admin)[doorCommitted].AgeSeconds != nil }, patience,
 		50*time.Millisecond, "ingest is at the end of the topic, and all is committed")
