@@ -62,7 +62,8 @@ func TestSparkWritesWhileFirthIngests(t *testing.T) {
 	l := newLake(t, newLab(t), settings{brokers: brokers[0], warehouse: "warehouse"})
 	l.spec(t, "shared", sharedSpec)
 	l.apply(t)
-	service := l.run(t, "firth")
+	// Compaction takes files away that a statement of Spark's has read, which fails: the test of keyed tables has that.
+	service := l.run(t, "firth", "--roles", "catalog,ingest")
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic("shared"))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
