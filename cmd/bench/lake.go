@@ -64,6 +64,9 @@ func (b *bench) lakeOn(name, endpoint, location string) (*lake, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(programs); err != nil { // said now, and not after an hour of updates
+		return nil, fmt.Errorf("programs that ask engines: %w: run it in the folder of the repository", err)
+	}
 	l.reader = components.Reader{Programs: programs, Catalog: "http://" + listen[0], S3: endpoint}
 	if err := os.MkdirAll(filepath.Join(l.dir, "tables"), 0o750); err != nil {
 		return nil, err
