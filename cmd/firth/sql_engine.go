@@ -38,7 +38,7 @@ type sqlEngine struct {
 
 // openSQL opens the engine over the tables of a lake, whose newest states now tells; nil is the committed ones. Its
 // files lie in folder.
-func (p *program) openSQL(l *lake, now query.Loader, folder string) (*sqlEngine, error) {
+func (p *program) openSQL(l *lake, now query.Newest, folder string) (*sqlEngine, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of the sql engine: %w", err)
 	}
@@ -57,7 +57,7 @@ func (p *program) openSQL(l *lake, now query.Loader, folder string) (*sqlEngine,
 }
 
 // newest are the tables as of now, or as they are committed where nobody can have them so.
-func newest(now *live.Catalog) query.Loader {
+func newest(now *live.Catalog) query.Newest {
 	if now == nil {
 		return nil
 	}
@@ -68,7 +68,7 @@ func newest(now *live.Catalog) query.Loader {
 func (e *sqlEngine) Close() error { return errors.Join(e.Engine.Close(), e.scratch.close()) }
 
 // flightServer opens an address and returns what serves Flight SQL there.
-func (p *program) flightServer(ctx context.Context, s *service, now query.Loader, address string,
+func (p *program) flightServer(ctx context.Context, s *service, now query.Newest, address string,
 ) (func(context.Context) error, error) {
 	l, log := s.feeder.lake, s.log
 	if l.config.Tokens.Write == "" && !isLoopback(address) {

@@ -53,6 +53,8 @@ type world struct {
 	next      commit.Offset // of the next row
 	landed    commit.Offset
 	waiting   []arrow.RecordBatch
+	unwritten []arrow.RecordBatch // of waiting, in no chunk
+	between   func()              // happens once between the load of a table and the look at its tail
 }
 
 type kind struct {
@@ -75,6 +77,10 @@ func newWorld(t testing.TB, k kind) *world {
 	w.feed.Ready()
 	w.live, err = live.New(live.Options{Committed: w.committed, Store: w.store, Tails: w.tails, Now: w.now,
 		NewID: uuid.New, Position: func(meta icetable.Metadata) (table.Position, error) {
+			if between := w.between; between != nil {
+				w.between = nil
+				between()
+			}
 			ledger, err := commit.ReadLedger(meta)
 			return ledger.Position, err
 		}})
@@ -121,23 +127,28 @@ var partition = commit.TopicPartition{Cluster: "c", Topic: "events", TopicID: uu
 // read takes in rows and hands them over as a chunk of a change.
 func (w *world) read(change uuid.UUID, rows int) {
 	w.Helper()
-	schema := w.committer.Table().Metadata().CurrentSchema()
-	form, err := table.ArrowSchema(schema)
+	_, known := w.committer.Position()[partition]
+	span := tail.Span{From: w.next, Next: w.next + commit.Offset(rows), First: !known && w.next == 0}
+	batch := w.batch(rows)
+	w.waiting = append(w.waiting, batch)
+	files := w.write(table.WriterOptions{Folder: tail.Folder, ChangeID: uuid.New()}, batch)
+	w.feed.Give(tail.Chunk{Change: change, Files: files, Rows: int64(rows),
+		Spans: map[table.TopicPartition]tail.Span{partition: span}})
+}
+
+// batch makes the next rows.
+func (w *world) batch(rows int) arrow.RecordBatch {
+	w.Helper()
+	form, err := table.ArrowSchema(w.committer.Table().Metadata().CurrentSchema())
 	require.NoError(w, err)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, form)
 	defer b.Release()
-	_, known := w.committer.Position()[partition]
-	span := tail.Span{From: w.next, Next: w.next + commit.Offset(rows), First: !known && w.next == 0}
 	for range rows {
 		b.Field(0).(*array.Int64Builder).Append(int64(w.next))
 		b.Field(1).(*array.StringBuilder).Append([]string{"eu", "us", ""}[w.next%3])
 		w.next++
 	}
-	batch := b.NewRecordBatch()
-	w.waiting = append(w.waiting, batch)
-	files := w.write(table.WriterOptions{Folder: tail.Folder, ChangeID: uuid.New()}, batch)
-	w.feed.Give(tail.Chunk{Change: change, Files: files, Rows: int64(rows),
-		Spans: map[table.TopicPartition]tail.Span{partition: span}})
+	return b.NewRecordBatch()
 }
 
 func (w *world) write(opts table.WriterOptions, batches ...arrow.RecordBatch) []iceberg.DataFile {

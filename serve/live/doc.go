@@ -8,6 +8,9 @@
 // objects in the table's own storage, under the folder _live, so any engine reads it. A version is one state of one
 // table. It is made when somebody asks and something has changed, never in advance.
 //
+// Readers in the process take base and tail as they are, by Now: for them nothing is written, and they see what is in
+// memory alone.
+//
 // Callers: cmd puts Catalog behind a catalog.Handler and runs a Janitor.
 //
 // Invariants:

@@ -53,6 +53,7 @@ func (j *Janitor) Step(ctx context.Context) error {
 	var files []string
 	for _, o := range c.all() {
 		files = append(files, o.expire(now.Add(-Pin-removeGrace))...)
+		o.unshow(now.Add(-Pin))
 	}
 	for _, index := range c.opts.Tails.All() {
 		// A version with the chunk may have been handed out for holdFor after it left.

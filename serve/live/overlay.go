@@ -29,6 +29,7 @@ type overlay struct {
 	number   int       // of versions made
 	stamp    int64     // timestamp of the last one
 	waited   time.Time // when waiting for ingest came to nothing
+	shown    *shown    // to readers in this process, nil when there were none for long
 
 	// blocked is when it could not be told what the tail hides, deletes are the entries of the delete manifests of the
 	// last base. Both are of who has the turn.

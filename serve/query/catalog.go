@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/objstore"
+	"github.com/firthlake/firth/table/tail"
 )
 
 // Tables is what Catalog needs of a catalog, embedded or external.
@@ -26,20 +28,22 @@ type Loader interface {
 	LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error)
 }
 
+// Newest has tables as of now: what is committed, and the tail that goes on where it ends, with no deletes in it.
+type Newest interface {
+	Now(ctx context.Context, ident table.Ident) (*table.Table, tail.View, error)
+}
+
 // Catalog makes views of the tables of a catalog. A snapshot that a view pins stays whole for as long as
 // the catalog's retention keeps it: nothing holds it back from expiry.
 type Catalog struct {
 	tables  Tables
-	now     Loader
+	now     Newest // nil for none
 	objects objstore.Store
 }
 
 // NewCatalog returns the views of the tables of a catalog, whose files lie in objects. Their newest states come from
 // now; nil is the committed ones.
-func NewCatalog(tables Tables, now Loader, objects objstore.Store) *Catalog {
-	if now == nil {
-		now = tables
-	}
+func NewCatalog(tables Tables, now Newest, objects objstore.Store) *Catalog {
 	return &Catalog{tables: tables, now: now, objects: objects}
 }
 
@@ -79,31 +83,34 @@ func (c *Catalog) walk(ctx context.Context, parent catalog.Namespace, out *[]tab
 
 // Open pins a table at a state.
 func (c *Catalog) Open(ctx context.Context, ident table.Ident, at At) (View, error) {
-	var from Loader = c.tables
-	switch at {
-	case At{}:
-		from = c.now
-	case At{Ref: icetable.MainBranch}: // which a table without snapshots has not
+	if at == (At{Ref: icetable.MainBranch}) { // which a table without snapshots has not
 		at = At{Committed: true}
 	}
-	t, err := from.LoadTable(ctx, ident)
+	t, behind, err := c.load(ctx, ident, at)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", table.FormatIdent(ident), err)
 	}
 	scan := table.Scan{Ref: at.Ref, SnapshotID: at.SnapshotID, AsOf: at.Time}
-	snapshot, schema, err := scan.Snapshot(t)
+	_, schema, err := scan.Snapshot(t)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t, err)
 	}
-	if snapshot == nil {
-		return &view{schema: schema}, nil
-	}
-	return &view{table: t, objects: c.objects, scan: scan, schema: schema}, nil
+	return &view{table: t, tail: behind, objects: c.objects, scan: scan, schema: schema}, nil
 }
 
-// view is a table at a snapshot: its metadata was loaded once and does not change.
+// load loads a table, and what goes on behind the snapshot of a state.
+func (c *Catalog) load(ctx context.Context, ident table.Ident, at At) (*table.Table, tail.View, error) {
+	if at == (At{}) && c.now != nil {
+		return c.now.Now(ctx, ident)
+	}
+	t, err := c.tables.LoadTable(ctx, ident)
+	return t, tail.View{}, err
+}
+
+// view is a table at a snapshot and what goes on behind it: its metadata was loaded once and does not change.
 type view struct {
-	table   *table.Table // nil without a snapshot
+	table   *table.Table
+	tail    tail.View
 	objects objstore.Store
 	scan    table.Scan
 	schema  *iceberg.Schema
@@ -112,14 +119,35 @@ type view struct {
 // Schema is the schema to read the rows with.
 func (v *view) Schema() *iceberg.Schema { return v.schema }
 
-// Tasks are the data files with their deletes.
+// Tasks are the data files with their deletes, those of the tail, and what is in memory alone.
 func (v *view) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error) {
 	if v.table == nil {
 		return nil, nil
 	}
 	scan := v.scan
 	scan.Filter = where
-	return table.Plan(ctx, v.table, v.objects, scan)
+	tasks, err := table.Plan(ctx, v.table, v.objects, scan)
+	if err != nil {
+		return nil, err
+	}
+	for _, chunk := range v.tail.Chunks {
+		more, err := table.PlanFiles(v.table, scan, chunk.Files)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, more...)
+	}
+	var batches []arrow.RecordBatch
+	for _, piece := range v.tail.Pieces {
+		if piece.Rows != nil {
+			batches = append(batches, piece.Rows)
+		}
+	}
+	if len(batches) == 0 {
+		return tasks, nil
+	}
+	inMemory, err := table.PlanBatches(v.table, scan, batches)
+	return append(tasks, inMemory), err
 }
 
 // Close does nothing: files stay until their snapshot expires.

@@ -1,6 +1,6 @@
 // Package query is SQL over tables: what an engine needs of them, and what a door needs of an engine.
 //
-//	SQL ─► Engine ─► Views ─► View: one table, pinned ─► data files with the deletes that apply
+//	SQL ─► Engine ─► Views ─► View: one table, pinned ─► data files with the deletes that apply, rows in memory
 //	          └────► record batches
 //
 // Catalog makes views of the tables of a catalog, as of now where somebody can tell that (serve/live), or as

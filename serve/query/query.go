@@ -41,8 +41,8 @@ type At struct {
 type View interface {
 	// Schema is the schema to read the rows with.
 	Schema() *iceberg.Schema
-	// Tasks are the data files with the deletes that apply to each. Their rows, less the deleted, are those of the
-	// view. Files that surely hold no row of where are left out; nil leaves out none.
+	// Tasks are the data files with the deletes that apply to each, and rows in memory. Their rows, less the deleted,
+	// are those of the view. Files that surely hold no row of where are left out; nil leaves out none.
 	Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error)
 	// Close gives up what kept the files from being removed.
 	Close()

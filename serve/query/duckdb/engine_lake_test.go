@@ -36,6 +36,8 @@ type lake struct {
 	t      testing.TB
 	store  *objstore.Memory
 	tables map[string]*lakeTable
+	// held are rows of data files that are read from memory.
+	held map[string][]arrow.RecordBatch
 }
 
 // lakeTable is one of them.
@@ -49,7 +51,7 @@ type lakeTable struct {
 
 func newLake(t testing.TB) *lake {
 	return &lake{t: t, store: objstore.NewMemory(func() time.Time { return time.Unix(0, 0) }),
-		tables: map[string]*lakeTable{}}
+		tables: map[string]*lakeTable{}, held: map[string][]arrow.RecordBatch{}}
 }
 
 // engine is an engine over the lake, with plenty of everything but what change takes.
@@ -95,7 +97,25 @@ func (v *lakeView) Close()                  {}
 func (v *lakeView) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error) {
 	scan := v.scan
 	scan.Filter = where
-	return table.Plan(ctx, v.table(), v.lake.store, scan)
+	tasks, err := table.Plan(ctx, v.table(), v.lake.store, scan)
+	for i, task := range tasks {
+		if rows := v.lake.held[task.File.FilePath()]; rows != nil && len(task.Deletes) == 0 && err == nil {
+			tasks[i], err = table.PlanBatches(v.table(), v.scan, rows)
+		}
+	}
+	return tasks, err
+}
+
+// hold keeps the rows of a data file in memory, as its table has them now.
+func (l *lakeTable) hold(file iceberg.DataFile) {
+	t := l.lake.t
+	tasks, err := table.PlanFiles(l.table(), table.Scan{}, []iceberg.DataFile{file})
+	require.NoError(t, err)
+	for batch, err := range table.Read(t.Context(), l.lake.store, tasks[0]) {
+		require.NoError(t, err)
+		batch.Retain()
+		l.lake.held[file.FilePath()] = append(l.lake.held[file.FilePath()], batch)
+	}
 }
 
 func (l *lake) create(name string, version string, fields ...iceberg.NestedField) *lakeTable {

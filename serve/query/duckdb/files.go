@@ -62,7 +62,7 @@ func (e *Engine) fetch(ctx context.Context, h *held, schema *iceberg.Schema, col
 	for i, task := range tasks {
 		group.Go(func() (err error) {
 			if parts[i], files[i], err = e.fetchOne(working, schema, columns, task); err != nil {
-				return fmt.Errorf("data file %s: %w", task.File.FilePath(), err)
+				return fmt.Errorf("%s: %w", nameOf(task), err)
 			}
 			return nil
 		})
@@ -79,9 +79,20 @@ func (e *Engine) fetch(ctx context.Context, h *held, schema *iceberg.Schema, col
 	return parts, e.findDeleted(ctx, parts, tasks)
 }
 
+// nameOf says what a task reads.
+func nameOf(task table.Task) string {
+	if task.File == nil {
+		return "rows in memory"
+	}
+	return "data file " + task.File.FilePath()
+}
+
 // fetchOne fetches the columns of a data file, or copies what table.Read makes of it.
 func (e *Engine) fetchOne(ctx context.Context, schema *iceberg.Schema, columns []column, task table.Task,
 ) (part, *filecache.File, error) {
+	if task.File == nil {
+		return e.writeRows(ctx, schema, columns, task)
+	}
 	location := task.File.FilePath()
 	if task.File.FileFormat() != iceberg.ParquetFile {
 		return part{}, nil, fmt.Errorf("format %s: firth reads Parquet alone", task.File.FileFormat())
@@ -98,11 +109,31 @@ func (e *Engine) fetchOne(ctx context.Context, schema *iceberg.Schema, columns [
 		return part{path: file.Path(), selection: selection}, file, nil
 	}
 	file, err := e.files.Get(ctx, fmt.Sprintf("rows %s of %s", schema, location),
-		func(ctx context.Context, to io.Writer) error { return e.copyRows(ctx, to, schema, task) })
+		func(ctx context.Context, to io.Writer) error {
+			all, err := columnsOf(schema) // another statement needs others
+			if err != nil {
+				return err
+			}
+			return e.copyRows(ctx, to, schema, all, task)
+		})
 	if err != nil {
 		return part{}, nil, err
 	}
 	return part{path: file.Path(), selection: copiedSelection(columns)}, file, nil
+}
+
+// writeRows writes columns of rows that are in memory.
+func (e *Engine) writeRows(ctx context.Context, schema *iceberg.Schema, columns []column, task table.Task,
+) (part, *filecache.File, error) {
+	file, err := e.files.Once(ctx, func(ctx context.Context, to io.Writer) error {
+		return e.copyRows(ctx, to, schema, columns, task)
+	})
+	if err != nil {
+		return part{}, nil, err
+	}
+	selection := copiedSelection(columns)
+	selection.key = "memory " + selection.key // whole copies have other columns besides
+	return part{path: file.Path(), selection: selection}, file, nil
 }
 
 // fetchColumns fetches what reading columns of a data file takes.
@@ -128,21 +159,23 @@ func copiedName(i int) string { return fmt.Sprintf("c%d", i) }
 
 // withoutDeletes is the task of all rows of its file.
 func withoutDeletes(task table.Task, schema *iceberg.Schema) table.Task {
-	return table.Task{File: task.File, SnapshotID: task.SnapshotID, SequenceNumber: task.SequenceNumber,
-		FileSequenceNumber: task.FileSequenceNumber, Schema: schema, Spec: task.Spec, NameMapping: task.NameMapping}
+	return table.Task{File: task.File, Batches: task.Batches, SnapshotID: task.SnapshotID,
+		SequenceNumber: task.SequenceNumber, FileSequenceNumber: task.FileSequenceNumber,
+		Schema: schema, Spec: task.Spec, NameMapping: task.NameMapping}
 }
 
-// copyRows writes all rows of a data file as table.Read reads them, those that are deleted too, so that each keeps its
-// position.
-func (e *Engine) copyRows(ctx context.Context, to io.Writer, schema *iceberg.Schema, task table.Task) error {
+// copyRows writes columns of all rows of a task as table.Read reads them, those that are deleted too, so that each
+// keeps its position.
+func (e *Engine) copyRows(ctx context.Context, to io.Writer, schema *iceberg.Schema, copied []column, task table.Task,
+) error {
 	form, err := table.ArrowSchema(schema)
 	if err != nil {
 		return err
 	}
-	fields := make([]arrow.Field, form.NumFields())
-	for i, field := range form.Fields() {
-		fields[i] = arrow.Field{Name: copiedName(i), Nullable: true,
-			Type: plain(field.Type, schema.Field(i).Type)}
+	fields := make([]arrow.Field, len(copied))
+	for i, c := range copied {
+		fields[i] = arrow.Field{Name: copiedName(c.place), Nullable: true,
+			Type: plain(form.Field(c.place).Type, c.field.Type)}
 	}
 	form = arrow.NewSchema(fields, nil)
 	writer, err := newParquet(form, to)
@@ -153,18 +186,18 @@ func (e *Engine) copyRows(ctx context.Context, to io.Writer, schema *iceberg.Sch
 		if err != nil {
 			return err
 		}
-		columns := make([]arrow.Array, batch.NumCols())
-		for i, column := range batch.Columns() {
-			data := retype(column.Data(), fields[i].Type)
+		columns := make([]arrow.Array, len(copied))
+		for i, c := range copied {
+			data := retype(batch.Column(c.place).Data(), fields[i].Type)
 			columns[i] = array.MakeFromData(data)
 			data.Release()
 		}
-		copied := array.NewRecordBatch(form, columns, batch.NumRows())
+		rows := array.NewRecordBatch(form, columns, batch.NumRows())
 		for _, column := range columns {
 			column.Release()
 		}
-		err := writer.WriteBuffered(copied)
-		copied.Release()
+		err := writer.WriteBuffered(rows)
+		rows.Release()
 		if err != nil {
 			return err
 		}

@@ -268,6 +268,9 @@ func TestRowsAreThoseOfTableRead(t *testing.T) {
 					file := h.table.parquet(h.rows(1 + h.rng.IntN(120)))
 					h.data = append(h.data, file)
 					h.table.commit(file)
+					if h.rng.IntN(3) == 0 {
+						h.table.hold(file)
+					}
 				case n == 2:
 					h.evolve()
 				default:
@@ -275,7 +278,11 @@ func TestRowsAreThoseOfTableRead(t *testing.T) {
 				}
 				got, err := ask(t.Context(), e, "SELECT * FROM db.t")
 				require.NoError(t, err, h.table.meta.CurrentSchema())
-				require.Equal(t, h.table.read(table.Scan{}), got, h.table.meta.CurrentSchema())
+				want := h.table.read(table.Scan{})
+				require.Equal(t, want, got, h.table.meta.CurrentSchema())
+				got, err = ask(t.Context(), e, "SELECT count(*) FROM db.t")
+				require.NoError(t, err)
+				require.Equal(t, []string{fmt.Sprint(len(want))}, got)
 			}
 		})
 	}

@@ -3,6 +3,7 @@
 //
 //	key, fill       ─► Cache.Get   ─► File: a path that stays until Release
 //	object, ranges  ─► Cache.Parts ─► File with holes, of which more is filled as more is asked for
+//	fill            ─► Cache.Once  ─► File that nobody else gets, removed with its Release
 //
 // A file is filled once, however many ask for it at a time, and is left out again when room is needed, the one longest
 // unused first. Callers: the SQL engine. The folder belongs to one Cache; nothing in it outlives a process.

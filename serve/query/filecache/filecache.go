@@ -34,6 +34,7 @@ type entry struct {
 	key, path string
 	bytes     int64
 	holders   int
+	once      bool          // nobody will ask for it again
 	filled    chan struct{} // closed when filling ended
 	err       error         // of filling
 	place     *list.Element // in unheld
@@ -87,6 +88,16 @@ func (c *Cache) Get(ctx context.Context, key string, fill Fill) (*File, error) {
 	}
 }
 
+// Once returns a file, held, that is removed with its release.
+func (c *Cache) Once(ctx context.Context, fill Fill) (*File, error) {
+	e := c.holdNew()
+	c.fill(ctx, e, fill)
+	if e.err != nil {
+		return nil, e.err
+	}
+	return &File{cache: c, entry: e}, nil
+}
+
 // Whole returns a file with the content of an object.
 func (c *Cache) Whole(ctx context.Context, store objstore.Store, location string) (*File, error) {
 	return c.Get(ctx, "object "+location, func(ctx context.Context, to io.Writer) error {
@@ -104,10 +115,7 @@ func (c *Cache) hold(key string) (e *entry, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e = c.files[key]; e == nil {
-		c.named++
-		e = &entry{key: key, filled: make(chan struct{}), turn: make(chan struct{}, 1),
-			path: filepath.Join(c.dir, strconv.FormatInt(c.named, 36)+".parquet")}
-		c.files[key], mine = e, true
+		e, mine = c.name(key), true
 	}
 	if e.place != nil {
 		c.unheld.Remove(e.place)
@@ -115,6 +123,24 @@ func (c *Cache) hold(key string) (e *entry, mine bool) {
 	}
 	e.holders++
 	return e, mine
+}
+
+// holdNew makes an entry that is held once.
+func (c *Cache) holdNew() *entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.name("once " + strconv.FormatInt(c.named, 36))
+	e.holders, e.once = 1, true
+	return e
+}
+
+// name makes the entry of a key. The caller holds mu.
+func (c *Cache) name(key string) *entry {
+	c.named++
+	e := &entry{key: key, filled: make(chan struct{}), turn: make(chan struct{}, 1),
+		path: filepath.Join(c.dir, strconv.FormatInt(c.named, 36)+".parquet")}
+	c.files[key] = e
+	return e
 }
 
 // fill fills the file of e, or forgets e.
@@ -172,7 +198,9 @@ func (c *Cache) take(e *entry, n int64) error {
 
 // forget removes a file that nobody holds. Removing takes no time to speak of, so the lock is kept.
 func (c *Cache) forget(e *entry) {
-	c.unheld.Remove(e.place)
+	if e.place != nil {
+		c.unheld.Remove(e.place)
+	}
 	delete(c.files, e.key)
 	c.bytes -= e.bytes
 	_ = os.Remove(e.path) // what stays goes with the folder
@@ -182,7 +210,11 @@ func (c *Cache) release(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.holders--
-	if e.holders == 0 && c.files[e.key] == e {
+	switch {
+	case e.holders > 0 || c.files[e.key] != e:
+	case e.once:
+		c.forget(e)
+	default:
 		e.place = c.unheld.PushBack(e)
 	}
 }

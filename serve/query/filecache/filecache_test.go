@@ -126,3 +126,25 @@ func TestWhoWaitsTakesOverFromWhoGivesUp(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 	require.NoError(t, <-second)
 }
+
+func TestAFileForOnceLeavesWithItsHolder(t *testing.T) {
+	c := New(t.TempDir(), 10)
+	one, err := c.Once(t.Context(), content("aaaa"))
+	require.NoError(t, err)
+	two, err := c.Once(t.Context(), content("bbbb"))
+	require.NoError(t, err)
+	require.NotEqual(t, one.Path(), two.Path())
+	_, err = c.Once(t.Context(), content("cccc"))
+	require.ErrorIs(t, err, ErrFull)
+	text, err := os.ReadFile(one.Path())
+	require.NoError(t, err)
+	require.Equal(t, "aaaa", string(text))
+	one.Release()
+	two.Release()
+	left, err := os.ReadDir(c.dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	f, err := c.Get(t.Context(), "whole", content("0123456789"))
+	require.NoError(t, err, "the room is free again")
+	f.Release()
+}

@@ -1,0 +1,107 @@
+package live
+
+import (
+	"context"
+	"time"
+
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/tail"
+)
+
+// shown is what readers in this process were shown of a table.
+type shown struct {
+	table *table.Table
+	view  tail.View
+	at    time.Time
+}
+
+// Now returns a table as it is committed and the tail behind it, for readers in this process: they see rows that are in
+// memory alone, and nothing is written for them. What has one row a key comes as LoadTable returns it, with nothing
+// behind it. Files are kept for Pin.
+func (c *Catalog) Now(ctx context.Context, ident table.Ident) (*table.Table, tail.View, error) {
+	asked := c.opts.Now()
+	b, err := c.load(ctx, ident)
+	if err != nil {
+		return nil, tail.View{}, err
+	}
+	if len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0 {
+		t, err := c.LoadTable(ctx, ident)
+		return t, tail.View{}, err
+	}
+	index := c.opts.Tails.Find(b.meta.TableUUID())
+	if index == nil || b.meta.Version() < 2 {
+		return b.table(ident), tail.View{}, nil
+	}
+	o := c.overlay(b.meta)
+	if err := o.waitReady(ctx, index.Follow(asked.Add(Pin)), c.opts.Now); err != nil {
+		return nil, tail.View{}, err
+	}
+	return o.newest(ctx, c, ident, index)
+}
+
+// position is where a table stands in its topics. A ledger that is damaged does not tell.
+func (c *Catalog) position(b committed) (position table.Position, known bool) {
+	position, err := c.opts.Position(b.meta)
+	return position, err == nil
+}
+
+func (b committed) table(ident table.Ident) *table.Table {
+	return table.New(ident, b.meta, b.loaded.MetadataLocation)
+}
+
+// newest is the table and its tail of this moment. No answer has less of a topic partition than one that was given
+// before it was asked for.
+func (o *overlay) newest(ctx context.Context, c *Catalog, ident table.Ident, index *tail.Index,
+) (*table.Table, tail.View, error) {
+	var s shown
+	for range movedMax {
+		b, err := c.load(ctx, ident)
+		if err != nil {
+			return nil, tail.View{}, err
+		}
+		s = shown{table: b.table(ident), at: c.opts.Now()}
+		position, known := c.position(b)
+		if !known || b.meta.TableUUID() != o.id { // it was made again just now, and the next finds its tail
+			return s.table, tail.View{}, nil
+		}
+		s.view = index.Newest(position, s.table.HasSchema)
+		if o.show(s) {
+			c.opts.Metrics.loaded("memory")
+			return s.table, s.view, nil
+		}
+	}
+	c.opts.Metrics.loaded("held")
+	s = o.hold(s)
+	return s.table, s.view, nil
+}
+
+// show takes s for what is shown, unless it has less than what was. That is so when a commit has landed since its table
+// was loaded, or when ingest gave up what it had read.
+func (o *overlay) show(s shown) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shown != nil && goesBack(o.shown.view.Cut, s.view.Cut) {
+		return false
+	}
+	o.shown = &s
+	return true
+}
+
+// hold is what was shown last for a while, and then s, which has less.
+func (o *overlay) hold(s shown) shown {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shown == nil || s.at.Sub(o.shown.at) >= holdFor {
+		o.shown = &s
+	}
+	return *o.shown
+}
+
+// unshow forgets what was shown last before then, since its rows take memory.
+func (o *overlay) unshow(before time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shown != nil && o.shown.at.Before(before) {
+		o.shown = nil
+	}
+}
