@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/upsert"
@@ -352,10 +350,7 @@ func (p seenPart) addTo(set *upsert.Set, numbers []int32) (int, error) {
 func (s *shape) sequenceOf(row arrow.RecordBatch) ([]int64, error) {
 	var out []int64
 	for _, field := range s.sequenceFields(0) {
-		at := slices.IndexFunc(row.Schema().Fields(), func(f arrow.Field) bool {
-			id, _ := f.Metadata.GetValue(icetable.ArrowParquetFieldIDKey)
-			return id == strconv.Itoa(field.ID)
-		})
+		at := table.FieldByID(row.Schema().Fields(), field.ID)
 		if at < 0 || row.Column(at).IsNull(0) {
 			return nil, nil
 		}

@@ -240,18 +240,23 @@ func TestLookUpsAreExactWhileIngestRuns(t *testing.T) {
 	m.ingester.Close(t.Context())
 }
 
+// lookedUp is a table with a row of key 1 that was looked up, its ingester and its look-ups.
+func (w *world) lookedUp(k keyedTable) (table.Ident, TableOptions, *Ingester, *Lookup) {
+	w.log.Create("events", 1)
+	ident := w.createKeyed("db.users", k)
+	opts := w.keyedOptions(ident, k)
+	g := w.ingester(w.log.Join("g", 100, "events"), opts)
+	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, w.t.TempDir(), 1<<20), w.now)
+	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
+	w.steps(g, 14)
+	requireName(w.t, l, 1, "a")
+	return ident, opts, g, l
+}
+
 // TestLookUpsWaitForNoNewFile takes data files away from the store as soon as the index has rows in them.
 func TestLookUpsWaitForNoNewFile(t *testing.T) {
 	forms(t, func(t *testing.T, w *world, version int) {
-		w.log.Create("events", 1)
-		k := keyedTable{version: version}
-		ident := w.createKeyed("db.users", k)
-		opts := w.keyedOptions(ident, k)
-		g := w.ingester(w.log.Join("g", 100, "events"), opts)
-		l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
-		w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
-		w.steps(g, 14)
-		requireName(t, l, 1, "a")
+		ident, _, g, l := w.lookedUp(keyedTable{version: version})
 		w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
 		w.steps(g, 14) // committed here
 		require.NotZero(t, w.counts(ident).Inserted)
@@ -263,15 +268,7 @@ func TestLookUpsWaitForNoNewFile(t *testing.T) {
 
 func TestLookUpsWaitForNoRewrittenFile(t *testing.T) {
 	w := newWorld(t)
-	w.log.Create("events", 1)
-	k := keyedTable{version: 3}
-	ident := w.createKeyed("db.users", k)
-	opts := w.keyedOptions(ident, k)
-	g := w.ingester(w.log.Join("g", 100, "events"), opts)
-	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
-	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
-	w.steps(g, 14)
-	requireName(t, l, 1, "a")
+	ident, _, g, l := w.lookedUp(keyedTable{version: 3})
 	w.rewrite(ident)
 	w.put(0, 2, keyedRow{2, 1, "b", "x"}.json())
 	w.steps(g, 14)
@@ -289,15 +286,7 @@ func (refusing) Commit(context.Context, commit.Change) (commit.Committed, error)
 
 func TestFilesArePreparedBeforeTheyAreCommitted(t *testing.T) {
 	w := newWorld(t)
-	w.log.Create("events", 1)
-	k := keyedTable{version: 3}
-	ident := w.createKeyed("db.users", k)
-	opts := w.keyedOptions(ident, k)
-	g := w.ingester(w.log.Join("g", 100, "events"), opts)
-	l := opts.Keyed.Keys.Lookup(point.NewReader(w.objects, t.TempDir(), 1<<20), w.now)
-	w.put(0, 1, keyedRow{1, 1, "a", "x"}.json())
-	w.steps(g, 14)
-	requireName(t, l, 1, "a")
+	ident, opts, g, l := w.lookedUp(keyedTable{version: 3})
 	l.reader = point.NewReader(w.objects, t.TempDir(), 1<<20) // which knows of no file
 	tasks, err := table.Plan(t.Context(), opts.Committer.Table(), w.objects, table.Scan{})
 	require.NoError(t, err)
@@ -361,7 +350,7 @@ func TestOneLookUpLoadsTheTableForAll(t *testing.T) {
 }
 
 // requireName looks a key up.
-func requireName(t *testing.T, l *Lookup, id int64, name string) {
+func requireName(t testing.TB, l *Lookup, id int64, name string) {
 	t.Helper()
 	schema, err := l.Schema()
 	require.NoError(t, err)

@@ -56,14 +56,21 @@ func (w *world) idsIn(f iceberg.DataFile) []int64 {
 	return ids
 }
 
-// view is the tail behind the table as it stands, and the ids in it.
-func (w *world) view(ident table.Ident, x *tail.Index) (tail.View, []int64) {
+// stands is the table and where it stands in its topics.
+func (w *world) stands(ident table.Ident) (*table.Table, table.Position) {
 	w.t.Helper()
 	loaded, err := w.catalog.LoadTable(w.t.Context(), ident)
 	require.NoError(w.t, err)
 	ledger, err := commit.ReadLedger(loaded.Metadata())
 	require.NoError(w.t, err)
-	view := x.At(ledger.Position)
+	return loaded, ledger.Position
+}
+
+// view is the tail behind the table as it stands, and the ids in it.
+func (w *world) view(ident table.Ident, x *tail.Index) (tail.View, []int64) {
+	w.t.Helper()
+	loaded, position := w.stands(ident)
+	view := x.At(position)
 	require.Empty(w.t, view.Pieces)
 	return view, w.idsOf(view, loaded)
 }
@@ -71,11 +78,8 @@ func (w *world) view(ident table.Ident, x *tail.Index) (tail.View, []int64) {
 // newest is the tail behind the table as it stands, with what is in memory alone, and the ids in it.
 func (w *world) newest(ident table.Ident, x *tail.Index) (tail.View, []int64) {
 	w.t.Helper()
-	loaded, err := w.catalog.LoadTable(w.t.Context(), ident)
-	require.NoError(w.t, err)
-	ledger, err := commit.ReadLedger(loaded.Metadata())
-	require.NoError(w.t, err)
-	view := x.Newest(ledger.Position, func(id int) bool { return id == loaded.Metadata().CurrentSchema().ID })
+	loaded, position := w.stands(ident)
+	view := x.Newest(position, func(id int) bool { return id == loaded.Metadata().CurrentSchema().ID })
 	for _, p := range view.Pieces {
 		if p.Rows != nil && !w.shown[p.Rows] {
 			w.shown[p.Rows] = true // what is left to the garbage collector, which does not count for w.mem

@@ -50,7 +50,7 @@ func newConverter(
 	}
 	c := &converter{schema: schema}
 	for i, field := range to.Fields() {
-		at := indexByID(from, field.ID)
+		at := FieldByID(from, field.ID)
 		column := columnConverter{source: at}
 		if at >= 0 {
 			column.convert, err = newConvert(from[at], schema.Field(i), field)
@@ -68,7 +68,8 @@ func newConverter(
 	return c, nil
 }
 
-func indexByID(fields []arrow.Field, id int) int {
+// FieldByID is where the field with an Iceberg field id is in the form that ArrowSchema gives a schema, or -1.
+func FieldByID(fields []arrow.Field, id int) int {
 	for i, field := range fields {
 		if fieldID(field) == id {
 			return i
@@ -203,7 +204,7 @@ func convertStruct(
 ) (convertFunc, error) {
 	columns := make([]columnConverter, len(typ.FieldList))
 	for i, field := range typ.FieldList {
-		at := indexByID(from.Fields(), field.ID)
+		at := FieldByID(from.Fields(), field.ID)
 		columns[i].source = at
 		var err error
 		if at >= 0 {

@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -111,8 +110,8 @@ func rowsBatch(schema *iceberg.Schema, answer *point.Answer) (arrow.RecordBatch,
 			found++
 		}
 	}
-	for _, field := range form.Fields() {
-		column, err := rowsColumn(field, answer.Rows)
+	for i, field := range form.Fields() {
+		column, err := rowsColumn(field, schema.Field(i).ID, answer.Rows)
 		if err != nil {
 			return nil, err
 		}
@@ -121,8 +120,9 @@ func rowsBatch(schema *iceberg.Schema, answer *point.Answer) (arrow.RecordBatch,
 	return array.NewRecordBatch(form, columns, found), nil
 }
 
-// rowsColumn joins a column of the rows that there are. Rows that were read before the column came have null there.
-func rowsColumn(field arrow.Field, rows []arrow.RecordBatch) (arrow.Array, error) {
+// rowsColumn joins the column with an id of the rows that there are. Rows that were read before the column came have
+// null there.
+func rowsColumn(field arrow.Field, id int, rows []arrow.RecordBatch) (arrow.Array, error) {
 	var parts []arrow.Array
 	defer func() {
 		for _, part := range parts {
@@ -133,11 +133,12 @@ func rowsColumn(field arrow.Field, rows []arrow.RecordBatch) (arrow.Array, error
 		if row == nil {
 			continue
 		}
-		part := columnOf(row, field)
-		if part == nil {
+		at := table.FieldByID(row.Schema().Fields(), id)
+		if at < 0 {
 			parts = append(parts, array.MakeArrayOfNull(memory.DefaultAllocator, field.Type, 1))
 			continue
 		}
+		part := row.Column(at)
 		if !arrow.TypeEqual(part.DataType(), field.Type) {
 			return nil, fmt.Errorf("column %s becomes another type just now, %s and %s: try again", field.Name,
 				part.DataType(), field.Type)
@@ -153,15 +154,4 @@ func rowsColumn(field arrow.Field, rows []arrow.RecordBatch) (arrow.Array, error
 		return nil, fmt.Errorf("join rows of column %s: %w", field.Name, err)
 	}
 	return column, nil
-}
-
-// columnOf is the column of a row that has a field's id, or nil.
-func columnOf(row arrow.RecordBatch, field arrow.Field) arrow.Array {
-	wanted, _ := field.Metadata.GetValue(icetable.ArrowParquetFieldIDKey)
-	for i, f := range row.Schema().Fields() {
-		if id, known := f.Metadata.GetValue(icetable.ArrowParquetFieldIDKey); known && id == wanted {
-			return row.Column(i)
-		}
-	}
-	return nil
 }

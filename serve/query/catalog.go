@@ -121,9 +121,6 @@ func (v *view) Schema() *iceberg.Schema { return v.schema }
 
 // Tasks are the data files with their deletes, those of the tail, and what is in memory alone.
 func (v *view) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, error) {
-	if v.table == nil {
-		return nil, nil
-	}
 	scan := v.scan
 	scan.Filter = where
 	tasks, err := table.Plan(ctx, v.table, v.objects, scan)

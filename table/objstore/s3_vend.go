@@ -68,6 +68,7 @@ type VendorOptions struct {
 type Vendor struct {
 	opts     VendorOptions
 	endpoint string
+	region   string
 	client   *http.Client
 	own      *credentials.Credentials
 	asking   singleflight.Group
@@ -98,12 +99,12 @@ func NewVendor(opts VendorOptions) (*Vendor, error) {
 	if opts.S3.Endpoint == "" && opts.Role == "" {
 		return nil, fmt.Errorf("%w: AWS gives them for a role only", ErrNoKeys)
 	}
-	endpoint := opts.S3.Endpoint
+	endpoint, region := opts.S3.Endpoint, opts.S3.Region
+	if region == "" {
+		region = DefaultS3Config().Region
+	}
 	if endpoint == "" {
-		region, domain := opts.S3.Region, "amazonaws.com"
-		if region == "" {
-			region = DefaultS3Config().Region
-		}
+		domain := "amazonaws.com"
 		if arnPartition(opts.Role) == "aws-cn" {
 			domain = "amazonaws.com.cn"
 		}
@@ -113,7 +114,7 @@ func NewVendor(opts VendorOptions) (*Vendor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Vendor{opts: opts, endpoint: endpoint, client: &http.Client{Transport: transport},
+	return &Vendor{opts: opts, endpoint: endpoint, region: region, client: &http.Client{Transport: transport},
 		own: opts.S3.credentials(), kept: map[grant]kept{}}, nil
 }
 
@@ -195,13 +196,9 @@ func (v *Vendor) ask(ctx context.Context, g grant) (Keys, error) {
 	if err != nil {
 		return Keys{}, fmt.Errorf("find keys of our own: %w", err)
 	}
-	region := v.opts.S3.Region
-	if region == "" {
-		region = DefaultS3Config().Region
-	}
 	provider := credentials.STSAssumeRole{Options: credentials.STSAssumeRoleOptions{
 		AccessKey: own.AccessKeyID, SecretKey: own.SecretAccessKey, SessionToken: own.SessionToken,
-		Policy: g.policy(arnPartition(v.opts.Role)), Location: region, DurationSeconds: int(keysTime / time.Second),
+		Policy: g.policy(arnPartition(v.opts.Role)), Location: v.region, DurationSeconds: int(keysTime / time.Second),
 		RoleARN: v.opts.Role, RoleSessionName: "firth",
 	}}
 	value, err := provider.RetrieveWithCredContext(surroundings)

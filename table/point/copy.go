@@ -8,11 +8,11 @@ import (
 	"os"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/gather"
 )
 
 // runRows is how many rows lie together in a copy: at 350 bytes a row they are read in a few microseconds, and the
@@ -120,43 +120,17 @@ func (c *copier) flush() error {
 	defer c.drop()
 	run := c.batches[0]
 	if len(c.batches) > 1 {
-		joined, err := join(c.batches)
-		if err != nil {
-			return err
+		parts := make([]gather.Run, len(c.batches))
+		for i, batch := range c.batches {
+			parts[i] = gather.Run{Batch: uint32(i), Rows: uint32(batch.NumRows())}
 		}
-		defer joined.Release()
-		run = joined
+		run = gather.New(c.batches).Runs(memory.DefaultAllocator, parts)
+		defer run.Release()
 	}
 	if err := c.runs.Write(run); err != nil {
 		return fmt.Errorf("%w: %w", errNoCopy, err)
 	}
 	return nil
-}
-
-// join makes one batch of several.
-func join(batches []arrow.RecordBatch) (arrow.RecordBatch, error) {
-	columns := make([]arrow.Array, 0, batches[0].NumCols())
-	defer func() {
-		for _, column := range columns {
-			column.Release()
-		}
-	}()
-	rows := int64(0)
-	for _, batch := range batches {
-		rows += batch.NumRows()
-	}
-	for i := range int(batches[0].NumCols()) {
-		parts := make([]arrow.Array, len(batches))
-		for k, batch := range batches {
-			parts[k] = batch.Column(i)
-		}
-		column, err := array.Concatenate(parts, memory.DefaultAllocator)
-		if err != nil {
-			return nil, fmt.Errorf("join rows of column %s: %w", batches[0].ColumnName(i), err)
-		}
-		columns = append(columns, column)
-	}
-	return array.NewRecordBatch(batches[0].Schema(), columns, rows), nil
 }
 
 // drop lets go of what was gathered.
