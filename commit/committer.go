@@ -198,9 +198,14 @@ func (c *Committer) inTurn(ctx context.Context, f func() error) error {
 }
 
 func (c *Committer) show() {
-	if h := c.main.head; h != nil {
-		c.current.Store(h)
-		c.opts.Metrics.show(c.main.name(), h)
+	h := c.main.head
+	if h == nil {
+		return
+	}
+	before := c.current.Swap(h)
+	c.opts.Metrics.show(c.main.name(), h)
+	if c.opts.Moved != nil && (before == nil || before.table.MetadataLocation() != h.table.MetadataLocation()) {
+		c.opts.Moved()
 	}
 }
 

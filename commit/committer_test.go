@@ -159,6 +159,24 @@ func TestCommitWithoutFilesMakesSnapshot(t *testing.T) {
 	})
 }
 
+func TestEachNewVersionIsTold(t *testing.T) {
+	w := newWorld(t, shape{version: 3})
+	told := 0
+	opts := committest.Options(1, "a")
+	opts.Moved = func() { told++ }
+	c := w.open(t, opts)
+	require.Equal(t, 1, told)
+	_, err := w.commit(t, c, step{rows: 1})
+	require.NoError(t, err)
+	require.Equal(t, 2, told)
+	require.NoError(t, c.Refresh(t.Context()))
+	require.Equal(t, 2, told, "it stands where it stood")
+	_, err = w.commit(t, w.open(t, committest.Options(2, "b")), step{from: 1, rows: 1})
+	require.NoError(t, err)
+	require.NoError(t, c.Refresh(t.Context()))
+	require.Equal(t, 3, told, "another has moved it")
+}
+
 func TestLateWriterIsFenced(t *testing.T) {
 	w := newWorld(t, shape{version: 2})
 	a, b := w.open(t, committest.Options(1, "host-a")), w.open(t, committest.Options(2, "host-b"))

@@ -34,7 +34,9 @@ type Options struct {
 	// when nobody did. It may have moved since: the first commit or Refresh finds out, as of any head.
 	Table *table.Table
 	// Reads is how many manifests are read at a time in a merge; 0 is 8, and 1 starts no goroutine.
-	Reads   int
+	Reads int
+	// Moved is called each time that Table is another version than before, and must not wait; nil tells nobody.
+	Moved   func()
 	Log     *slog.Logger
 	Metrics *Metrics
 }

@@ -25,11 +25,13 @@ type AutomaticOptions struct {
 	Share float64
 	// Debt is told what waits, for ingest to give way; nil tells nobody.
 	Debt *Debt
-	// Every is how often tables that change are looked at; 0 is EveryDefault. While none changes, they are looked
-	// at less and less often, down to once a minute.
-	Every   time.Duration
-	Now     func() time.Time
-	Sleep   func(ctx context.Context, d time.Duration) error
+	// Every is the least time from one look at the tables to the next; 0 is EveryDefault. While none changes, they
+	// are looked at less and less often, down to once a minute.
+	Every time.Duration
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Idle is Sleep that ends as soon as a table changes. Nil is Sleep: then a change is seen at the next look.
+	Idle    func(ctx context.Context, d time.Duration) error
 	Log     *slog.Logger
 	Metrics *Metrics
 }
@@ -37,7 +39,7 @@ type AutomaticOptions struct {
 // The defaults of an Automatic.
 const (
 	ShareDefault = 0.25
-	EveryDefault = time.Second
+	EveryDefault = 200 * time.Millisecond
 )
 
 // everyMax bounds how seldom tables are looked at that do not change.
@@ -76,6 +78,9 @@ func NewAutomatic(opts AutomaticOptions) (*Automatic, error) {
 	if opts.Every == 0 {
 		opts.Every = EveryDefault
 	}
+	if opts.Idle == nil {
+		opts.Idle = opts.Sleep
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -93,9 +98,9 @@ func NewAutomatic(opts AutomaticOptions) (*Automatic, error) {
 
 // Run looks after the tables until ctx ends. It leaves the begin of a process to what is urgent.
 func (a *Automatic) Run(ctx context.Context) error {
-	wait := a.opts.Every
+	idle := time.Duration(0)
 	for {
-		if err := a.opts.Sleep(ctx, wait); err != nil {
+		if err := a.pause(ctx, idle); err != nil {
 			return err
 		}
 		for more := true; more; {
@@ -104,10 +109,18 @@ func (a *Automatic) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		if wait = min(2*wait, max(everyMax, a.opts.Every)); a.changed {
-			wait, a.changed = a.opts.Every, false
+		if idle = min(2*idle+a.opts.Every, max(everyMax-a.opts.Every, 0)); a.changed {
+			idle, a.changed = 0, false
 		}
 	}
+}
+
+// pause lets Every pass, and then idle more unless a table changes.
+func (a *Automatic) pause(ctx context.Context, idle time.Duration) error {
+	if err := a.opts.Sleep(ctx, a.opts.Every); err != nil || idle == 0 {
+		return err
+	}
+	return a.opts.Idle(ctx, idle)
 }
 
 // Step rewrites a group of files of each table that needs it, and says whether any table needs more. What goes

@@ -115,29 +115,25 @@ func TestAutomaticGoesOnWithOtherTables(t *testing.T) {
 
 func TestTablesThatChangeAreLookedAtMoreOften(t *testing.T) {
 	g := newGround(t, 2, false)
-	var waits []time.Duration
-	a, err := NewAutomatic(AutomaticOptions{Store: g.store, Compaction: Options{NewID: uuid.New},
+	var idle []float64
+	looks := 0
+	a, err := NewAutomatic(AutomaticOptions{Store: g.store, Compaction: Options{NewID: uuid.New}, Every: time.Second,
 		Now:    func() time.Time { return time.Time{} },
-		Tables: func(context.Context) ([]Committer, error) { return []Committer{g.committer}, nil },
-		Sleep: func(_ context.Context, d time.Duration) error {
-			if d < time.Second {
-				return nil // a rest
-			}
-			if waits = append(waits, d); len(waits) == 8 {
-				g.feed(t, 1, "eu")
-			}
-			if len(waits) == 10 {
+		Tables: func(context.Context) ([]Committer, error) { looks++; return []Committer{g.committer}, nil },
+		Sleep:  func(context.Context, time.Duration) error { return nil },
+		Idle: func(_ context.Context, d time.Duration) error {
+			switch idle = append(idle, d.Seconds()); len(idle) {
+			case 8:
+				g.feed(t, 1, "eu") // which wakes it
+			case 10:
 				return context.Canceled
 			}
 			return nil
 		}})
 	require.NoError(t, err)
 	require.ErrorIs(t, a.Run(t.Context()), context.Canceled)
-	var seconds []float64
-	for _, d := range waits {
-		seconds = append(seconds, d.Seconds())
-	}
-	require.Equal(t, []float64{1, 2, 4, 8, 16, 32, 60, 60, 1, 2}, seconds)
+	require.Equal(t, []float64{1, 3, 7, 15, 31, 59, 59, 59, 1, 3}, idle)
+	require.Equal(t, 1+len(idle), looks, "the table that changed was looked at again after a second")
 }
 
 func TestSmallFilesGatherForAMinute(t *testing.T) {

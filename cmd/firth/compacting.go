@@ -65,7 +65,7 @@ func (c *compacting) compaction(registry prometheus.Registerer) (func(context.Co
 	}
 	automatic, err := compaction.NewAutomatic(compaction.AutomaticOptions{
 		Tables: c.tables, Store: f.lake.objects, Share: f.lake.config.Limits.Compaction, Debt: f.debt,
-		Every: every,
+		Every: every, Idle: f.idle,
 		Now:   f.program.now,
 		Sleep: sleep, Log: f.log, Metrics: compaction.NewMetrics(registry),
 		Compaction: compaction.Options{NewID: uuid.New, SpillDir: f.spillDir,

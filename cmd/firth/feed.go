@@ -45,6 +45,7 @@ type feeder struct {
 	keys     map[uuid.UUID]*ingest.Keys // by table
 	tails    *tail.Set
 	points   *point.Reader // of all look-ups
+	moved    chan struct{} // a table is another version than before
 	// processors are those that Go found at the start.
 	processors int
 
@@ -75,7 +76,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 		ingestMetrics: ingest.NewMetrics(registerer), commitMetrics: commit.NewMetrics(registerer),
 		writerMetrics: table.NewMetrics(registerer), changeMetrics: changelog.NewMetrics(registerer),
 		keys: map[uuid.UUID]*ingest.Keys{}, tails: tail.NewSet(), processors: runtime.GOMAXPROCS(0),
-		points: point.NewReader(l.objects, copies, copiesBytes(copies)),
+		points: point.NewReader(l.objects, copies, copiesBytes(copies)), moved: make(chan struct{}, 1),
 	}
 	if client != nil {
 		f.schemas = client
@@ -275,12 +276,34 @@ func (f *feeder) committer(ctx context.Context, s *spec.Spec, loaded *table.Tabl
 		Now: f.program.now, NewID: uuid.New, Random: rand.Uint64, Sleep: sleep,
 		Writer:        ingest.WriterName(writerName(), f.lake.config.Group),
 		SnapshotsKeep: s.Retention.Snapshots, SnapshotAgeMin: commit.SnapshotAgeMinDefault, Log: f.log,
-		Metrics: f.commitMetrics, Table: loaded,
+		Metrics: f.commitMetrics, Table: loaded, Moved: f.move,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", s.Name, err)
 	}
 	return c, nil
+}
+
+// move says that a table is another version than before.
+func (f *feeder) move() {
+	select {
+	case f.moved <- struct{}{}:
+	default: // it was said already
+	}
+}
+
+// idle waits until a table moves, at most for d.
+func (f *feeder) idle(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-f.moved:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // deadLetterTable makes the table for bad records when it is not there, unless no policy uses it.
