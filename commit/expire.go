@@ -164,7 +164,7 @@ func (e Expiry) plan(meta icetable.Metadata, now time.Time) (gone []expired, ref
 			continue
 		}
 		i := 0
-		for s := range lineOf(meta, s) {
+		for s := range table.Ancestry(meta, s) {
 			referenced[s.SnapshotID] = true
 			if i < e.Keep || ageOf(s) < e.AgeMin || keptBy(ref, i, ageOf(s)) {
 				kept[s.SnapshotID] = true

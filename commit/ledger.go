@@ -10,6 +10,8 @@ import (
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
+
+	"github.com/firthlake/firth/table"
 )
 
 // The names of what firth writes into snapshot summaries and table properties (docs/format.md).
@@ -186,21 +188,7 @@ func newestFirth(meta icetable.Metadata) *icetable.Snapshot {
 // for no more of them than are taken.
 func Ancestry(meta icetable.Metadata) func(yield func(*icetable.Snapshot) bool) {
 	return func(yield func(*icetable.Snapshot) bool) {
-		lineOf(meta, meta.SnapshotByName(icetable.MainBranch))(yield)
-	}
-}
-
-// lineOf yields a snapshot and its ancestors as far as they are still there.
-func lineOf(meta icetable.Metadata, s *icetable.Snapshot) func(yield func(*icetable.Snapshot) bool) {
-	return func(yield func(*icetable.Snapshot) bool) {
-		passed := map[int64]bool{} // so that a circle ends
-		for s := s; s != nil && !passed[s.SnapshotID]; {
-			if !yield(s) || s.ParentSnapshotID == nil {
-				return
-			}
-			passed[s.SnapshotID] = true
-			s = meta.SnapshotByID(*s.ParentSnapshotID)
-		}
+		table.Ancestry(meta, meta.SnapshotByName(icetable.MainBranch))(yield)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/table"
 )
 
 // expireMax bounds how many snapshots leave in one commit; what is left over follows in the next.
@@ -60,7 +62,7 @@ func heldBy(meta icetable.Metadata, now time.Time) map[int64]bool {
 			continue
 		}
 		i := 0
-		for s := range lineOf(meta, meta.SnapshotByID(ref.SnapshotID)) {
+		for s := range table.Ancestry(meta, meta.SnapshotByID(ref.SnapshotID)) {
 			if !keptBy(ref, i, now.Sub(timeOf(s))) {
 				break
 			}

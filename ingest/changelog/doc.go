@@ -5,7 +5,7 @@
 // the source, and whatever made a change is found alike:
 //
 //	snapshot ─► files and deletes of it and of its parent ─► difference ─► rows that went, rows that came
-//	         ─► by key: equal rows cancel out, a pair is an update, the rest deletes and inserts
+//	         ─► by key: equal rows cancel out, a pair is an update, the rest deletes and inserts (table/images)
 //	         ─► images ─► one change of the changelog: files, ordinals, sequence numbers read
 //
 // The ledger of the changelog holds two topic partitions named after the source, with its UUID for topic id:

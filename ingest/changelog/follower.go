@@ -11,7 +11,7 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/changes"
-	"github.com/firthlake/firth/table/difference"
+	"github.com/firthlake/firth/table/images"
 	"github.com/firthlake/firth/table/keyindex"
 )
 
@@ -106,12 +106,12 @@ func (f *Follower) prepare(ctx context.Context, source *table.Table) (_ *pending
 	}
 	position := f.opts.Target.Position()
 	next, begun := position[commit.SnapshotsOf(source)]
-	w, err := newWalk(source.Metadata(), next, begun)
+	w, err := images.NewWalk(source.Metadata(), int64(next), begun)
 	if err != nil {
 		return nil, false, err
 	}
 	f.opts.Metrics.behind(source.String(), w, f.opts.Now())
-	if len(w.unread) == 0 {
+	if len(w.Unread) == 0 {
 		return nil, false, nil
 	}
 	if err := f.bridge(source, &w, next); err != nil {
@@ -129,7 +129,7 @@ func (f *Follower) prepare(ctx context.Context, source *table.Table) (_ *pending
 		return nil, false, errors.Join(err, v.writer.Abort(ctx))
 	}
 	p := &pending{change: v.change(source, next, files), rows: v.next - v.first,
-		left: len(w.unread) - v.snapshots, writer: v.writer}
+		left: len(w.Unread) - v.snapshots, writer: v.writer}
 	return p, p.left > 0, nil
 }
 
@@ -144,7 +144,7 @@ func (f *Follower) belongs(source *table.Table) error {
 	for tp := range f.opts.Target.Position() {
 		if tp.Topic == mine.Topic && tp.TopicID != mine.TopicID {
 			return fmt.Errorf("%w: the table was dropped and made again (uuid %s, and %s holds changes of %s): "+
-				"drop or rename %s, and a new one begins", ErrGap, mine.TopicID, target, tp.TopicID, target)
+				"drop or rename %s, and a new one begins", images.ErrGap, mine.TopicID, target, tp.TopicID, target)
 		}
 	}
 	return nil
@@ -152,14 +152,14 @@ func (f *Follower) belongs(source *table.Table) error {
 
 // bridge lets the walk begin with what is remembered when the snapshots between are gone: the changes that they
 // made are told together with the next ones.
-func (f *Follower) bridge(source *table.Table, w *walk, next commit.Offset) error {
-	if !w.missing {
+func (f *Follower) bridge(source *table.Table, w *images.Walk, next commit.Offset) error {
+	if !w.Missing {
 		return nil
 	}
-	oldest := w.unread[0]
+	oldest := w.Unread[0]
 	if f.files == nil || f.at != int64(next)-1 {
 		return fmt.Errorf("%w: snapshots of %s up to sequence number %d have expired before they were read, which "+
-			"went on from %d: drop the changelog %s, and a new one begins", ErrGap, source,
+			"went on from %d: drop the changelog %s, and a new one begins", images.ErrGap, source,
 			oldest.SequenceNumber-1, next, f.opts.Target.Table())
 	}
 	f.opts.Log.Warn("snapshots expired before they were read: their changes are told as one", "table",
@@ -198,10 +198,11 @@ func Evolution(meta icetable.Metadata, source *iceberg.Schema) ([]icetable.Updat
 
 func (f *Follower) newVolume(source *table.Table, first, read int64) (*volume, error) {
 	meta := f.opts.Target.Table().Metadata()
-	v := &volume{id: f.opts.NewID(), source: source.Metadata().CurrentSchema(), budget: f.opts.Memory,
-		mem: f.opts.Allocator, seed: f.seed, most: f.most, first: first, next: first, read: read}
+	v := &volume{id: f.opts.NewID(), budget: f.opts.Memory, mem: f.opts.Allocator, most: f.most,
+		first: first, next: first, read: read}
 	var err error
-	v.reader, err = newRowReader(f.opts.Store, v.source, table.ReadOptions{Allocator: v.mem})
+	v.reader, err = images.NewReader(images.Options{Store: f.opts.Store, Source: source.Metadata().CurrentSchema(),
+		Seed: f.seed, Memory: f.opts.Memory, KeepBytes: keepBytes, Allocator: v.mem, Reads: f.opts.Reads})
 	if err != nil {
 		return nil, err
 	}
@@ -220,11 +221,11 @@ func (f *Follower) newVolume(source *table.Table, first, read int64) (*volume, e
 
 // fill writes images until there are enough for a commit, and returns their files.
 func (f *Follower) fill(
-	ctx context.Context, v *volume, source *table.Table, w walk,
+	ctx context.Context, v *volume, source *table.Table, w images.Walk,
 ) ([]iceberg.DataFile, error) {
-	before := w.before
-	for _, s := range w.unread {
-		if !movesRows(s) || before == nil {
+	before := w.Before
+	for _, s := range w.Unread {
+		if !images.MovesRows(s) || before == nil {
 			if err := f.snapshot(ctx, v, source, before, s); err != nil {
 				return nil, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 			}
@@ -248,20 +249,16 @@ func (f *Follower) snapshot(
 		old = nil
 	case before != nil && (old == nil || f.at != before.SequenceNumber):
 		var err error
-		if old, err = f.plan(ctx, source, before); err != nil {
+		if old, err = images.Live(ctx, &f.plans, source, f.opts.Store, before); err != nil {
 			return err
 		}
 	}
 	f.files, f.at = nil, 0
-	now, err := f.plan(ctx, source, s)
+	now, err := images.Live(ctx, &f.plans, source, f.opts.Store, s)
 	if err != nil {
 		return err
 	}
-	d := difference.Of(old, now)
-	if err := d.Read(ctx, f.opts.Store, f.opts.Reads); err != nil {
-		return err
-	}
-	portions, err := v.reader.portions(ctx, &d)
+	portions, err := v.reader.Portions(ctx, old, now)
 	if err != nil {
 		return err
 	}
@@ -270,22 +267,4 @@ func (f *Follower) snapshot(
 	}
 	f.files, f.at = now, s.SequenceNumber
 	return nil
-}
-
-// plan finds the live files of a snapshot.
-func (f *Follower) plan(
-	ctx context.Context, source *table.Table, s *icetable.Snapshot,
-) (map[string]*table.Task, error) {
-	tasks, err := f.plans.Plan(ctx, source, f.opts.Store, table.Scan{SnapshotID: s.SnapshotID})
-	if err != nil {
-		return nil, err
-	}
-	files := make(map[string]*table.Task, len(tasks))
-	for i := range tasks {
-		files[tasks[i].File.FilePath()] = &tasks[i]
-	}
-	if len(files) < len(tasks) {
-		return nil, fmt.Errorf("it lists %d data files more than once: see firth verify", len(tasks)-len(files))
-	}
-	return files, nil
 }

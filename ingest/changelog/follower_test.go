@@ -14,6 +14,7 @@ import (
 	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/table/changes"
+	"github.com/firthlake/firth/table/images"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -224,7 +225,7 @@ func TestChangelogThatWasRememberedBridgesExpiredSnapshots(t *testing.T) {
 
 	other, err := k.follower(t.Context(), k.catalog, s.store)
 	require.NoError(t, err)
-	require.ErrorIs(t, steps(t.Context(), other), ErrGap)
+	require.ErrorIs(t, steps(t.Context(), other), images.ErrGap)
 
 	require.NoError(t, steps(t.Context(), f))
 	rows := k.read()
@@ -258,7 +259,7 @@ func TestChangelogRefusesMainSetBack(t *testing.T) {
 	s.commit(step{add: []item{{id: 2}}})
 	require.NoError(t, steps(t.Context(), f))
 	s.update(icetable.NewSetSnapshotRefUpdate("main", first, icetable.BranchRef, 0, 0, 0))
-	require.ErrorIs(t, steps(t.Context(), f), ErrGap)
+	require.ErrorIs(t, steps(t.Context(), f), images.ErrGap)
 }
 
 func TestVerifyProvesThatChangesMakeTheTable(t *testing.T) {

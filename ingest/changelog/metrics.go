@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firthlake/firth/table/images"
 )
 
 // Metrics count what is written to changelogs. Their label is the table whose changes are followed.
@@ -37,12 +39,12 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 }
 
 // behind shows how much the changelog has not read.
-func (m *Metrics) behind(table string, w walk, now time.Time) {
+func (m *Metrics) behind(table string, w images.Walk, now time.Time) {
 	age := 0.0
-	if len(w.unread) > 0 {
-		age = max(0, now.Sub(time.UnixMilli(w.unread[0].TimestampMs)).Seconds())
+	if len(w.Unread) > 0 {
+		age = max(0, now.Sub(time.UnixMilli(w.Unread[0].TimestampMs)).Seconds())
 	}
-	m.unread.WithLabelValues(table).Set(float64(len(w.unread)))
+	m.unread.WithLabelValues(table).Set(float64(len(w.Unread)))
 	m.age.WithLabelValues(table).Set(age)
 }
 

@@ -4,7 +4,7 @@
 //	live files before, live files after ─► Of ─► files that came, files that left, files whose deletes changed
 //	                                        └─► Read ─► the positions that were deleted, or are live again
 //
-// Callers: table/keyed, which moves the key index by it, and ingest/changelog, which writes it down. The
+// Callers: table/keyed, which moves the key index by it, and table/images, which tells what became of rows. The
 // package imports table and its subpackages alone.
 //
 // Invariant: a row that is live in one of the two snapshots alone is in a file of Added or Removed, or its position

@@ -1,4 +1,4 @@
-package changelog
+package images
 
 import (
 	"cmp"
@@ -12,41 +12,46 @@ import (
 type entry struct {
 	key keyindex.Key
 	sum uint64 // its row checksum
-	at  place
+	at  Place
 }
 
-// place is where a row is: a portion, and a position in its file.
-type place struct{ portion, row uint32 }
+// Place is where a row is: a portion, and a position in its file.
+type Place struct{ Portion, Row uint32 }
 
-// entryBytes is the memory of an entry, and of the image that becomes of it.
-const entryBytes = 32 + 16
+// EntryBytes is the memory of a row that is paired, and of the image that becomes of it.
+const EntryBytes = 32 + 40
 
-// image is a row that is to be written.
-type image struct {
-	at      place
-	kind    kind
-	ordinal int64 // from 0 in what is paired together
+// Image is what became of a row.
+type Image struct {
+	// Key is that of the row; of a row without one it is made of its content.
+	Key keyindex.Key
+	// At is where the row is.
+	At   Place
+	Kind Kind
+	// Ordinal counts from 0 in what is paired together.
+	Ordinal int64
 }
 
-// kind is a type of change.
-type kind uint8
+// Kind is a type of change.
+type Kind uint8
 
+// The kinds. A before image is followed by its after image.
 const (
-	inserted kind = iota
-	updatedBefore
-	updatedAfter
-	deleted
+	Inserted Kind = iota
+	UpdatedBefore
+	UpdatedAfter
+	Deleted
 )
 
-// text is what the kind is called in the changelog.
-func (k kind) text() string {
+// String is what the kind is called in a table of changes.
+func (k Kind) String() string {
 	return [...]string{changes.Insert, changes.UpdateBefore, changes.UpdateAfter, changes.Delete}[k]
 }
 
 // pair tells what becomes of rows that went and rows that came, all those of their keys: equal ones cancel out,
 // one that went and one that came are an update, and what is left are deletes or inserts. Images are ordered by
 // key, and each before image lies right ahead of its after image. It sorts went and came.
-func pair(went, came []entry) []image {
+func pair(went, came []entry) []Image {
 	order := func(a, b entry) int {
 		return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.sum, b.sum), a.at.compare(b.at))
 	}
@@ -85,7 +90,7 @@ func ofKey(list []entry, key keyindex.Key) (of, rest []entry) {
 
 // pairing gathers images.
 type pairing struct {
-	images    []image
+	images    []Image
 	old, left []entry // scratch
 }
 
@@ -109,21 +114,21 @@ func (p *pairing) key(old, now []entry) {
 	both := min(len(p.old), len(p.left))
 	more := len(p.old) - both
 	for _, e := range p.old[:more] { // first, so that what is told last of a key is what the table has
-		p.add(e, deleted)
+		p.add(e, Deleted)
 	}
 	for i := range both {
-		p.add(p.old[more+i], updatedBefore)
-		p.add(p.left[i], updatedAfter)
+		p.add(p.old[more+i], UpdatedBefore)
+		p.add(p.left[i], UpdatedAfter)
 	}
 	for _, e := range p.left[both:] {
-		p.add(e, inserted)
+		p.add(e, Inserted)
 	}
 }
 
-func (p *pairing) add(e entry, k kind) {
-	p.images = append(p.images, image{at: e.at, kind: k, ordinal: int64(len(p.images))})
+func (p *pairing) add(e entry, k Kind) {
+	p.images = append(p.images, Image{Key: e.key, At: e.at, Kind: k, Ordinal: int64(len(p.images))})
 }
 
-func (a place) compare(b place) int {
-	return cmp.Or(cmp.Compare(a.portion, b.portion), cmp.Compare(a.row, b.row))
+func (a Place) compare(b Place) int {
+	return cmp.Or(cmp.Compare(a.Portion, b.Portion), cmp.Compare(a.Row, b.Row))
 }

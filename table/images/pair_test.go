@@ -1,4 +1,4 @@
-package changelog
+package images
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ func TestPairTellsWhatBecameOfRows(t *testing.T) {
 	entries := func(portion uint32, text string) (out []entry) {
 		for i, word := range strings.Fields(text) {
 			out = append(out, entry{key: keyindex.Key{High: uint64(word[0])}, sum: uint64(word[1]),
-				at: place{portion, uint32(i)}})
+				at: Place{portion, uint32(i)}})
 		}
 		return out
 	}
@@ -32,8 +32,8 @@ func TestPairTellsWhatBecameOfRows(t *testing.T) {
 		rows := [][]string{strings.Fields(c.went), strings.Fields(c.came)}
 		var told []string
 		for i, image := range pair(entries(0, c.went), entries(1, c.came)) {
-			require.Equal(t, int64(i), image.ordinal)
-			told = append(told, fmt.Sprint(image.kind.text(), " ", rows[image.at.portion][image.at.row]))
+			require.Equal(t, int64(i), image.Ordinal)
+			told = append(told, fmt.Sprint(image.Kind, " ", rows[image.At.Portion][image.At.Row]))
 		}
 		require.Equal(t, c.want, strings.Join(told, ", "), "%s becomes %s", c.went, c.came)
 	}
