@@ -59,6 +59,8 @@ const (
 type Catalog struct {
 	catalog.Reads // namespaces and views are those of the committed catalog
 	opts          Options
+	// manifestChunks are in a manifest of a tail at most; tests have fewer.
+	manifestChunks uint64
 
 	mu       sync.Mutex
 	overlays map[uuid.UUID]*overlay // by the UUID of the committed table
@@ -77,8 +79,8 @@ func New(opts Options) (*Catalog, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
 	}
-	return &Catalog{Reads: opts.Committed, opts: opts, overlays: map[uuid.UUID]*overlay{},
-		parsed: map[string]committed{}}, nil
+	return &Catalog{Reads: opts.Committed, opts: opts, manifestChunks: manifestChunks,
+		overlays: map[uuid.UUID]*overlay{}, parsed: map[string]committed{}}, nil
 }
 
 // TableJSON returns a table as of now.

@@ -53,8 +53,9 @@ type world struct {
 	next      commit.Offset // of the next row
 	landed    commit.Offset
 	waiting   []arrow.RecordBatch
-	unwritten []arrow.RecordBatch // of waiting, in no chunk
-	between   func()              // happens once between the load of a table and the look at its tail
+	unwritten []arrow.RecordBatch        // of waiting, in no chunk
+	between   func()                     // happens once between the load of a table and the look at its tail
+	fails     func(location string) bool // of objects that the live catalog puts
 }
 
 type kind struct {
@@ -75,7 +76,13 @@ func newWorld(t testing.TB, k kind) *world {
 	meta := w.committer.Table().Metadata()
 	w.feed = w.tails.Index(meta.TableUUID(), meta.Location()).Feed()
 	w.feed.Ready()
-	w.live, err = live.New(live.Options{Committed: w.committed, Store: w.store, Tails: w.tails, Now: w.now,
+	faulty := objstore.NewFaulty(w.store, func(op objstore.Op) (fault objstore.Fault) {
+		if w.fails != nil && op.Kind == objstore.OpPut && w.fails(op.Location) {
+			fault.Kind = objstore.ErrorBefore
+		}
+		return fault
+	})
+	w.live, err = live.New(live.Options{Committed: w.committed, Store: faulty, Tails: w.tails, Now: w.now,
 		NewID: uuid.New, Position: func(meta icetable.Metadata) (table.Position, error) {
 			if between := w.between; between != nil {
 				w.between = nil
@@ -266,22 +273,10 @@ func TestATableHasItsTailInTheLiveCatalog(t *testing.T) {
 			require.Equal(t, upTo(15), w.ids(shown, table.Scan{}))
 			require.Equal(t, "0", summary(shown)[live.SummaryRows])
 			if k.version == "3" {
-				ids := map[int64]bool{}
 				require.Equal(t, w.load("main").Metadata().NextRowID(), shown.Metadata().NextRowID())
 				w.read(uuid.New(), 5)
 				w.pass(time.Second)
-				tasks, err := table.Plan(t.Context(), w.load("live"), w.store, table.Scan{Columns: []string{"_row_id"}})
-				require.NoError(t, err)
-				for _, task := range tasks {
-					for batch, err := range table.Read(t.Context(), w.store, task) {
-						require.NoError(t, err)
-						for _, id := range batch.Column(0).(*array.Int64).Int64Values() {
-							require.False(t, ids[id], "row id %d twice", id)
-							ids[id] = true
-						}
-					}
-				}
-				require.Len(t, ids, 20)
+				w.checkRowIDs(w.load("live"), 20)
 			}
 		})
 	}
@@ -505,24 +500,4 @@ func TestTheFirstReaderWaitsForWhatWasReadBefore(t *testing.T) {
 	}
 	w.feed.Ready()
 	require.NoError(t, <-answered)
-}
-
-// BenchmarkVersion makes versions of a table with so many chunks.
-func BenchmarkVersion(b *testing.B) {
-	for _, chunks := range []int{10, 100, 1000} {
-		b.Run(fmt.Sprint(chunks), func(b *testing.B) {
-			w := newWorld(b, kind{"2", true})
-			w.read(uuid.New(), 3)
-			w.commit(uuid.New())
-			for range chunks {
-				w.read(uuid.New(), 1)
-			}
-			for b.Loop() {
-				w.pass(time.Second)
-				w.read(uuid.New(), 1)
-				_, err := w.live.TableJSON(b.Context(), events)
-				require.NoError(b, err)
-			}
-		})
-	}
 }

@@ -31,9 +31,10 @@ type overlay struct {
 	waited   time.Time // when waiting for ingest came to nothing
 	shown    *shown    // to readers in this process, nil when there were none for long
 
-	// blocked is when it could not be told what the tail hides, deletes are the entries of the delete manifests of the
-	// last base. Both are of who has the turn.
+	// blocked is when it could not be told what the tail hides, read the manifests of the last base, deletes the
+	// entries of those that hold deletes. They are of who has the turn.
 	blocked time.Time
+	read    readManifests
 	deletes map[string][]iceberg.ManifestEntry
 }
 
@@ -46,6 +47,7 @@ type version struct {
 	hidden     []tail.Hidden
 	deletions  map[string]*deletion
 	tailHidden int64           // rows of the view among them
+	manifests  []*tailManifest // of the files of the view that are seen
 	snapshot   json.RawMessage // as later versions list it
 	loaded     catalog.Loaded
 	files      []string // all that was written for it
@@ -196,7 +198,7 @@ func (o *overlay) add(v *version) {
 	if n := len(o.versions); n > 0 {
 		before := o.versions[n-1]
 		before.view, before.loaded = tail.View{}, catalog.Loaded{}
-		before.hidden, before.deletions = nil, nil
+		before.hidden, before.deletions, before.manifests = nil, nil, nil
 	}
 	o.versions = append(o.versions, v)
 }

@@ -170,6 +170,7 @@ func (w *keyedWorld) start() {
 			return ledger.Position, err
 		}})
 	require.NoError(w, err)
+	p.live.SetManifestChunks(3)
 	p.janitor = live.NewJanitor(p.live)
 	w.process, w.cut = p, [keyedPartitions]int{}
 }

@@ -40,7 +40,7 @@ func (o *overlay) make(ctx context.Context, c *Catalog, b committed, v version) 
 	id := c.opts.NewID()
 	d := draft{meta: b.meta, head: head, version: &v, prefix: o.folder + "firth-" + id.String(), stamp: stamp,
 		snapshotID: int64(binary.BigEndian.Uint64(id[:]) & math.MaxInt64), sequence: b.meta.LastSequenceNumber() + 1,
-		unseen: map[string]bool{}}
+		unseen: map[string]bool{}, manifestChunks: c.manifestChunks}
 	if err := d.writeDeletes(ctx, c.opts.Store, id, o.last()); err != nil {
 		return nil, err
 	}
@@ -112,6 +112,8 @@ type draft struct {
 	snapshotID int64
 	sequence   int64
 	stamp      int64
+	// manifestChunks are in a manifest of the tail at most.
+	manifestChunks uint64
 
 	list      string
 	nextRowID int64
@@ -136,21 +138,15 @@ func tailSpecID(meta icetable.Metadata) (id int, found bool) {
 	return next, false
 }
 
-// manifests makes the manifest of the tail and the list of it and the base's manifests.
+// manifests makes manifests of the tail and of its deletes, and the list of them and the base's.
 func (d *draft) manifests(ctx context.Context, store objstore.Store, o *overlay) ([]object, error) {
-	var objects []object
-	var manifests []iceberg.ManifestFile
-	tail, manifest, err := d.tailManifest()
+	objects, manifests, err := d.tailManifests(o.last())
 	if err != nil {
-		return nil, fmt.Errorf("encode manifest: %w", err)
-	}
-	if manifest != nil {
-		objects = append(objects, *tail)
-		manifests = append(manifests, manifest)
+		return nil, err
 	}
 	var base []iceberg.ManifestFile
 	if d.head != nil {
-		if base, err = readList(ctx, store, d.head.ManifestList); err != nil {
+		if base, err = o.committedManifests(ctx, store, d.head.ManifestList); err != nil {
 			return nil, err
 		}
 	}
@@ -165,39 +161,6 @@ func (d *draft) manifests(ctx context.Context, store objstore.Store, o *overlay)
 	}
 	d.list = d.prefix + "-list.avro"
 	return append(objects, object{d.list, body}), nil
-}
-
-// tailManifest makes the manifest of the tail, nil when there are no files.
-func (d *draft) tailManifest() (*object, iceberg.ManifestFile, error) {
-	specID, _ := tailSpecID(d.meta)
-	spec := iceberg.NewPartitionSpecID(specID)
-	var buf bytes.Buffer
-	w, err := iceberg.NewManifestWriter(d.meta.Version(), &buf, spec, d.meta.CurrentSchema(), d.snapshotID)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, chunk := range d.version.view.Chunks {
-		for _, f := range chunk.Files {
-			if d.unseen[f.FilePath()] {
-				continue
-			}
-			d.tail.files++
-			d.tail.rows += f.Count()
-			entry := iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &d.snapshotID, nil, nil, f)
-			if err := w.Add(entry); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", f.FilePath(), err)
-			}
-		}
-	}
-	if d.tail.files == 0 {
-		return nil, nil, nil
-	}
-	if err := w.Close(); err != nil {
-		return nil, nil, err
-	}
-	made := &object{d.prefix + "-m0.avro", buf.Bytes()}
-	manifest, err := w.ToManifestFile(made.location, int64(buf.Len()))
-	return made, manifest, err
 }
 
 func (d *draft) encodeList(manifests []iceberg.ManifestFile) ([]byte, error) {
