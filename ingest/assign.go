@@ -30,6 +30,11 @@ func (g *Ingester) handle(ctx context.Context, event *source.Event) {
 		g.assigned[id] = true
 		g.opts.Log.Info("topic partition assigned", "topic_partition", id.String())
 	}
+	if len(event.Revoked)+len(event.Lost)+len(event.Assigned) > 0 {
+		for _, t := range g.tables {
+			t.tellReads()
+		}
+	}
 	if len(event.Assigned) > 0 {
 		g.placeAll(ctx, event.Assigned)
 	}

@@ -70,6 +70,7 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 			return nil, fmt.Errorf("new ingester: %w", err)
 		}
 		t.tailing, t.hand = newTailing(t), t.opts.Clock.Hand()
+		t.tellReads()
 		t.ends, t.ended = map[commit.TopicPartition]readEnd{}, commit.Position{}
 		if t.opts.Keyed != nil {
 			t.opts.Keyed.Keys.fresh.attach(t)

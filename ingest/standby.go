@@ -33,6 +33,7 @@ func (t *tableState) fenced(err *commit.FencedError) {
 		return
 	}
 	t.state = StateStandby
+	t.tellReads()
 	t.health = err
 	t.holderPosition, t.holderMoved = t.opts.Committer.Position(), now
 	t.lookAt = now.Add(t.interval())
@@ -60,6 +61,7 @@ func (g *Ingester) look(ctx context.Context, t *tableState) {
 	}
 	t.log.Warn("the holder of the table is silent: taking over", "silent", silent)
 	t.state = StateActive
+	t.tellReads()
 	t.lookAt = time.Time{}
 	t.healthy()
 	g.place(ctx, t)
@@ -89,6 +91,7 @@ func (g *Ingester) recheck(ctx context.Context, t *tableState, loss *LossError) 
 	}
 	t.log.Info("loss was accepted: reading on", "topic_partition", loss.Range.TopicPartition.String())
 	t.state, t.stopped = StateActive, nil
+	t.tellReads()
 	t.lookAt = time.Time{}
 	t.healthy()
 	clear(t.next)

@@ -180,6 +180,7 @@ func (t *tableState) stop(ctx context.Context, err error) {
 	}
 	t.ingester.router.hold(t)
 	t.state, t.stopped = StateStopped, err
+	t.tellReads()
 	t.readAt, t.placeAt, t.lookAt = time.Time{}, time.Time{}, time.Time{}
 	t.log.Error("table stopped", "err", err)
 	t.cut(ctx)

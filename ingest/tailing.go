@@ -379,6 +379,24 @@ func (l *tailing) withdraw(b *buffer, opts *Options) {
 	l.feed.Withdraw(b.change, opts.Now())
 }
 
+// tellReads says which topic partitions the table is read from here.
+func (t *tableState) tellReads() {
+	if t.tailing == nil {
+		return
+	}
+	reads, cluster := map[commit.TopicPartition]bool{}, ""
+	for id := range t.ingester.assigned {
+		cluster = id.Cluster
+		if t.state == StateActive && t.takes(id.Topic) {
+			reads[id] = true
+		}
+	}
+	// A table that has gone over to another cluster keeps the position that it had in the old one.
+	t.tailing.feed.Reads(reads, func(id commit.TopicPartition) bool {
+		return (cluster == "" || id.Cluster == cluster) && t.takes(id.Topic)
+	})
+}
+
 // landed tells that a commit has come to chunks.
 func (l *tailing) landed(t *tableState) {
 	if l == nil {

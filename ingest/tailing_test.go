@@ -138,7 +138,7 @@ func TestWhatIsNotCommittedIsHandedOverOnceSomebodyFollows(t *testing.T) {
 	view, _ = w.view(ident, x)
 	require.Empty(t, view.Chunks, "all is committed")
 	w.requireIDs(ident, 25)
-	require.Len(t, x.Forget(w.clock), 2)
+	require.Len(t, x.Forget(w.clock, w.clock), 2)
 	w.clock = w.clock.Add(time.Minute) // nobody has asked for a while
 	w.append(0, events(25, 30)...)
 	w.steps(g, 3)

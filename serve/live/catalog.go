@@ -48,6 +48,9 @@ const (
 	// holdFor is how long the last version is handed out again while the tail behind a table is shorter than
 	// it was: ingest gave up what it had read and reads it again.
 	holdFor = 30 * time.Second
+	// carryFor is how long rows are shown that ingest gave up and that neither the table nor the tail has again.
+	// Another process reads and commits them: after the end of a session, which takes a minute, and its interval.
+	carryFor = 10 * time.Minute
 	// versionAgeMax is how long a version is handed out that nothing has changed since: others remove what no snapshot
 	// of the table names once it is old.
 	versionAgeMax = time.Hour
@@ -144,32 +147,39 @@ func (c *Catalog) overlay(meta icetable.Metadata) *overlay {
 	return o
 }
 
+func (b committed) isKeyed() bool { return len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0 }
+
 // view is the tail behind a base, who knows what it hides, and why it is not all that there could be.
-func (c *Catalog) view(b committed) (view tail.View, hider tail.Hider, degraded string) {
+func (c *Catalog) view(b committed) (v version, hider tail.Hider) {
 	position, err := c.opts.Position(b.meta)
 	if err != nil {
-		return tail.View{}, nil, "the table's ledger is damaged: only what is committed is shown"
+		return version{degraded: "the table's ledger is damaged: only what is committed is shown"}, nil
 	}
 	index := c.opts.Tails.Find(b.meta.TableUUID())
 	if index == nil || !index.Fed() {
-		degraded = "this process does not ingest the table: it is shown as it is committed"
-	}
-	isKeyed := len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0
-	if isKeyed && degraded != "" {
-		degraded = "a keyed table is shown as it is committed where rows are merged, or this process does not ingest it"
+		v.degraded = "this process does not ingest the table: it is shown as it is committed"
+		if b.isKeyed() {
+			v.degraded = "a keyed table is shown as it is committed where rows are merged, " +
+				"or this process does not ingest it"
+		}
 	}
 	if index == nil {
-		return tail.View{Cut: position}, nil, degraded
+		v.view = tail.View{Cut: position}
+		return v, nil
 	}
-	view = index.At(position)
-	if !isKeyed {
-		return view, nil, degraded
+	v.view = index.At(position)
+	if v.elsewhere = index.Elsewhere(position); v.degraded == "" && len(v.elsewhere) > 0 {
+		v.degraded = fmt.Sprintf("this process does not read %d of %d topic partitions: "+
+			"their rows are shown once they are committed", len(v.elsewhere), len(v.view.Cut))
+	}
+	if !b.isKeyed() {
+		return v, nil
 	}
 	if hider = index.Hider(); hider == nil {
-		if degraded == "" {
-			degraded = "a keyed table with several sources is shown as it is committed"
+		if index.Fed() {
+			v.degraded = "a keyed table with several sources is shown as it is committed"
 		}
-		return view.Begin(), nil, degraded
+		v.view = v.view.Begin()
 	}
-	return view, hider, degraded
+	return v, hider
 }

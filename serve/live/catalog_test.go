@@ -479,8 +479,49 @@ func TestACutDoesNotGoBackWhileRowsAreReadAgain(t *testing.T) {
 	w.pass(time.Second)
 	require.Equal(t, upTo(12), w.ids(w.load("live"), table.Scan{}))
 	w.feed.Withdraw(again, w.now())
-	w.pass(time.Minute)
+	for range 20 {
+		w.pass(live.Pin / 2)
+		require.NoError(t, w.janitor.Step(t.Context()))
+		require.Equal(t, upTo(12), w.ids(w.load("live"), table.Scan{}), "another process reads them")
+	}
+	w.pass(live.Pin)
 	require.Empty(t, w.ids(w.load("live"), table.Scan{}), "they do not come again")
+}
+
+func TestRowsThatAnotherProcessReadsNowStayInSight(t *testing.T) {
+	w := newWorld(t, kind{"2", false})
+	first := uuid.New()
+	w.read(first, 10)
+	w.commit(first)
+	lost := uuid.New()
+	w.read(lost, 5)
+	require.Equal(t, upTo(15), w.ids(w.load("live"), table.Scan{}))
+	other := partition
+	other.Partition = 1
+	w.feed.Withdraw(lost, w.now())
+	takes := func(id table.TopicPartition) bool { return id.Topic == partition.Topic }
+	w.feed.Reads(map[table.TopicPartition]bool{other: true}, takes)
+	w.next, w.waiting = 10, nil
+	w.pass(time.Second)
+	shown := w.load("live")
+	require.Equal(t, upTo(15), w.ids(shown, table.Scan{}))
+	require.Equal(t, `{"events":[0]}`, summary(shown)[live.SummaryElsewhere])
+	require.Contains(t, summary(shown)[live.SummaryDegraded], "does not read 1 of 1 topic partitions")
+	cut, why := w.live.Shown(w.committer.Table())
+	require.Equal(t, table.Position{partition: 10}, cut, "a reader who comes first is shown no more")
+	require.Contains(t, why, "does not read 1 of 1")
+	w.feed.Give(tail.Chunk{Change: uuid.New(),
+		Spans: map[table.TopicPartition]tail.Span{other: {Next: 7, First: true}}})
+	w.pass(time.Second)
+	require.Equal(t, `{"events":{"0":15,"1":7}}`, summary(w.load("live"))[live.SummaryOffsets])
+	w.waiting = append(w.waiting, w.batch(5))
+	w.commit(uuid.New())
+	w.feed.Reads(map[table.TopicPartition]bool{partition: true, other: true}, takes)
+	w.pass(time.Second)
+	shown = w.load("live")
+	require.Equal(t, upTo(15), w.ids(shown, table.Scan{}))
+	require.NotContains(t, summary(shown), live.SummaryElsewhere)
+	require.NotContains(t, summary(shown), live.SummaryDegraded)
 }
 
 func TestTheFirstReaderWaitsForWhatWasReadBefore(t *testing.T) {

@@ -18,7 +18,7 @@
 //     which); what anybody believes about commits has no part in it;
 //   - what a version hides of a keyed table was found in that very base, or the version has no chunks;
 //   - versions of a table follow one another: a cut does not go back while the process lives, unless rows
-//     that were shown cannot be read again for holdFor;
+//     that were shown are neither committed nor read again for carryFor, in a keyed table for holdFor;
 //   - nothing of the table itself is written or removed. What is written lies under _live, and stays for the pin
 //     window after it was handed out last;
 //   - tables have a UUID of their own here, so that no client takes one state for the other.

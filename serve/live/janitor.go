@@ -56,8 +56,9 @@ func (j *Janitor) Step(ctx context.Context) error {
 		o.unshow(now.Add(-Pin))
 	}
 	for _, index := range c.opts.Tails.All() {
-		// A version with the chunk may have been handed out for holdFor after it left.
-		files = append(files, index.Forget(now.Add(-holdFor-Pin-removeGrace))...)
+		// A version with the chunk may have been handed out for holdFor after a commit came to it, and longer after it
+		// was withdrawn: carryFor from when that was noticed, by a reader who comes every Pin.
+		files = append(files, index.Forget(now.Add(-holdFor-Pin-removeGrace), now.Add(-carryFor-2*Pin-removeGrace))...)
 	}
 	err := j.remove(ctx, files)
 	if j.swept.IsZero() || now.Sub(j.swept) >= sweepEvery {

@@ -22,6 +22,8 @@ const (
 	SummaryOffsets  = "live.offsets"
 	SummaryRows     = "live.rows"
 	SummaryDegraded = "live.degraded"
+	// SummaryElsewhere lists the topic partitions that other processes read.
+	SummaryElsewhere = "live.elsewhere"
 )
 
 // offsetsBytesMax bounds the cut in a summary: about 100 topic partitions fit. It is for people and tests.
@@ -75,6 +77,9 @@ func (m *overlaid) snapshot() icetable.Snapshot {
 	if v.degraded != "" {
 		summary[SummaryDegraded] = v.degraded
 	}
+	if len(v.elsewhere) > 0 {
+		summary[SummaryElsewhere] = partitionsText(v.elsewhere)
+	}
 	s.Summary = &icetable.Summary{Operation: operation, Properties: summary}
 	if m.meta.Version() >= 3 {
 		first := m.meta.NextRowID()
@@ -93,12 +98,26 @@ func offsetsText(cut table.Position) string {
 		}
 		topics[id.Topic][strconv.Itoa(int(id.Partition))] = next
 	}
+	return boundedText(topics, len(cut))
+}
+
+// partitionsText is topic partitions as JSON: topic, partitions.
+func partitionsText(ids []table.TopicPartition) string {
+	topics := map[string][]int32{}
+	for _, id := range ids {
+		topics[id.Topic] = append(topics[id.Topic], id.Partition)
+	}
+	return boundedText(topics, len(ids))
+}
+
+// boundedText is what is said of so many topic partitions as JSON, or how many they are.
+func boundedText(topics any, partitions int) string {
 	text, err := json.Marshal(topics)
 	if err != nil {
-		panic("BUG: encode offsets: " + err.Error())
+		panic("BUG: encode topic partitions: " + err.Error())
 	}
 	if len(text) > offsetsBytesMax {
-		return fmt.Sprintf("%d topic partitions", len(cut))
+		return fmt.Sprintf("%d topic partitions", partitions)
 	}
 	return string(text)
 }

@@ -13,6 +13,8 @@ type shown struct {
 	table *table.Table
 	view  tail.View
 	at    time.Time
+	// carried is since when the view has what was withdrawn, zero when it has nothing such.
+	carried time.Time
 }
 
 // Now returns a table as it is committed and the tail behind it, for readers in this process: they see rows that are in
@@ -24,7 +26,7 @@ func (c *Catalog) Now(ctx context.Context, ident table.Ident) (*table.Table, tai
 	if err != nil {
 		return nil, tail.View{}, err
 	}
-	if len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0 {
+	if b.isKeyed() {
 		t, err := c.LoadTable(ctx, ident)
 		return t, tail.View{}, err
 	}
@@ -70,6 +72,10 @@ func (o *overlay) newest(ctx context.Context, c *Catalog, ident table.Ident, ind
 			return s.table, s.view, nil
 		}
 	}
+	if s = o.carryShown(s, index); o.show(s) {
+		c.opts.Metrics.loaded("memory")
+		return s.table, s.view, nil
+	}
 	c.opts.Metrics.loaded("held")
 	s = o.hold(s)
 	return s.table, s.view, nil
@@ -85,6 +91,23 @@ func (o *overlay) show(s shown) bool {
 	}
 	o.shown = &s
 	return true
+}
+
+// carryShown is s that goes on from what was shown last.
+func (o *overlay) carryShown(s shown, index *tail.Index) shown {
+	o.mu.Lock()
+	last := o.shown
+	o.mu.Unlock()
+	if last == nil || s.at.Sub(last.at) >= Pin {
+		return s
+	}
+	if s.carried = last.carried; s.carried.IsZero() {
+		s.carried = s.at
+	}
+	if s.at.Sub(s.carried) < carryFor {
+		s.view = index.ResumeNewest(s.view.Begin().Cut, s.table.HasSchema, last.view)
+	}
+	return s
 }
 
 // hold is what was shown last for a while, and then s, which has less.

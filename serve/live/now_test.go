@@ -100,7 +100,7 @@ func TestReadersInTheProcessSeeWhatIsInMemory(t *testing.T) {
 			default:
 				w.between = func() {
 					land()
-					w.tails.All()[0].Forget(w.now().Add(time.Hour))
+					w.tails.All()[0].Forget(w.now().Add(time.Hour), w.now().Add(time.Hour))
 					raced++
 				}
 			}

@@ -43,6 +43,10 @@ type version struct {
 	base     string // metadata location
 	view     tail.View
 	degraded string
+	// elsewhere are the topic partitions that this process does not read.
+	elsewhere []table.TopicPartition
+	// carried is since when the view has chunks that were withdrawn, zero when it has none.
+	carried time.Time
 	// hidden are rows of the base and of the view that are not seen, deletions by data file the files that say so.
 	hidden     []tail.Hidden
 	deletions  map[string]*deletion
@@ -131,7 +135,7 @@ func (o *overlay) current(
 		// It was dropped and made again just now; the next request finds the new one.
 		return b.loaded, nil
 	case last != nil && last.same(b, &v, now):
-		last.asked = now // by turn
+		last.asked, last.carried = now, v.carried // by turn
 		c.opts.Metrics.loaded("unchanged")
 		return o.hand(last, now), nil
 	case last != nil && goesBack(last.view.Cut, v.view.Cut) && now.Sub(last.asked) < holdFor:
@@ -152,6 +156,7 @@ func (o *overlay) current(
 // same says that the version found at base b is this one.
 func (v *version) same(b committed, found *version, now time.Time) bool {
 	return v.base == b.loaded.MetadataLocation && v.view.Same(&found.view) && v.degraded == found.degraded &&
+		slices.Equal(v.elsewhere, found.elsewhere) &&
 		now.Sub(v.begun) < versionAgeMax
 }
 
@@ -167,9 +172,11 @@ func (o *overlay) find(
 		if b, err = c.load(ctx, ident); err != nil {
 			return b, v, err
 		}
-		v = version{}
 		var hider tail.Hider
-		v.view, hider, v.degraded = c.view(b)
+		v, hider = c.view(b)
+		if !b.isKeyed() {
+			o.carry(c, b, last, &v)
+		}
 		if hider == nil || len(v.view.Chunks) == 0 || last != nil && last.same(b, &v, c.opts.Now()) {
 			return b, v, nil
 		}
@@ -189,6 +196,23 @@ func (o *overlay) find(
 		"err", err)
 	v.view, v.degraded = v.view.Begin(), "it is shown as it is committed: "+err.Error()
 	return b, v, nil
+}
+
+// carry goes on from what was shown last where v has less of it: another process reads a topic partition now that was
+// read here, or ingest reads again what it gave up.
+func (o *overlay) carry(c *Catalog, b committed, last, v *version) {
+	index, now := c.opts.Tails.Find(o.id), c.opts.Now()
+	if index == nil || last == nil || v.view.Cut == nil || // it is not known where the table stands
+		!goesBack(last.view.Cut, v.view.Cut) || now.Sub(last.handed) >= Pin {
+		return
+	}
+	since := last.carried
+	if since.IsZero() {
+		since = now
+	}
+	if now.Sub(since) < carryFor {
+		v.view, v.carried = index.Resume(v.view.Begin().Cut, last.view), since
+	}
 }
 
 // add makes v the current version. Of the one before, only what others find it by stays.

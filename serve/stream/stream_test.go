@@ -367,8 +367,9 @@ func (w *world) step() {
 	case n < 96: // the process is killed
 		w.start()
 	default:
+		before := w.clock.Add(-10 * time.Second)
 		for _, x := range w.tails.All() {
-			require.NoError(w, objstore.RemoveAll(w.Context(), w.store, 1, x.Forget(w.clock.Add(-10*time.Second))))
+			require.NoError(w, objstore.RemoveAll(w.Context(), w.store, 1, x.Forget(before, before)))
 		}
 	}
 }

@@ -93,6 +93,25 @@ func newView(position table.Position) View {
 	return view
 }
 
+// add goes on with a chunk that fits.
+func (v *View) add(c *Chunk, number uint64) {
+	for id, span := range c.Spans {
+		v.Cut[id] = span.Next
+	}
+	v.Chunks = append(v.Chunks, *c)
+	v.numbers = append(v.numbers, number)
+	v.Rows += c.Rows
+}
+
+// addShown goes on with the chunks of another view that fit.
+func (v *View) addShown(shown *View) {
+	for i := range shown.Chunks {
+		if c := &shown.Chunks[i]; c.fits(v.Cut) {
+			v.add(c, shown.numbers[i])
+		}
+	}
+}
+
 // Begin is the view without its chunks.
 func (v *View) Begin() View { return View{Cut: v.begin, begin: v.begin} }
 

@@ -10,7 +10,12 @@ import (
 
 // Feed is the end of an index at which ingest hands over what it reads of one source of a table. It belongs to one
 // goroutine.
-type Feed struct{ index *Index }
+type Feed struct {
+	index *Index
+	// reads are the topic partitions that it is of, takes those that the table has of them; under the index's mu.
+	reads map[table.TopicPartition]bool
+	takes func(table.TopicPartition) bool
+}
 
 // Feed opens another feed. Whoever follows the table already waits for it too.
 func (x *Index) Feed() *Feed {
@@ -23,6 +28,14 @@ func (x *Index) Feed() *Feed {
 
 // Wanted says whether somebody follows the table now.
 func (f *Feed) Wanted(now time.Time) bool { return f.index.Followed(now) }
+
+// Reads says which topic partitions the feed is of now. Those that it takes beside them are read by other processes, or
+// by nobody yet. Nobody changes reads.
+func (f *Feed) Reads(reads map[table.TopicPartition]bool, takes func(table.TopicPartition) bool) {
+	f.index.mu.Lock()
+	defer f.index.mu.Unlock()
+	f.reads, f.takes = reads, takes
+}
 
 // Ready says that everything which is not committed yet is in the index or comes into it.
 func (f *Feed) Ready() { f.say(true) }

@@ -97,6 +97,40 @@ func (x *Index) At(position table.Position) View {
 	return view
 }
 
+// Resume is At that begins with the chunks of a view that was shown, whether or not they were withdrawn since: their
+// rows are those of their offsets, whoever reads these again.
+func (x *Index) Resume(position table.Position, shown View) View {
+	view := newView(position)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	view.addShown(&shown)
+	x.addChunks(&view, func(int) bool { return true })
+	return view
+}
+
+// Elsewhere are the topic partitions of a position that the table has from here and that are not read here, in order.
+// Those of a topic that was made again do not count.
+func (x *Index) Elsewhere(position table.Position) []table.TopicPartition {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []table.TopicPartition
+	for id := range position {
+		taken, gone := false, false
+		for f := range x.feeds {
+			taken = taken || f.takes != nil && f.takes(id)
+			for read := range f.reads {
+				gone = gone || read == id ||
+					read.Cluster == id.Cluster && read.Topic == id.Topic && read.TopicID != id.TopicID
+			}
+		}
+		if taken && !gone {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, table.TopicPartition.Compare)
+	return out
+}
+
 // addChunks goes on with the chunks that fit. The caller holds mu.
 func (x *Index) addChunks(view *View, knows func(schemaID int) bool) {
 	for i := range x.chunks {
@@ -104,22 +138,21 @@ func (x *Index) addChunks(view *View, knows func(schemaID int) bool) {
 		if c.withdrawn || !c.fits(view.Cut) || !knows(c.SchemaID) {
 			continue
 		}
-		for id, span := range c.Spans {
-			view.Cut[id] = span.Next
-		}
-		view.Chunks = append(view.Chunks, c.Chunk)
-		view.numbers = append(view.numbers, c.number)
-		view.Rows += c.Rows
+		view.add(&c.Chunk, c.number)
 	}
 }
 
-// Forget drops the chunks that were covered or withdrawn before then and returns the locations of their files, which
-// nobody else will remove.
-func (x *Index) Forget(before time.Time) []string {
+// Forget drops the chunks that were covered before one time or withdrawn before the other, and returns the locations of
+// their files, which nobody else will remove.
+func (x *Index) Forget(covered, withdrawn time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var files []string
 	x.chunks = slices.DeleteFunc(x.chunks, func(c held) bool {
+		before := covered
+		if c.withdrawn {
+			before = withdrawn
+		}
 		if c.left.IsZero() || !c.left.Before(before) {
 			return false
 		}

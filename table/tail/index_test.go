@@ -37,6 +37,9 @@ type history struct {
 	read                table.Position // of the process
 	all                 bool           // pieces of all that is read are handed over
 	pieces              int            // that were shown
+	shown               tail.View      // some time ago
+	shownAt             table.Position // of the snapshot before it
+	carried             int            // chunks that were withdrawn and shown again
 	filling, committing *checkpoint
 }
 
@@ -52,6 +55,7 @@ func (h *history) head() table.Position { return h.positions[len(h.positions)-1]
 // start is a process that knows of nothing but the table.
 func (h *history) start() {
 	h.index = tail.NewIndex("mem://lake/db.events")
+	h.shown, h.shownAt = tail.View{}, nil
 	h.feed = h.index.Feed()
 	h.read, h.filling, h.committing = maps.Clone(h.head()), nil, nil
 }
@@ -171,7 +175,7 @@ func (h *history) step() {
 		h.feed.Close(h.clock)
 		h.start()
 	default:
-		h.index.Forget(h.clock.Add(-time.Minute))
+		h.index.Forget(h.clock.Add(-time.Minute), h.clock.Add(-time.Minute))
 	}
 }
 
@@ -187,10 +191,32 @@ func (h *history) check() {
 	h.checkView(newest, position)
 	require.Equal(h.t, view.Numbers(), newest.Numbers(), "other chunks")
 	h.pieces += len(newest.Pieces)
+	h.checkResumed(position, view)
 	old := h.index.Newest(position, func(id int) bool { return id == 0 })
 	h.checkView(old, position)
 	for _, p := range old.Pieces {
 		require.Zero(h.t, p.SchemaID)
+	}
+}
+
+// checkResumed looks at the tail that goes on from what was shown: behind the same snapshot it does not go back.
+func (h *history) checkResumed(position table.Position, view tail.View) {
+	resumed := h.index.Resume(position, h.shown)
+	h.checkView(resumed, position)
+	newest := h.index.ResumeNewest(position, func(int) bool { return true }, h.shown)
+	h.checkView(newest, position)
+	if maps.Equal(position, h.shownAt) {
+		for id, next := range h.shown.Cut {
+			require.GreaterOrEqual(h.t, resumed.Cut[id], next, "%s goes back", id)
+		}
+	}
+	for _, number := range resumed.Numbers() {
+		if !slices.Contains(view.Numbers(), number) {
+			h.carried++
+		}
+	}
+	if h.rng.IntN(4) == 0 {
+		h.shown, h.shownAt = view, position
 	}
 }
 
@@ -217,7 +243,7 @@ func (h *history) checkView(view tail.View, position table.Position) {
 }
 
 func TestTailGoesOnExactlyWhereASnapshotEnds(t *testing.T) {
-	shown, pieces := 0, 0
+	shown, pieces, carried := 0, 0, 0
 	for seed := range uint64(100) {
 		h := newHistory(t, seed)
 		for range 400 {
@@ -226,7 +252,9 @@ func TestTailGoesOnExactlyWhereASnapshotEnds(t *testing.T) {
 			shown += len(h.index.At(h.head()).Chunks)
 		}
 		pieces += h.pieces
+		carried += h.carried
 	}
+	require.Greater(t, carried, 100*10, "the histories show hardly any chunk again")
 	require.Greater(t, shown, 100*400/2, "the histories show hardly any chunk")
 	require.Greater(t, pieces, 100*400/2, "the histories show hardly any piece")
 }
@@ -269,10 +297,10 @@ func TestCoveredChunksStayForReadersOfOlderSnapshots(t *testing.T) {
 	feed.Give(chunk(1, 10, 20))
 	begun := time.Unix(1_700_000_000, 0)
 	feed.Committed(table.Position{id: 20}, begun)
-	require.Empty(t, x.Forget(begun))
+	require.Empty(t, x.Forget(begun, begun))
 	require.Len(t, x.At(table.Position{id: 10}).Chunks, 1)
 	require.Empty(t, x.At(table.Position{id: 20}).Chunks)
-	x.Forget(begun.Add(time.Second))
+	x.Forget(begun.Add(time.Second), begun.Add(time.Second))
 	require.Empty(t, x.At(table.Position{id: 10}).Chunks)
 }
 
@@ -293,6 +321,25 @@ func TestAClosedFeedLeavesNothingUncommitted(t *testing.T) {
 	require.True(t, x.Fed())
 	two.Close(time.Unix(1_700_000_000, 0))
 	require.False(t, x.Fed())
+}
+
+func TestWhatIsNotReadHereIsElsewhere(t *testing.T) {
+	x := tail.NewIndex("mem://lake/db.events")
+	of := func(topic string, made byte, partition int32) table.TopicPartition {
+		return table.TopicPartition{Cluster: "c", Topic: topic, TopicID: uuid.UUID{made}, Partition: partition}
+	}
+	position := table.Position{of("a", 2, 0): 5, of("a", 2, 1): 5, of("a", 1, 0): 5, of("b", 1, 0): 5,
+		of("left", 1, 0): 5}
+	require.Empty(t, x.Elsewhere(position), "nobody knows what the table has from here")
+	one, two := x.Feed(), x.Feed()
+	takes := func(topic string) func(table.TopicPartition) bool {
+		return func(id table.TopicPartition) bool { return id.Topic == topic }
+	}
+	one.Reads(map[table.TopicPartition]bool{of("a", 2, 1): true}, takes("a"))
+	two.Reads(nil, takes("b"))
+	require.Equal(t, []table.TopicPartition{of("a", 2, 0), of("b", 1, 0)}, x.Elsewhere(position))
+	two.Close(time.Unix(1_700_000_000, 0))
+	require.Equal(t, []table.TopicPartition{of("a", 2, 0)}, x.Elsewhere(position))
 }
 
 func TestViewsOfTheSameChunksAreTheSame(t *testing.T) {

@@ -74,23 +74,37 @@ func (x *Index) dropPieces(which func(*heldPiece) bool) {
 // Newest returns the tail behind a snapshot that stores position, with what is in memory alone. Rows are shown whose
 // schema the reader knows.
 func (x *Index) Newest(position table.Position, knows func(schemaID int) bool) View {
+	return x.ResumeNewest(position, knows, View{})
+}
+
+// ResumeNewest is Newest that begins with what was shown, as Resume does.
+func (x *Index) ResumeNewest(position table.Position, knows func(schemaID int) bool, shown View) View {
 	view := newView(position)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	view.addShown(&shown)
 	x.addChunks(&view, knows)
+	for i := range shown.Pieces {
+		view.addPiece(&shown.Pieces[i], knows)
+	}
 	for i := range x.pieces {
 		p := &x.pieces[i]
-		if !p.Span.fits(p.TopicPartition, view.Cut) || !knows(p.SchemaID) {
-			continue
-		}
-		p.shown = true
-		view.Cut[p.TopicPartition] = p.Span.Next
-		view.Pieces = append(view.Pieces, p.Piece)
-		if p.Rows != nil {
-			view.Rows += p.Rows.NumRows()
-		}
+		p.shown = view.addPiece(&p.Piece, knows) || p.shown
 	}
 	return view
+}
+
+// addPiece goes on with a piece if it fits.
+func (v *View) addPiece(p *Piece, knows func(schemaID int) bool) bool {
+	if !p.Span.fits(p.TopicPartition, v.Cut) || !knows(p.SchemaID) {
+		return false
+	}
+	v.Cut[p.TopicPartition] = p.Span.Next
+	v.Pieces = append(v.Pieces, *p)
+	if p.Rows != nil {
+		v.Rows += p.Rows.NumRows()
+	}
+	return true
 }
 
 // Wake has something put into a channel with room for it whenever rows come, until Unwake.
