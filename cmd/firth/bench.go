@@ -30,7 +30,7 @@ func (p *program) benchCommand() *cobra.Command {
 	cmd.AddCommand(p.benchIngestCommand(), p.benchProcessCommand(), p.benchFetchCommand(),
 		p.benchDecodeCommand(), p.benchEncodeCommand(), p.benchUploadCommand(), p.benchCommitCommand(),
 		p.benchCompactionCommand(), p.benchUpsertCommand(), p.benchSeamCommand(),
-		p.benchLiveCommand(), p.benchLookupCommand())
+		p.benchLiveCommand(), p.benchLookupCommand(), p.benchSubscribeCommand())
 	return cmd
 }
 

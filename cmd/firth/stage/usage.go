@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -26,15 +27,15 @@ func Used() Usage {
 	if runtime.GOOS != "darwin" {
 		rss <<= 10 // everyone else counts kilobytes
 	}
-	if own := peakOfStatus(); own > 0 {
+	if own := PeakOf(os.Getpid()); own > 0 {
 		rss = own
 	}
 	return Usage{CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSSBytesMax: rss}
 }
 
-// peakOfStatus reads VmHWM from proc(5), in bytes, or 0 where there is none.
-func peakOfStatus() int64 {
-	status, err := os.ReadFile("/proc/self/status")
+// PeakOf reads VmHWM of a process from proc(5), in bytes, or 0 where there is none.
+func PeakOf(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
