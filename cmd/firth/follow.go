@@ -31,8 +31,8 @@ type followOptions struct {
 
 func (o *followOptions) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.on, "follow", false, "ask a server, and go on with rows as they come")
-	flags.StringVar(&o.from, "from", "beginning",
-		"where --follow begins: beginning, end, the id of a snapshot, a time, or a token")
+	flags.StringVar(&o.from, "from", "snapshot",
+		"where --follow begins: snapshot, beginning, end, the id of a snapshot, a time, or a token")
 	flags.StringVar(&o.url, "url", "", "server for --follow (default listen.catalog of the configuration)")
 	flags.StringVar(&o.token, "token", "", "bearer token for --url")
 }

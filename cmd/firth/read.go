@@ -32,7 +32,8 @@ func (p *program) readCommand() *cobra.Command {
 			"language of filters (docs/operations.md); files that cannot match are not read. Rows come in no\n" +
 			"particular order.\n\n" +
 			"With --follow it asks a running server, and goes on with rows as they come, in the order of their\n" +
-			"offsets, until it is interrupted (docs/stream.md)." +
+			"offsets, until it is interrupted; of a keyed table with what each commit changed, before and after\n" +
+			"(docs/stream.md)." +
 			exitCodes("printed", "never", "no such table, or could not read"),
 		Example: example("firth read db.events --limit 10",
 			"firth read db.events --where \"country = 'DE' and amount > 100\" --columns ts,amount",

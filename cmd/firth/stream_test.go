@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -92,4 +93,73 @@ func (f *lakeFolder) fed(address string) bool {
 	}
 	defer answer.Body.Close()
 	return answer.StatusCode == http.StatusOK
+}
+
+// keyedCopy is what a client makes of the changes of a keyed table.
+type keyedCopy struct {
+	rows  map[any]map[string]any
+	token string
+}
+
+// read applies changes until the copy has the rows that it should have, in connections of a few lines each.
+func (c *keyedCopy) read(t *testing.T, address string, want map[any]map[string]any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		answer, err := http.Get(address + "/v1/tables/db/events/stream?from=" + url.QueryEscape(c.token))
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		lines := bufio.NewScanner(answer.Body)
+		for tokens := 0; tokens < 3 && lines.Scan(); {
+			var line struct {
+				Token         string `json:"_token"`
+				Op            string `json:"op"`
+				Before, After map[string]any
+			}
+			require.NoError(t, json.Unmarshal(lines.Bytes(), &line))
+			if line.Op == "" {
+				c.token = line.Token
+				tokens++
+				if assert.ObjectsAreEqual(want, c.rows) {
+					return true
+				}
+				continue
+			}
+			c.apply(t, line.Before, line.After)
+		}
+		return false
+	}, patience, time.Millisecond)
+}
+
+func (c *keyedCopy) apply(t *testing.T, before, after map[string]any) {
+	t.Helper()
+	id := after["user_id"]
+	if before != nil {
+		id = before["user_id"]
+	}
+	require.Equal(t, before, c.rows[id])
+	if delete(c.rows, id); after != nil {
+		c.rows[id] = after
+	}
+}
+
+func TestAStreamOfAKeyedTableMakesItsRows(t *testing.T) {
+	f := newLakeFolder(t)
+	f.keyedSpec(t, "")
+	require.Zero(t, f.firth(t, "apply", "--yes").code)
+	c := &keyedCopy{rows: map[any]map[string]any{}}
+	for range 2 {
+		r := f.run(t)
+		for range 4 {
+			f.produce(t, 300)
+			f.committed(t, f.produced)
+			want := map[any]map[string]any{}
+			for _, row := range f.rowsOf(t, "db.events") {
+				want[row["user_id"]] = row
+			}
+			c.read(t, r.url(t, "catalog"), want)
+		}
+		r.end(t)
+	}
+	require.True(t, f.report(t).Proven)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/table/changes"
 	"github.com/firthlake/firth/table/images"
+	"github.com/firthlake/firth/table/images/imagestest"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -22,16 +23,16 @@ import (
 // many.
 func (k *sink) check() {
 	s := k.source
-	s.t.Helper()
+	s.T.Helper()
 	rows := k.read()
 	bySnapshot := map[int64][]told{}
 	for i, r := range rows {
-		require.Equal(s.t, int64(i), r.ordinal, "ordinals have no gap and no double")
+		require.Equal(s.T, int64(i), r.ordinal, "ordinals have no gap and no double")
 		bySnapshot[r.snapshot] = append(bySnapshot[r.snapshot], r)
 	}
-	table := map[item]int{}
+	table := map[imagestest.Item]int{}
 	var line []*icetable.Snapshot
-	for snapshot := range commit.Ancestry(s.meta) {
+	for snapshot := range commit.Ancestry(s.Meta) {
 		line = append(line, snapshot)
 	}
 	slices.Reverse(line)
@@ -39,32 +40,32 @@ func (k *sink) check() {
 		images := bySnapshot[snapshot.SnapshotID]
 		delete(bySnapshot, snapshot.SnapshotID)
 		k.checkImages(snapshot, images, table)
-		var held []item
+		var held []imagestest.Item
 		for it, n := range table {
 			for range n {
 				held = append(held, it)
 			}
 		}
-		slices.SortFunc(held, compareItems)
-		require.Equal(s.t, s.held[snapshot.SequenceNumber], held, "rows at snapshot %d", snapshot.SequenceNumber)
+		slices.SortFunc(held, imagestest.CompareItems)
+		require.Equal(s.T, s.Held[snapshot.SequenceNumber], held, "rows at snapshot %d", snapshot.SequenceNumber)
 	}
-	require.Empty(s.t, bySnapshot)
+	require.Empty(s.T, bySnapshot)
 }
 
 // checkImages applies the images of a snapshot to a table.
-func (k *sink) checkImages(snapshot *icetable.Snapshot, images []told, table map[item]int) {
-	t := k.source.t
+func (k *sink) checkImages(snapshot *icetable.Snapshot, images []told, table map[imagestest.Item]int) {
+	t := k.source.T
 	t.Helper()
-	if k.source.moved[snapshot.SequenceNumber] && snapshot.ParentSnapshotID != nil {
+	if k.source.Moved[snapshot.SequenceNumber] && snapshot.ParentSnapshotID != nil {
 		require.Empty(t, images, "a replace changes nothing")
 	}
-	went := map[item]bool{}
+	went := map[imagestest.Item]bool{}
 	for i, r := range images {
 		switch r.kind {
 		case changes.UpdateBefore:
 			require.Less(t, i+1, len(images))
 			require.Equal(t, changes.UpdateAfter, images[i+1].kind)
-			require.Equal(t, r.item.id, images[i+1].item.id, "an update is of one key")
+			require.Equal(t, r.item.ID, images[i+1].item.ID, "an update is of one key")
 			require.NotEqual(t, r.item, images[i+1].item, "an update changes something")
 			fallthrough
 		case changes.Delete:
@@ -94,20 +95,20 @@ func TestChangelogFoldsToTheTableAtEverySnapshot(t *testing.T) {
 		version, partitioned := []string{"2", "3"}[n%2], n%4 > 1
 		t.Run(fmt.Sprintf("v%s %d", version, n), func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(uint64(n), 1))
-			s := newSource(t, version, partitioned)
+			s := imagestest.New(t, version, partitioned)
 			k := newSink(s)
-			f, err := k.follower(t.Context(), k.catalog, s.store)
+			f, err := k.follower(t.Context(), k.catalog, s.Store)
 			require.NoError(t, err)
 			for i := range 25 {
-				s.random(dice)
+				s.Random(dice)
 				if i == 12 {
-					s.evolve()
+					s.Evolve()
 				}
 				switch dice.IntN(4) {
 				case 0:
 					require.NoError(t, steps(t.Context(), f))
 				case 1: // another process
-					f, err = k.follower(t.Context(), k.catalog, s.store)
+					f, err = k.follower(t.Context(), k.catalog, s.Store)
 					require.NoError(t, err)
 				}
 			}
@@ -118,12 +119,12 @@ func TestChangelogFoldsToTheTableAtEverySnapshot(t *testing.T) {
 }
 
 func TestEachChangeIsToldOnceWhereverTheProcessDies(t *testing.T) {
-	build := func(t *testing.T) (*source, *sink) {
-		s := newSource(t, "3", false)
+	build := func(t *testing.T) (*imagestest.Source, *sink) {
+		s := imagestest.New(t, "3", false)
 		k := newSink(s)
 		dice := rand.New(rand.NewPCG(9, 9))
 		for range 6 {
-			s.random(dice)
+			s.Random(dice)
 		}
 		return s, k
 	}
@@ -133,14 +134,14 @@ func TestEachChangeIsToldOnceWhereverTheProcessDies(t *testing.T) {
 	}
 	for op := int64(0); ; op += stride {
 		s, k := build(t)
-		crashing := objstore.NewFaulty(s.store, objstore.FailAt(op, objstore.Fault{Kind: objstore.CrashAfter}))
+		crashing := objstore.NewFaulty(s.Store, objstore.FailAt(op, objstore.Fault{Kind: objstore.CrashAfter}))
 		f, err := k.follower(t.Context(), k.catalog, crashing)
 		if err == nil {
 			err = steps(t.Context(), f)
 		}
 		crashed := crashing.Crashed()
 		require.Equal(t, crashed, err != nil)
-		f, err = k.follower(t.Context(), k.catalog, s.store)
+		f, err = k.follower(t.Context(), k.catalog, s.Store)
 		require.NoError(t, err)
 		require.NoError(t, steps(t.Context(), f))
 		k.check()
@@ -158,21 +159,21 @@ func TestEachChangeIsToldOnceWhateverTheCatalogAnswers(t *testing.T) {
 			stride = 4
 		}
 		for op := 0; ; op += stride {
-			s := newSource(t, "3", false)
+			s := imagestest.New(t, "3", false)
 			k := newSink(s)
 			dice := rand.New(rand.NewPCG(9, 9))
-			s.random(dice)
-			s.random(dice)
+			s.Random(dice)
+			s.Random(dice)
 			faulty := committest.NewFaulty(k.catalog, committest.FailAt(op, fault))
-			f, err := k.follower(t.Context(), faulty, s.store)
+			f, err := k.follower(t.Context(), faulty, s.Store)
 			for range 4 {
 				if err == nil {
-					s.random(dice)
+					s.Random(dice)
 					_ = steps(t.Context(), f) // goes on with the next
 				}
 			}
 			faulty.Settle()
-			f, err = k.follower(t.Context(), k.catalog, s.store)
+			f, err = k.follower(t.Context(), k.catalog, s.Store)
 			require.NoError(t, err)
 			require.NoError(t, steps(t.Context(), f))
 			k.check()
@@ -184,18 +185,18 @@ func TestEachChangeIsToldOnceWhateverTheCatalogAnswers(t *testing.T) {
 }
 
 func TestTwoFollowersTellEachChangeOnce(t *testing.T) {
-	s := newSource(t, "3", true)
+	s := imagestest.New(t, "3", true)
 	k := newSink(s)
 	dice := rand.New(rand.NewPCG(3, 3))
 	var both [2]*Follower
 	for i := range both {
-		f, err := k.follower(t.Context(), k.catalog, s.store)
+		f, err := k.follower(t.Context(), k.catalog, s.Store)
 		require.NoError(t, err)
 		both[i] = f
 	}
 	fenced := 0
 	for range 30 {
-		s.random(dice)
+		s.Random(dice)
 		err := steps(t.Context(), both[dice.IntN(2)])
 		if errors.Is(err, commit.ErrFenced) {
 			fenced++
@@ -213,70 +214,71 @@ func TestTwoFollowersTellEachChangeOnce(t *testing.T) {
 }
 
 func TestChangelogThatWasRememberedBridgesExpiredSnapshots(t *testing.T) {
-	s := newSource(t, "3", false)
+	s := imagestest.New(t, "3", false)
 	k := newSink(s)
-	f, err := k.follower(t.Context(), k.catalog, s.store)
+	f, err := k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
-	s.commit(step{add: []item{{id: 1, value: 1}, {id: 2, value: 1}}})
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1, Value: 1}, {ID: 2, Value: 1}}})
 	require.NoError(t, steps(t.Context(), f))
-	s.commit(step{add: []item{{id: 3, value: 1}}})
-	s.commit(step{add: []item{{id: 1, value: 2}}, remove: map[*storedFile][]int{s.files[0]: {0}}})
-	s.expire(1)
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 3, Value: 1}}})
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1, Value: 2}},
+		Remove: map[*imagestest.File][]int{s.Files[0]: {0}}})
+	s.Expire(1)
 
-	other, err := k.follower(t.Context(), k.catalog, s.store)
+	other, err := k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
 	require.ErrorIs(t, steps(t.Context(), other), images.ErrGap)
 
 	require.NoError(t, steps(t.Context(), f))
 	rows := k.read()
 	require.Len(t, rows, 5)
-	require.Equal(t, s.meta.CurrentSnapshot().SnapshotID, rows[4].snapshot)
+	require.Equal(t, s.Meta.CurrentSnapshot().SnapshotID, rows[4].snapshot)
 }
 
 func TestChangelogRefusesAnotherTableUnderItsName(t *testing.T) {
-	s := newSource(t, "2", false)
+	s := imagestest.New(t, "2", false)
 	k := newSink(s)
-	f, err := k.follower(t.Context(), k.catalog, s.store)
+	f, err := k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
-	s.commit(step{add: []item{{id: 1}}})
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1}}})
 	require.NoError(t, steps(t.Context(), f))
-	made := newSource(t, "2", false)
-	made.store = s.store
-	made.commit(step{add: []item{{id: 7}}})
+	made := imagestest.New(t, "2", false)
+	made.Store = s.Store
+	made.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 7}}})
 	k.source = made
-	f, err = k.follower(t.Context(), k.catalog, s.store)
+	f, err = k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
 	require.ErrorContains(t, steps(t.Context(), f), "dropped and made again")
 }
 
 func TestChangelogRefusesMainSetBack(t *testing.T) {
-	s := newSource(t, "2", false)
+	s := imagestest.New(t, "2", false)
 	k := newSink(s)
-	f, err := k.follower(t.Context(), k.catalog, s.store)
+	f, err := k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
-	s.commit(step{add: []item{{id: 1}}})
-	first := s.meta.CurrentSnapshot().SnapshotID
-	s.commit(step{add: []item{{id: 2}}})
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1}}})
+	first := s.Meta.CurrentSnapshot().SnapshotID
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 2}}})
 	require.NoError(t, steps(t.Context(), f))
-	s.update(icetable.NewSetSnapshotRefUpdate("main", first, icetable.BranchRef, 0, 0, 0))
+	s.Update(icetable.NewSetSnapshotRefUpdate("main", first, icetable.BranchRef, 0, 0, 0))
 	require.ErrorIs(t, steps(t.Context(), f), images.ErrGap)
 }
 
 func TestVerifyProvesThatChangesMakeTheTable(t *testing.T) {
-	s := newSource(t, "3", true)
+	s := imagestest.New(t, "3", true)
 	k := newSink(s)
 	dice := rand.New(rand.NewPCG(5, 5))
 	for range 8 {
-		s.random(dice)
+		s.Random(dice)
 	}
-	s.evolve()
-	f, err := k.follower(t.Context(), k.catalog, s.store)
+	s.Evolve()
+	f, err := k.follower(t.Context(), k.catalog, s.Store)
 	require.NoError(t, err)
 	require.NoError(t, steps(t.Context(), f))
 	check := func() *verify.Report {
 		current, err := k.catalog.LoadTable(t.Context(), k.ident)
 		require.NoError(t, err)
-		report, err := verify.Check(t.Context(), current, s.store,
+		report, err := verify.Check(t.Context(), current, s.Store,
 			verify.Options{Deep: true, ChangesOf: s.Table()})
 		require.NoError(t, err)
 		return report
@@ -284,9 +286,9 @@ func TestVerifyProvesThatChangesMakeTheTable(t *testing.T) {
 	require.Empty(t, check().Faults)
 
 	// A snapshot that was passed over.
-	s.commit(step{add: []item{{id: 99, value: 1}}})
+	s.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 99, Value: 1}}})
 	at := f.opts.Target.Position()[commit.SnapshotsOf(s.Table())]
-	_, err = f.opts.Target.Commit(t.Context(), commit.Change{ID: s.newID(),
+	_, err = f.opts.Target.Commit(t.Context(), commit.Change{ID: s.NewID(),
 		Ranges: map[commit.TopicPartition]commit.Range{commit.SnapshotsOf(s.Table()): {From: at, Next: at + 1,
 			Counts: commit.Counts{Absent: 1}}}})
 	require.NoError(t, err)

@@ -10,6 +10,9 @@
 // are still to come are those at or behind the cut, wherever they lie: in files of any age, in files that a compaction
 // made of them, or in chunks of the tail. The cut alone says what was handed out. A token is a cut in one text.
 //
+// Rows of a keyed table change, so a stream of one tells what each commit changed, by package table/images, and has
+// a Mark in place of the cut: a commit, and the place in its changes, whose order is the same in every process.
+//
 // Callers: cmd puts Streams behind an HTTP listener and runs Run.
 //
 // Invariants:
@@ -19,6 +22,7 @@
 //   - a token stands behind all rows that it follows and before all others, so a stream that goes on from it has
 //     neither gap nor repetition;
 //   - rows that leave before they are handed out end the stream with an error, never in a gap;
+//   - who folds the stream of a keyed table by key has the table as it was at each commit;
 //   - a subscription holds at most one window of rows, whatever the reader does: nothing is read ahead of it.
 //
 // Locks: Streams.mu before followed.mu before those of package tail; none is held across I/O.

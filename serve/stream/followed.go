@@ -17,6 +17,9 @@ type state struct {
 	ready <-chan struct{} // closed once all that was read is in the tail or committed
 }
 
+// keyed says whether rows of the table change, by key.
+func (s *state) keyed() bool { return len(s.table.Schema().IdentifierFieldIDs) > 0 }
+
 // renewed is the same snapshot with the tail of this moment.
 func (s *state) renewed() *state {
 	next := *s
@@ -42,6 +45,9 @@ type followed struct {
 	err     error         // why there are no more states
 	changed chan struct{} // closed with the next state
 	piles   []*sharedPile // of the newest chunks
+	told    []*sharedTold // of the newest commits of a keyed table
+
+	live *liveFiles
 }
 
 // join makes a subscription one of its table.
@@ -54,12 +60,12 @@ func (s *Streams) join(ident table.Ident, first *state, sub *Subscription) error
 	if s.open >= subscriptionsMax {
 		return fmt.Errorf("%w: %d are open: try again later", ErrBusy, s.open)
 	}
-	// By UUID: a table that was made again under its name has states of its own.
-	key := first.table.Metadata().TableUUID().String()
+	// By UUID: a table that was made again under its name has states of its own, as has one with another identifier.
+	key := fmt.Sprint(first.table.Metadata().TableUUID(), identifierOf(first.table.Schema()))
 	f := s.followed[key]
 	if f == nil {
 		f = &followed{name: table.FormatIdent(ident), ident: ident, subs: map[*Subscription]struct{}{},
-			current: first, changed: make(chan struct{})}
+			current: first, changed: make(chan struct{}), live: newLiveFiles()}
 		s.followed[key] = f
 	}
 	s.open++

@@ -124,23 +124,24 @@ func (f *sentEvents) fail(reason error) error {
 	return err
 }
 
+// nestedMax is how many types of structs have their names kept.
+const nestedMax = 64
+
 // objects writes rows as JSON objects, column by column in their order.
 type objects struct {
 	schema *arrow.Schema
-	keys   [][]byte // with quotes and colon
+	keys   [][]byte                    // with quotes and colon
+	nested map[arrow.DataType][][]byte // of structs
 	buffer []byte
 }
 
 // line is valid until the next.
 func (o *objects) line(batch arrow.RecordBatch, row int) ([]byte, error) {
 	if o.schema != batch.Schema() {
-		o.schema, o.keys = batch.Schema(), nil
-		for _, field := range o.schema.Fields() {
-			key, err := json.Marshal(field.Name)
-			if err != nil {
-				return nil, err
-			}
-			o.keys = append(o.keys, append(key, ':'))
+		o.schema, o.nested = batch.Schema(), map[arrow.DataType][][]byte{}
+		var err error
+		if o.keys, err = keysOf(o.schema.Fields()); err != nil {
+			return nil, err
 		}
 	}
 	b := append(o.buffer[:0], '{')
@@ -149,7 +150,7 @@ func (o *objects) line(batch arrow.RecordBatch, row int) ([]byte, error) {
 			b = append(b, ',')
 		}
 		var err error
-		if b, err = appendCell(append(b, o.keys[i]...), column, row); err != nil {
+		if b, err = o.cell(append(b, o.keys[i]...), column, row); err != nil {
 			return nil, err
 		}
 	}
@@ -157,8 +158,20 @@ func (o *objects) line(batch arrow.RecordBatch, row int) ([]byte, error) {
 	return o.buffer, nil
 }
 
-// appendCell writes a value as JSON: numbers straight, as most columns are.
-func appendCell(b []byte, column arrow.Array, row int) ([]byte, error) {
+// keysOf are names of fields as JSON has them, with a colon behind.
+func keysOf(fields []arrow.Field) (keys [][]byte, err error) {
+	for _, field := range fields {
+		key, err := json.Marshal(field.Name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, append(key, ':'))
+	}
+	return keys, nil
+}
+
+// cell writes a value as JSON: numbers straight, as most columns are.
+func (o *objects) cell(b []byte, column arrow.Array, row int) ([]byte, error) {
 	if column.IsNull(row) {
 		return append(b, "null"...), nil
 	}
@@ -169,7 +182,34 @@ func appendCell(b []byte, column arrow.Array, row int) ([]byte, error) {
 		return strconv.AppendInt(b, int64(c.Value(row)), 10), nil
 	case *array.Boolean:
 		return strconv.AppendBool(b, c.Value(row)), nil
+	case *array.Struct:
+		return o.fields(b, c, row)
 	}
 	value, err := json.Marshal(cell.Value(column, row))
 	return append(b, value...), err
+}
+
+// fields writes a struct, field by field in their order.
+func (o *objects) fields(b []byte, c *array.Struct, row int) (_ []byte, err error) {
+	kind := c.DataType().(*arrow.StructType)
+	keys, known := o.nested[kind]
+	if !known {
+		if keys, err = keysOf(kind.Fields()); err != nil {
+			return nil, err
+		}
+		if len(o.nested) >= nestedMax {
+			clear(o.nested) // batches of a reader may each have a type of their own
+		}
+		o.nested[kind] = keys
+	}
+	b = append(b, '{')
+	for i, key := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = o.cell(append(b, key...), c.Field(i), row); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
 }

@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// From says where a stream begins. The zero value is the beginning of the table. At most one field is set.
+// From says where a stream begins. The zero value begins with the rows of the newest snapshot, which are all there ever
+// were of a table that rows are only added to. At most one field is set.
 type From struct {
+	// Oldest begins a keyed table with the rows of the oldest snapshot that is left. For others it is the zero value.
+	Oldest bool
 	// End begins with what comes after now.
 	End bool
 	// SnapshotID begins behind a snapshot.
@@ -18,11 +21,13 @@ type From struct {
 	Token *Token
 }
 
-// ParseFrom reads "beginning", "end", the id of a snapshot, a time as RFC 3339 has it, or a token.
+// ParseFrom reads "snapshot", "beginning", "end", the id of a snapshot, a time as RFC 3339 has it, or a token.
 func ParseFrom(text string) (From, error) {
 	switch text {
-	case "", "beginning":
+	case "", "snapshot":
 		return From{}, nil
+	case "beginning":
+		return From{Oldest: true}, nil
 	case "end":
 		return From{End: true}, nil
 	}
@@ -34,8 +39,8 @@ func ParseFrom(text string) (From, error) {
 	}
 	token, err := ParseToken(text)
 	if err != nil {
-		return From{}, fmt.Errorf("from %.40q: %w; it may also be beginning, end, the id of a snapshot, or a time"+
-			" like 2026-01-31T12:00:00Z", text, err)
+		return From{}, fmt.Errorf("from %.40q: %w; it may also be snapshot, beginning, end, the id of a snapshot, or a"+
+			" time like 2026-01-31T12:00:00Z", text, err)
 	}
 	return From{Token: &token}, nil
 }

@@ -12,7 +12,7 @@ import (
 func TestFromIsReadFromText(t *testing.T) {
 	token := sampleToken()
 	for text, want := range map[string]stream.From{
-		"": {}, "beginning": {}, "end": {End: true}, "8123": {SnapshotID: 8123},
+		"": {}, "snapshot": {}, "beginning": {Oldest: true}, "end": {End: true}, "8123": {SnapshotID: 8123},
 		"2026-01-31T12:00:00Z": {Time: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)},
 		token.String():         {Token: &token},
 	} {

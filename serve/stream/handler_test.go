@@ -4,18 +4,22 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/images/imagestest"
 )
 
 // serve serves the world's streams until the test ends.
@@ -151,7 +155,7 @@ func TestARequestThatCannotBeServedSaysWhy(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"db/events/stream?from=yesterday", 400, "beginning, end, the id of a snapshot"},
+		{"db/events/stream?from=yesterday", 400, "snapshot, beginning, end, the id of a snapshot"},
 		{"db/events/stream?from=" + foreign, 400, "of another table"},
 		{"db/events/stream?from=77", 404, "the oldest that is left is"},
 		{"db/events/stream?from=2001-01-01T00:00:00Z", 404, "the oldest that is left is"},
@@ -161,7 +165,10 @@ func TestARequestThatCannotBeServedSaysWhy(t *testing.T) {
 		{"db/events/stream?rows=old", 400, "neither fresh nor committed"},
 		{"db/events/stream?form=end", 400, "there are from, filter, columns, rows"},
 		{"db/none/stream", 404, "does not exist"},
-		{"db/keyed/stream", 400, "stream its changelog"},
+		{"db/keyed/stream?filter=none+%3D+1", 400, "none"},
+		{"db/keyed/stream?columns=_file", 400, "tells of a file"},
+		{"db/keyed/stream?from=77", 404, "no snapshot 77"},
+		{"db/keyed/stream?from=" + foreign, 400, "of another table"},
 		{"db/plain/stream", 400, "set metadata_columns.topic"},
 		{"db/elsewhere/stream", 421, "rows=committed"},
 	} {
@@ -200,6 +207,48 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "nobody takes it for the end")
 	answer = get(t, server, "", nil)
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+}
+
+func TestChangesAreReadAsLinesOfJSON(t *testing.T) {
+	w := newKeyedWorld(t, 0)
+	w.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1, Region: "a", Value: 5}}})
+	server := httptest.NewServer(NewHandler(w.streams))
+	defer server.Close()
+	read := func(accept, from string, until string) (lines []string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			server.URL+"/v1/tables/db/items/stream?from="+from, nil)
+		require.NoError(t, err)
+		request.Header.Set("Accept", accept)
+		answer, err := server.Client().Do(request)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		for text := bufio.NewScanner(answer.Body); text.Scan(); {
+			if lines = append(lines, text.Text()); strings.Contains(text.Text(), until) {
+				return lines
+			}
+		}
+		require.Fail(t, "the stream has ended")
+		return nil
+	}
+	first := w.Meta.CurrentSnapshot()
+	at := func(s *icetable.Snapshot) string {
+		return fmt.Sprintf(`"snapshot_id":%d,"committed_at":"%s"}`, s.SnapshotID,
+			time.UnixMilli(s.TimestampMs).UTC().Format("2006-01-02T15:04:05.999999Z07:00"))
+	}
+	lines := read(kindNDJSON, "", `"op"`)
+	require.Equal(t, `{"op":"insert","before":null,"after":{"id":1,"region":"a","value":5},`+at(first),
+		lines[len(lines)-1])
+	w.Commit(imagestest.Step{Remove: map[*imagestest.File][]int{w.Files[0]: {0}},
+		Add: []imagestest.Item{{ID: 1, Region: "b", Value: 6}}})
+	want := `{"op":"update","before":{"id":1,"region":"a","value":5},"after":{"id":1,"region":"b","value":6},` +
+		at(w.Meta.CurrentSnapshot())
+	from := fmt.Sprint(first.SnapshotID)
+	lines = read(kindNDJSON, from, `"op"`)
+	require.Equal(t, want, lines[len(lines)-1])
+	lines = read(kindEvents, from, `"op"`)
+	require.Equal(t, "data: "+want, lines[len(lines)-1])
+	read(MediaTypeArrow, from, "update")
 }
 
 func TestThePathOfAStreamNamesItsTable(t *testing.T) {

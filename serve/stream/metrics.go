@@ -15,7 +15,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "firth_stream_subscribers",
 			Help: "Open streams of a table."}, []string{"table"}),
 		behind: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "firth_stream_lag_offsets",
-			Help: "Offsets that the slowest stream of a table is behind."}, []string{"table"}),
+			Help: "Offsets that the slowest stream of a table is behind, commits of a keyed one."}, []string{"table"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "firth_stream_rows_total",
 			Help: "Rows that streams have handed out."}, []string{"table"}),
 	}

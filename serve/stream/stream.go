@@ -17,6 +17,7 @@ import (
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/keyindex"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/tail"
 )
@@ -29,6 +30,10 @@ var (
 	ErrElsewhere = errors.New("the table is not ingested by this process")
 	// ErrGone says that rows left the table before the stream came to them.
 	ErrGone = errors.New("rows have left the table")
+	// ErrExpired says that the snapshots have expired that tell what changed in a keyed table.
+	ErrExpired = errors.New("snapshots are not left")
+	// ErrIdentifier says that a table has another identifier than when the stream began.
+	ErrIdentifier = errors.New("the identifier columns have changed")
 	// ErrReplaced says that the table is not the one that the stream began with.
 	ErrReplaced = errors.New("the table was dropped and made again")
 	// ErrRequest says that there is no such column, or the filter is none of the table's.
@@ -201,7 +206,7 @@ func (s *Streams) look(ctx context.Context, f *followed) {
 	switch {
 	case err == nil:
 		f.renew(base)
-	case errors.Is(err, table.ErrNotFound), errors.Is(err, ErrReplaced):
+	case errors.Is(err, table.ErrNotFound), errors.Is(err, ErrReplaced), errors.Is(err, ErrIdentifier):
 		f.fail(err)
 	case ctx.Err() == nil: // the next look may do better
 		s.opts.Log.Warn("rows come later: a table with streams cannot be loaded", "table", f.name, "err", err)
@@ -227,7 +232,13 @@ func (s *Streams) load(ctx context.Context, ident table.Ident, last *state) (*st
 	if last != nil && last.table.Metadata().TableUUID() != id {
 		return nil, fmt.Errorf("%s: %w: begin anew", t, ErrReplaced)
 	}
+	if last != nil && identifierOf(last.table.Schema()) != identifierOf(t.Schema()) {
+		return nil, fmt.Errorf("%s: %w: begin anew", t, ErrIdentifier)
+	}
 	out := &state{table: t}
+	if out.keyed() { // what is committed tells all
+		return out, nil
+	}
 	if last != nil && last.table.MetadataLocation() == t.MetadataLocation() {
 		*out = *last
 	} else if out.Ledger, err = s.opts.Ledger(t.Metadata()); err != nil {
@@ -270,6 +281,9 @@ func (s *Streams) Open(ctx context.Context, ident table.Ident, request Request) 
 	if err := streamable(first); err != nil {
 		return nil, err
 	}
+	if first.keyed() {
+		return s.openChanges(ident, first, request)
+	}
 	if request.Rows == RowsFresh {
 		if first.index == nil || !first.index.Fed() {
 			return nil, fmt.Errorf("%s: %w: ask the one that does, or for rows=committed", first.table, ErrElsewhere)
@@ -304,9 +318,11 @@ func (s *Streams) waitReady(ctx context.Context, first *state) (*state, error) {
 // streamable says what stands in the way of streams of a table.
 func streamable(first *state) error {
 	schema := first.table.Metadata().CurrentSchema()
-	if len(schema.IdentifierFieldIDs) > 0 {
-		return fmt.Errorf("%s: %w: its rows change by key; stream its changelog, a table of its changes",
-			first.table, ErrUnsupported)
+	if first.keyed() {
+		if _, err := keyindex.NewHasher(schema, keyindex.Seed{}); err != nil {
+			return fmt.Errorf("%s: %w: %w", first.table, ErrUnsupported, err)
+		}
+		return nil
 	}
 	if _, err := coordinatesOf(schema); err != nil {
 		return fmt.Errorf("%s: %w", first.table, err)
@@ -330,6 +346,9 @@ func (s *Streams) begin(ctx context.Context, first *state, request Request) (tab
 	case from.Token != nil:
 		if from.Token.Table != meta.TableUUID() {
 			return nil, 0, fmt.Errorf("%w: it is of another table than %s: begin anew", ErrToken, first.table)
+		}
+		if from.Token.Mark != nil {
+			return nil, 0, fmt.Errorf("%s: %w: begin anew", first.table, ErrIdentifier)
 		}
 		return from.Token.Cut, from.Token.Expired, nil
 	case from.End && request.Rows == RowsFresh:

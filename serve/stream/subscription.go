@@ -30,7 +30,10 @@ type Subscription struct {
 	// cut is what was handed out, expired the count of rows that have left that goes with it.
 	cut     table.Position
 	expired int64
-	// behind is how many offsets are still to come.
+	// mark is what was handed out of a keyed table, which has no cut.
+	mark  Mark
+	keyed bool
+	// behind is how many offsets are still to come, or commits of a keyed table.
 	behind atomic.Int64
 }
 
@@ -46,6 +49,9 @@ const (
 // Token says where the stream stands: behind all rows that it has handed out.
 func (s *Subscription) Token() string {
 	_, id := s.table()
+	if mark := s.mark; s.keyed {
+		return Token{Table: id, Mark: &mark}.String()
+	}
 	return Token{Table: id, Cut: s.cut, Expired: s.expired}.String()
 }
 
@@ -59,6 +65,10 @@ func (s *Subscription) Schema() (*arrow.Schema, error) {
 	current, _, err := s.followed.now()
 	if err != nil {
 		return nil, err
+	}
+	if s.keyed {
+		shape, err := newShape(current.table, s.request)
+		return shape.form, err
 	}
 	scan, err := s.scan(current)
 	if err != nil {
@@ -101,12 +111,12 @@ func (s *Subscription) Rows(ctx context.Context) iter.Seq2[arrow.RecordBatch, er
 func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) error) error {
 	lost := 0
 	for {
-		before := maps.Clone(s.cut)
+		before, stood := maps.Clone(s.cut), s.mark
 		changed, err := s.readState(ctx, emit)
 		switch {
 		// It was compacted, expired or committed.
 		case errors.Is(err, objstore.ErrNotFound) && changed != nil && lost < lostMax:
-			if lost++; !maps.Equal(before, s.cut) {
+			if lost++; !maps.Equal(before, s.cut) || s.mark != stood {
 				lost = 1
 			}
 			if err := awaitChange(ctx, changed); err != nil {
@@ -135,6 +145,9 @@ func (s *Subscription) readState(ctx context.Context, emit func(arrow.RecordBatc
 	current, changed, err := s.followed.now()
 	if err != nil {
 		return nil, err
+	}
+	if s.keyed {
+		return changed, s.readChanges(ctx, current, emit)
 	}
 	return changed, s.read(ctx, current, emit)
 }

@@ -22,15 +22,19 @@ type Token struct {
 	Cut table.Position
 	// Expired is how many rows had left the table because of their age when the token was made.
 	Expired int64
+	// Mark is where a stream of a keyed table stands, which has neither of these; nil for others.
+	Mark *Mark
 }
 
 // ErrToken says that a text is no token, or one of another table.
 var ErrToken = errors.New("wrong token")
 
 // The form of a token: version, UUID, expired, number of topic partitions, the topic partitions in order, each with
-// its topic when that is another than before, and a checksum.
+// its topic when that is another than before, and a checksum. That of a keyed table: another version, UUID, mark and
+// checksum.
 const (
 	tokenVersion  = 1
+	tokenMarked   = 2
 	tokenBytesMax = 8 << 20 // of 100,000 topic partitions, half of it
 	tokenSumBytes = 4
 	topicAgain    = 0
@@ -39,6 +43,9 @@ const (
 
 // String is the token's text.
 func (t Token) String() string {
+	if t.Mark != nil {
+		return sealed(t.Mark.append(append([]byte{tokenMarked}, t.Table[:]...)))
+	}
 	b := append([]byte{tokenVersion}, t.Table[:]...)
 	b = binary.AppendVarint(b, t.Expired)
 	b = binary.AppendUvarint(b, uint64(len(t.Cut)))
@@ -55,6 +62,11 @@ func (t Token) String() string {
 		b = binary.AppendVarint(b, int64(t.Cut[id]))
 		last = id
 	}
+	return sealed(b)
+}
+
+// sealed is the text of a token with its checksum.
+func sealed(b []byte) string {
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -85,11 +97,18 @@ func ParseToken(text string) (Token, error) {
 	if binary.BigEndian.Uint32(b[len(body):]) != crc32.Checksum(body, castagnoli()) {
 		return Token{}, fmt.Errorf("%w: it is cut off or was changed: pass it on as it came", ErrToken)
 	}
-	if body[0] != tokenVersion {
-		return Token{}, fmt.Errorf("%w: it is of version %d, this server knows %d", ErrToken, body[0], tokenVersion)
+	d, token := tokenReader{rest: body[1:]}, Token{}
+	switch body[0] {
+	case tokenVersion:
+		token = d.token()
+	case tokenMarked:
+		copy(token.Table[:], d.take(len(token.Table)))
+		mark := d.mark()
+		token.Mark = &mark
+	default:
+		return Token{}, fmt.Errorf("%w: it is of version %d, this server knows %d and %d", ErrToken, body[0],
+			tokenVersion, tokenMarked)
 	}
-	d := tokenReader{rest: body[1:]}
-	token := d.token()
 	if d.broken || len(d.rest) > 0 {
 		return Token{}, fmt.Errorf("%w: it was not made by a stream", ErrToken)
 	}
