@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,13 @@ func TestAStreamOfAKeyedTableMakesItsRows(t *testing.T) {
 				want[row["user_id"]] = row
 			}
 			c.read(t, r.url(t, "catalog"), want)
+		}
+		for _, output := range []string{"ndjson", "table"} {
+			out := f.firth(t, "read", "db.events", "--follow", "--url", r.url(t, "catalog"), "--limit", "3",
+				"--columns", "user_id", "--output", output)
+			require.Zero(t, out.code, out.stderr)
+			require.Equal(t, 3, strings.Count(out.stdout, "insert"), out.stdout)
+			require.Contains(t, out.stdout, `{"user_id":`)
 		}
 		r.end(t)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
 
@@ -376,4 +377,51 @@ func TestAStreamOfAKeyedTableEndsWhereChangesAreNotLeft(t *testing.T) {
 	require.NoError(t, err)
 	token.Mark.Identifier++
 	require.ErrorIs(t, open(token.String()), ErrIdentifier)
+}
+
+func TestAStreamOfAKeyedTableThatLosesItsFilesSaysWhy(t *testing.T) {
+	w := newKeyedWorld(t, 0)
+	w.bounds = bounds{windowRows: 1000, windowBytes: 1 << 20, batchRows: 5000}
+	w.restart()
+	var items []imagestest.Item
+	for i := range int64(20_000) { // more than are read at once
+		items = append(items, imagestest.Item{ID: i})
+	}
+	w.Commit(imagestest.Step{Add: items})
+	old := w.Files[0]
+	c := w.subscribe(Request{}, seesAll)
+	require.NoError(t, w.streams.Step(t.Context()))
+	batches := 0
+	for batch, err := range c.sub.Rows(t.Context()) {
+		if batches++; batches == 2 { // the rows move to another file, and the snapshot expires
+			w.Commit(imagestest.Step{Operation: icetable.OpReplace, Add: items, Leave: []*imagestest.File{old}})
+			w.Expire(1)
+			require.NoError(t, w.Store.Remove(t.Context(), old.Location()))
+			require.NoError(t, w.streams.Step(t.Context()))
+		}
+		if err != nil {
+			require.ErrorIs(t, err, ErrExpired)
+			require.Less(t, len(c.rows), 20_000)
+			return
+		}
+		require.NotNil(t, batch)
+		c.apply(batch)
+	}
+}
+
+func TestAStreamEndsWhenTheIdentifierOfItsTableChanges(t *testing.T) {
+	w := newKeyedWorld(t, 0)
+	w.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 1}}})
+	c := w.subscribe(Request{}, seesAll)
+	c.readOn(1 << 20)
+	if c.sub == nil {
+		c.connect()
+	}
+	fields := w.Meta.CurrentSchema().Fields()
+	w.Update(icetable.NewAddSchemaUpdate(iceberg.NewSchemaWithIdentifiers(0, nil, fields...)),
+		icetable.NewSetCurrentSchemaUpdate(-1))
+	require.NoError(t, w.streams.Step(t.Context()))
+	for _, err := range c.sub.Rows(t.Context()) {
+		require.ErrorIs(t, err, ErrIdentifier)
+	}
 }

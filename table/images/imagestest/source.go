@@ -44,6 +44,9 @@ type File struct {
 	deletesSequence    int64
 }
 
+// Location is where the file lies.
+func (f *File) Location() string { return f.file.FilePath() }
+
 // live are the positions of rows that are live.
 func (f *File) live() (out []int) {
 	for i := range f.items {
