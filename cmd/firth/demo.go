@@ -58,7 +58,7 @@ func (p *program) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything in one process on generated events",
-		Long: "Runs a Kafka broker, a generator of events, ingest, and the Iceberg REST catalog in one process,\n" +
+		Long: "Runs a Kafka broker, a generator of events, ingest, compaction, and the Iceberg REST catalog in one process,\n" +
 			"with all data in one folder, and shows what happens. Nothing needs to be installed. Interrupt it\n" +
 			"and start it again: it goes on where it stopped.\n\n" +
 			"With --once it produces --rows records, ingests and commits them, proves the table, and ends. In a\n" +
@@ -90,14 +90,15 @@ func (p *program) demoCommand() *cobra.Command {
 
 // demo is one running demo.
 type demo struct {
-	program *program
-	options demoOptions
-	folder  *demoFolder
-	broker  *source.Embedded
-	admin   *source.Admin
-	lake    *lake
-	service *service
-	begun   time.Time
+	program  *program
+	options  demoOptions
+	folder   *demoFolder
+	broker   *source.Embedded
+	admin    *source.Admin
+	lake     *lake
+	service  *service
+	registry *prometheus.Registry
+	begun    time.Time
 	// before is what the table held when this run began.
 	before commit.Position
 }
@@ -136,8 +137,8 @@ func (p *program) runDemo(ctx context.Context, o demoOptions) (err error) {
 	if err := p.applySpecs(ctx, d.lake); err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	f, err := p.newFeeder(d.lake, log, registry)
+	d.registry = prometheus.NewRegistry()
+	f, err := p.newFeeder(d.lake, log, d.registry)
 	if err != nil {
 		return err
 	}
@@ -320,6 +321,10 @@ func (d *demo) live(ctx context.Context) error {
 	if !d.program.json {
 		fmt.Fprint(d.program.stdout, d.welcome(catalog.url()))
 	}
+	upkeep, err := (&compacting{service: d.service}).parts(d.registry)
+	if err != nil {
+		return err
+	}
 	// The parts end one after the other: first the generator, then ingest with all it has read.
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -327,6 +332,9 @@ func (d *demo) live(ctx context.Context) error {
 	group.Go(func() error { return catalog.serve(lasting) })
 	group.Go(func() error { return streams(lasting) })
 	group.Go(func() error { return live.NewJanitor(now).Run(lasting) })
+	for _, part := range upkeep {
+		group.Go(func() error { return part(lasting) })
+	}
 	group.Go(func() error { return d.service.run(lasting) })
 	group.Go(func() error { return d.watchDisk(lasting) })
 	group.Go(func() error {
