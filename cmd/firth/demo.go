@@ -58,9 +58,9 @@ func (p *program) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything in one process on generated events",
-		Long: "Runs a Kafka broker, a generator of events, ingest, compaction, and the Iceberg REST catalog in one process,\n" +
-			"with all data in one folder, and shows what happens. Nothing needs to be installed. Interrupt it\n" +
-			"and start it again: it goes on where it stopped.\n\n" +
+		Long: "Runs a Kafka broker, a generator of events, ingest, compaction, and the Iceberg REST catalog in one\n" +
+			"process, with all data in one folder, and shows what happens. Nothing needs to be installed. Interrupt\n" +
+			"it and start it again: it goes on where it stopped.\n\n" +
 			"With --once it produces --rows records, ingests and commits them, proves the table, and ends. In a\n" +
 			"folder that was used before, rows_produced and rows_committed count this run (rows_committed also\n" +
 			"those that a killed run had left in the topic); the proof is of the whole table." +
