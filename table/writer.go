@@ -257,7 +257,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.sorter != nil {
 		return w.sorter.finish(ctx)
 	}
-	if err := w.flush(ctx); err != nil {
+	if err := w.writePending(ctx, (*dataFile).writeRowGroup); err != nil {
 		return err
 	}
 	return w.finishFiles(0)
@@ -303,10 +303,13 @@ func (w *Writer) flush(ctx context.Context) error {
 	if w.sorter == nil && w.shares() {
 		return w.shrink(ctx)
 	}
-	return w.writePending(ctx)
+	return w.writePending(ctx, (*dataFile).writeAll)
 }
 
-func (w *Writer) writePending(ctx context.Context) error {
+// fileWrite is writeAll or writeRowGroup.
+type fileWrite func(file *dataFile, batches []arrow.RecordBatch) error
+
+func (w *Writer) writePending(ctx context.Context, write fileWrite) error {
 	if len(w.pending) == 0 {
 		return nil
 	}
@@ -317,7 +320,7 @@ func (w *Writer) writePending(ctx context.Context) error {
 	if w.sorter != nil {
 		err = w.sorter.flush(ctx)
 	} else {
-		err = w.encode(ctx)
+		err = w.encode(ctx, write)
 	}
 	if err != nil {
 		return err
@@ -327,8 +330,8 @@ func (w *Writer) writePending(ctx context.Context) error {
 	return nil
 }
 
-// encode spreads the pending batches over the lanes, each with its own open file.
-func (w *Writer) encode(ctx context.Context) error {
+// encode spreads the pending batches over the lanes, each with its own open file, which writes them.
+func (w *Writer) encode(ctx context.Context, write fileWrite) error {
 	shares := w.split()
 	for lane := range shares {
 		if w.open[lane] != nil || len(shares[lane]) == 0 {
@@ -341,12 +344,10 @@ func (w *Writer) encode(ctx context.Context) error {
 		w.open[lane] = file
 	}
 	err := fanOut(len(shares), func(lane int) error {
-		for _, batch := range shares[lane] {
-			if err := w.open[lane].write(batch); err != nil {
-				return err
-			}
+		if len(shares[lane]) == 0 {
+			return nil
 		}
-		return nil
+		return write(w.open[lane], shares[lane])
 	})
 	if err != nil {
 		return err

@@ -60,6 +60,16 @@ func createDataFile(
 	}, nil
 }
 
+// writeAll appends the rows of batches, and leaves the row group open.
+func (f *dataFile) writeAll(batches []arrow.RecordBatch) error {
+	for _, batch := range batches {
+		if err := f.write(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // write appends the rows of batch, which has the writer's schema.
 func (f *dataFile) write(batch arrow.RecordBatch) error {
 	if batch.NumRows() == 0 {
@@ -74,6 +84,20 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 	f.rows += batch.NumRows()
 	if f.parquet.GroupBytes() >= f.layout.options.RowGroupBytes {
 		return f.endRowGroup()
+	}
+	return nil
+}
+
+// writeRowGroup writes batches and ends the row group.
+func (f *dataFile) writeRowGroup(batches []arrow.RecordBatch) error {
+	if err := f.parquet.WriteRowGroup(batches...); err != nil {
+		return fmt.Errorf("write a row group of %s: %w", f.location, err)
+	}
+	for _, batch := range batches {
+		if err := f.tell(batch); err != nil {
+			return err
+		}
+		f.rows += batch.NumRows()
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (w *Writer) Shrink(ctx context.Context) error {
 }
 
 func (w *Writer) shrink(ctx context.Context) error {
-	if err := w.writePending(ctx); err != nil {
+	if err := w.writePending(ctx, (*dataFile).writeRowGroup); err != nil {
 		return err
 	}
 	for _, file := range w.open {

@@ -57,6 +57,7 @@ type scratch struct {
 	source                      source
 	seen                        [repeatSlots]uint32
 	bounds                      bounds
+	alone                       storage // of each column of a row group that is written chunk after chunk
 	matches                     *zstd.Encoder
 	frames                      *zstdframe.Encoder
 }
@@ -170,6 +171,9 @@ func (b *Buffers) takeScratch() *scratch {
 
 func (b *Buffers) giveScratch(work *scratch) {
 	work.source = source{} // views of a batch
+	if cap(work.alone.values) > storageBytesMax {
+		work.alone = storage{}
+	}
 	if cap(work.body)+cap(work.frame) <= storageBytesMax {
 		b.scratch.Put(work)
 	}

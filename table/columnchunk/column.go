@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 )
@@ -95,6 +96,15 @@ func (c *column) beginPage() {
 	if cap(c.values) > storageBytesMax {
 		c.values = nil
 	}
+}
+
+// appendRows takes in rows [from, to) of a batch.
+func (c *column) appendRows(batch arrow.RecordBatch, from, to int, work *scratch) error {
+	if err := work.source.read(c, batch, work); err != nil {
+		return err
+	}
+	first, end := work.source.span(from, to)
+	return c.append(&work.source, first, end, work)
 }
 
 // append takes in entries [from, to) of s, which are whole rows.

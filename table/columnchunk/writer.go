@@ -61,7 +61,7 @@ type Writer struct {
 	columns []column
 	heap    heap
 	work    *scratch   // while a row group is open
-	memory  *columnSet // likewise
+	memory  *columnSet // likewise, if it takes batch after batch
 	footer  *metadata.FileMetaDataBuilder
 	index   metadata.PageIndexBuilder
 	rows    int64 // of the open row group
@@ -177,8 +177,10 @@ func (w *Writer) letGo() {
 	for i := range w.columns {
 		w.columns[i].end(w.opts.Buffers)
 	}
-	w.opts.Buffers.giveColumns(w.memory)
-	w.memory = nil
+	if w.memory != nil {
+		w.opts.Buffers.giveColumns(w.memory)
+		w.memory = nil
+	}
 	w.opts.Buffers.giveScratch(w.work)
 	w.work = nil
 }
@@ -193,12 +195,7 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 			w.begin()
 		}
 		for i := range w.columns {
-			c := &w.columns[i]
-			if err := w.work.source.read(c, batch, w.work); err != nil {
-				return err
-			}
-			first, end := w.work.source.span(from, to)
-			if err := c.append(&w.work.source, first, end, w.work); err != nil {
+			if err := w.columns[i].appendRows(batch, from, to, w.work); err != nil {
 				return err
 			}
 		}
@@ -219,6 +216,11 @@ func (w *Writer) EndRowGroup() error {
 	if w.rows == 0 {
 		return nil
 	}
+	return w.writeChunks(w.endChunk)
+}
+
+// writeChunks writes the row group, chunk after chunk.
+func (w *Writer) writeChunks(write func(i int, described *metadata.ColumnChunkMetaDataBuilder) error) error {
 	if err := w.index.AppendRowGroup(); err != nil {
 		return err
 	}
@@ -226,7 +228,7 @@ func (w *Writer) EndRowGroup() error {
 	w.described = w.described[:0]
 	for i := range w.columns {
 		w.described = append(w.described, group.NextColumnChunk())
-		if err := w.endChunk(i, w.described[i]); err != nil {
+		if err := write(i, w.described[i]); err != nil {
 			return err
 		}
 	}
