@@ -115,15 +115,12 @@ func (x *Index) Elsewhere(position table.Position) []table.TopicPartition {
 	defer x.mu.Unlock()
 	var out []table.TopicPartition
 	for id := range position {
-		taken, gone := false, false
+		taken, read := false, false
 		for f := range x.feeds {
 			taken = taken || f.takes != nil && f.takes(id)
-			for read := range f.reads {
-				gone = gone || read == id ||
-					read.Cluster == id.Cluster && read.Topic == id.Topic && read.TopicID != id.TopicID
-			}
+			read = read || f.reader(id)
 		}
-		if taken && !gone {
+		if taken && !read {
 			out = append(out, id)
 		}
 	}
