@@ -34,7 +34,7 @@ func subscribeFormats() []string { return []string{formatArrow, formatNDJSON} }
 
 const (
 	subscribeBufferBytes = 64 << 10
-	// breakAfter is when a stream is broken off at the latest.
+	// breakAfter is when a stream is broken off at the latest, once rows have come.
 	breakAfter = 60 * time.Millisecond
 )
 
@@ -142,22 +142,34 @@ func (s *subscriber) follow(ctx context.Context) error {
 // resumeAgain reads, breaks off at any place and goes on, until rows have come behind so many tokens.
 func (s *subscriber) resumeAgain(ctx context.Context, times int, random *rand.Rand) error {
 	for s.resumes < int64(times) && ctx.Err() == nil {
-		timed, stop := context.WithTimeout(ctx, time.Duration(random.Int64N(int64(breakAfter))))
-		s.resumed = s.token != ""
-		err := s.open(timed)
-		for err == nil {
-			err = s.read()
-		}
-		broken := timed.Err() != nil
-		stop()
-		if s.body != nil {
-			_ = s.body.Close() // it was broken off
-		}
-		if !broken {
-			return fmt.Errorf("a stream that goes on has ended: %w", err)
+		if err := s.readOn(ctx, time.Duration(random.Int64N(int64(breakAfter)))); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// readOn goes on with a stream and breaks it off a while after the first rows.
+func (s *subscriber) readOn(ctx context.Context, while time.Duration) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s.resumed = s.token != ""
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = s.body.Close() }() // it is broken off
+	for before, timed := s.rows.Load(), false; ; {
+		err := s.read()
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("a stream that goes on has ended: %w", err)
+		case !timed && s.rows.Load() > before:
+			timed = true
+			defer time.AfterFunc(while, stop).Stop()
+		}
+	}
 }
 
 // take notes a row.

@@ -13,6 +13,9 @@
 // Rows of a keyed table change, so a stream of one tells what each commit changed, by package table/images, and has
 // a Mark in place of the cut: a commit, and the place in its changes, whose order is the same in every process.
 //
+// Streams of a table that are at the same rows share them, and the bytes that are sent: a pile is the rows of a chunk,
+// or of what came to memory between two states, in order, and each format encodes a portion of it once.
+//
 // Callers: cmd puts Streams behind an HTTP listener and runs Run.
 //
 // Invariants:
@@ -23,7 +26,8 @@
 //     neither gap nor repetition;
 //   - rows that leave before they are handed out end the stream with an error, never in a gap;
 //   - who folds the stream of a keyed table by key has the table as it was at each commit;
-//   - a subscription holds at most one window of rows, whatever the reader does: nothing is read ahead of it.
+//   - a subscription holds at most one window of rows, whatever the reader does: nothing is read ahead of it. What the
+//     streams of a table share is bounded besides.
 //
-// Locks: Streams.mu before followed.mu before those of package tail; none is held across I/O.
+// Locks: Streams.mu and that of a form before followed.mu before those of package tail; none is held across I/O.
 package stream

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/firthlake/firth/table"
@@ -15,6 +17,35 @@ type state struct {
 	view  tail.View
 	index *tail.Index     // nil when the process does not ingest the table
 	ready <-chan struct{} // closed once all that was read is in the tail or committed
+	marks []uint64        // the greatest number of a piece of each state up to this one, of the last states
+}
+
+// marksMax is how many states are told apart that a stream in memory may be behind.
+const marksMax = 1024
+
+// markOf is the mark of the first state that had a piece.
+func (s *state) markOf(piece uint64) uint64 {
+	at, _ := slices.BinarySearch(s.marks, piece)
+	if at == len(s.marks) {
+		return math.MaxUint64
+	}
+	return s.marks[at]
+}
+
+// mark goes on with the marks of the state before.
+func (s *state) mark(before *state) {
+	s.marks = before.marks
+	greatest := uint64(0)
+	for i := range s.view.Pieces {
+		greatest = max(greatest, s.view.Pieces[i].Number)
+	}
+	if n := len(s.marks); n > 0 && s.marks[n-1] >= greatest {
+		return
+	}
+	if len(s.marks) >= marksMax {
+		s.marks = slices.Clone(s.marks[marksMax/2:])
+	}
+	s.marks = append(s.marks, greatest) // other states see no more than they have
 }
 
 // keyed says whether rows of the table change, by key.
@@ -44,8 +75,10 @@ type followed struct {
 	current *state
 	err     error         // why there are no more states
 	changed chan struct{} // closed with the next state
-	piles   []*sharedPile // of the newest chunks
+	piles   []*sharedPile // of the newest rows, oldest first
 	told    []*sharedTold // of the newest commits of a keyed table
+
+	sharedBytes int64 // of all piles
 
 	live *liveFiles
 }
@@ -147,6 +180,7 @@ func (f *followed) renew(base *state) {
 	if f.err == nil && f.current.same(next) {
 		return
 	}
+	next.mark(f.current)
 	f.current, f.err = next, nil
 	f.tell()
 }

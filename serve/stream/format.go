@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -27,8 +28,12 @@ func kinds() []string { return []string{kindNDJSON, MediaTypeArrow, kindEvents} 
 // format writes batches as clients read them.
 type format interface {
 	kind() string
-	// rows writes a batch, and the token behind it.
-	rows(batch arrow.RecordBatch, token string) error
+	// form names what encode makes of rows that have a token behind them: streams of one form may send what any of
+	// them has made.
+	form(token string) string
+	encode(batch arrow.RecordBatch, token string) ([]byte, error)
+	// rows writes what encode has made of rows with such columns, and the token behind it.
+	rows(body []byte, schema *arrow.Schema, token string) error
 	// quiet writes a token alone, which also says that the stream lives.
 	quiet(token string) error
 	// fail writes why the stream ends; the error says that the format cannot.
@@ -52,22 +57,19 @@ func newFormat(kind string, out *bufio.Writer) format {
 }
 
 // ndjson is an object a line: {"id":1,…} is a row, {"_token":"…"} a place to go on from, {"_error":"…"} the end.
-type ndjson struct {
-	out    *bufio.Writer
-	object objects
-}
+type ndjson struct{ out *bufio.Writer }
 
 func (f *ndjson) kind() string { return kindNDJSON }
 
-func (f *ndjson) rows(batch arrow.RecordBatch, token string) error {
-	for row := range int(batch.NumRows()) {
-		line, err := f.object.line(batch, row)
-		if err != nil {
-			return err
-		}
-		if _, err := f.out.Write(append(line, '\n')); err != nil {
-			return err
-		}
+func (f *ndjson) form(string) string { return kindNDJSON }
+
+func (f *ndjson) encode(batch arrow.RecordBatch, _ string) ([]byte, error) {
+	return appendLines(batch, "")
+}
+
+func (f *ndjson) rows(body []byte, _ *arrow.Schema, token string) error {
+	if err := writeBody(f.out, body); err != nil {
+		return err
 	}
 	return f.quiet(token)
 }
@@ -87,25 +89,19 @@ func (f *ndjson) fail(reason error) error {
 
 // sentEvents are server-sent events. An event is the rows of a batch, an object a line, with the token behind them as
 // its id: a client takes both or neither, so a browser that connects again goes on exactly there.
-type sentEvents struct {
-	out    *bufio.Writer
-	object objects
-}
+type sentEvents struct{ out *bufio.Writer }
 
 func (f *sentEvents) kind() string { return kindEvents }
 
-func (f *sentEvents) rows(batch arrow.RecordBatch, token string) error {
-	for row := range int(batch.NumRows()) {
-		line, err := f.object.line(batch, row)
-		if err != nil {
-			return err
-		}
-		if _, err := f.out.WriteString("data: "); err != nil {
-			return err
-		}
-		if _, err := f.out.Write(append(line, '\n')); err != nil {
-			return err
-		}
+func (f *sentEvents) form(string) string { return kindEvents }
+
+func (f *sentEvents) encode(batch arrow.RecordBatch, _ string) ([]byte, error) {
+	return appendLines(batch, "data: ")
+}
+
+func (f *sentEvents) rows(body []byte, _ *arrow.Schema, token string) error {
+	if err := writeBody(f.out, body); err != nil {
+		return err
 	}
 	return f.quiet(token)
 }
@@ -124,39 +120,48 @@ func (f *sentEvents) fail(reason error) error {
 	return err
 }
 
-// nestedMax is how many types of structs have their names kept.
-const nestedMax = 64
+// bodyBytes is how much is written at a time, for which a reader has its time.
+const bodyBytes = 64 << 10
 
-// objects writes rows as JSON objects, column by column in their order.
-type objects struct {
-	schema *arrow.Schema
-	keys   [][]byte                    // with quotes and colon
-	nested map[arrow.DataType][][]byte // of structs
-	buffer []byte
-}
-
-// line is valid until the next.
-func (o *objects) line(batch arrow.RecordBatch, row int) ([]byte, error) {
-	if o.schema != batch.Schema() {
-		o.schema, o.nested = batch.Schema(), map[arrow.DataType][][]byte{}
-		var err error
-		if o.keys, err = keysOf(o.schema.Fields()); err != nil {
-			return nil, err
+// writeBody writes what may be large.
+func writeBody(out *bufio.Writer, body []byte) error {
+	for part := range slices.Chunk(body, bodyBytes) {
+		if _, err := out.Write(part); err != nil {
+			return err
 		}
 	}
-	b := append(o.buffer[:0], '{')
-	for i, column := range batch.Columns() {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = o.cell(append(b, o.keys[i]...), column, row); err != nil {
-			return nil, err
-		}
-	}
-	o.buffer = append(b, '}')
-	return o.buffer, nil
+	return nil
 }
+
+// lineBytes is what a row is thought to take.
+const lineBytes = 256
+
+// appendLines writes rows as JSON objects, column by column in their order, each in a line behind a prefix.
+func appendLines(batch arrow.RecordBatch, prefix string) ([]byte, error) {
+	keys, err := keysOf(batch.Schema().Fields())
+	if err != nil {
+		return nil, err
+	}
+	o := objects{}
+	rows := int(batch.NumRows())
+	b := make([]byte, 0, rows*lineBytes)
+	for row := range rows {
+		b = append(append(b, prefix...), '{')
+		for i, column := range batch.Columns() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = o.cell(append(b, keys[i]...), column, row); err != nil {
+				return nil, err
+			}
+		}
+		b = append(b, "}\n"...)
+	}
+	return b, nil
+}
+
+// objects has the names of fields of structs, as JSON has them.
+type objects map[arrow.DataType][][]byte
 
 // keysOf are names of fields as JSON has them, with a colon behind.
 func keysOf(fields []arrow.Field) (keys [][]byte, err error) {
@@ -171,7 +176,7 @@ func keysOf(fields []arrow.Field) (keys [][]byte, err error) {
 }
 
 // cell writes a value as JSON: numbers straight, as most columns are.
-func (o *objects) cell(b []byte, column arrow.Array, row int) ([]byte, error) {
+func (o objects) cell(b []byte, column arrow.Array, row int) ([]byte, error) {
 	if column.IsNull(row) {
 		return append(b, "null"...), nil
 	}
@@ -190,17 +195,14 @@ func (o *objects) cell(b []byte, column arrow.Array, row int) ([]byte, error) {
 }
 
 // fields writes a struct, field by field in their order.
-func (o *objects) fields(b []byte, c *array.Struct, row int) (_ []byte, err error) {
+func (o objects) fields(b []byte, c *array.Struct, row int) (_ []byte, err error) {
 	kind := c.DataType().(*arrow.StructType)
-	keys, known := o.nested[kind]
+	keys, known := o[kind]
 	if !known {
 		if keys, err = keysOf(kind.Fields()); err != nil {
 			return nil, err
 		}
-		if len(o.nested) >= nestedMax {
-			clear(o.nested) // batches of a reader may each have a type of their own
-		}
-		o.nested[kind] = keys
+		o[kind] = keys
 	}
 	b = append(b, '{')
 	for i, key := range keys {

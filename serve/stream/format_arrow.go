@@ -2,16 +2,22 @@ package stream
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/firthlake/firth/table"
 )
 
 // metadataToken is the key of tokens in the metadata of Arrow batches.
 const metadataToken = "firth.token"
+
+// metadataBytes is what a batch is thought to take besides its columns.
+const metadataBytes = 4 << 10
 
 // TokenOf is the token that a batch of an Arrow stream has behind its rows; empty when it has none.
 func TokenOf(batch arrow.RecordBatch) string {
@@ -41,11 +47,28 @@ func (f *arrowStream) open(schema *arrow.Schema) {
 	f.schema, f.writer = schema, ipc.NewWriter(f.out, ipc.WithSchema(schema))
 }
 
-func (f *arrowStream) rows(batch arrow.RecordBatch, token string) error {
-	if !batch.Schema().Equal(f.schema) {
+// form has the token in it, since the batch has.
+func (f *arrowStream) form(token string) string { return token }
+
+func (f *arrowStream) encode(batch arrow.RecordBatch, token string) ([]byte, error) {
+	told := withToken(batch.Schema(), batch.Columns(), batch.NumRows(), token)
+	defer told.Release()
+	payload, err := ipc.GetRecordBatchPayload(told)
+	if err != nil {
+		return nil, err
+	}
+	defer payload.Release()
+	var body bytes.Buffer
+	body.Grow(int(table.BatchBytes(batch)) + metadataBytes)
+	_, err = payload.WritePayload(&body)
+	return body.Bytes(), err
+}
+
+func (f *arrowStream) rows(body []byte, schema *arrow.Schema, _ string) error {
+	if !schema.Equal(f.schema) {
 		return errors.Join(errSchema, f.writer.Close())
 	}
-	return f.write(batch.Columns(), batch.NumRows(), token)
+	return writeBody(f.out, body)
 }
 
 func (f *arrowStream) quiet(token string) error {
@@ -56,14 +79,15 @@ func (f *arrowStream) quiet(token string) error {
 		builder.Release()
 		defer columns[i].Release()
 	}
-	return f.write(columns, 0, token)
-}
-
-func (f *arrowStream) write(columns []arrow.Array, rows int64, token string) error {
-	metadata := arrow.NewMetadata([]string{metadataToken}, []string{token})
-	batch := array.NewRecordBatchWithMetadata(f.schema, columns, rows, metadata)
+	batch := withToken(f.schema, columns, 0, token)
 	defer batch.Release()
 	return f.writer.Write(batch)
+}
+
+// withToken is a batch that has a token in its metadata.
+func withToken(schema *arrow.Schema, columns []arrow.Array, rows int64, token string) arrow.RecordBatch {
+	metadata := arrow.NewMetadata([]string{metadataToken}, []string{token})
+	return array.NewRecordBatchWithMetadata(schema, columns, rows, metadata)
 }
 
 // fail cannot tell: a stream that breaks off has no end marker and no end of the answer.

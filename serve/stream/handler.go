@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
 )
@@ -23,8 +21,8 @@ const (
 	writeWait = 30 * time.Second
 	// hurryWait is what is left of it when the server stops.
 	hurryWait = time.Second
-	// bufferBytes is what is gathered before it is sent.
-	bufferBytes = 64 << 10
+	// bufferBytes is what is gathered before it is sent. Rows are not: they go as they are.
+	bufferBytes = 4 << 10
 )
 
 // Handler serves streams over HTTP: GET /v1/tables/{namespace}/{table}/stream.
@@ -164,9 +162,9 @@ func send(ctx context.Context, sub *Subscription, out *sender) error {
 	if err := out.begin(sub); err != nil {
 		return err
 	}
-	for batch, err := range sub.Rows(ctx) {
+	for rows, err := range sub.portions(ctx) {
 		if err == nil {
-			err = out.take(batch, sub.Token())
+			err = out.take(rows, sub.Token())
 		}
 		if errors.Is(err, errSchema) {
 			return out.flush() // the client goes on with its token, and gets the new columns
@@ -220,13 +218,17 @@ func (s *sender) begin(sub *Subscription) error {
 	return s.take(nil, sub.Token())
 }
 
-// take sends a batch, or a token alone when it is another or the client has not heard anything for long.
-func (s *sender) take(batch arrow.RecordBatch, token string) error {
+// take sends rows, or a token alone when it is another or the client has not heard anything for long.
+func (s *sender) take(rows *portion, token string) error {
 	var err error
 	now := s.now()
 	switch {
-	case batch != nil:
-		err = s.format.rows(batch, token)
+	case rows != nil:
+		body, schema, broken := rows.encoded(s.format, token)
+		if broken != nil {
+			return broken
+		}
+		err = s.format.rows(body, schema, token)
 	case token != s.token || now.Sub(s.sent) >= quietMax/2:
 		err = s.format.quiet(token)
 	default:

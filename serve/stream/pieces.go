@@ -3,13 +3,13 @@ package stream
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/tail"
 )
 
 // smallBytes is what rows in memory may take that a reader holds beyond the bound of all windows. Those that keep up
@@ -27,7 +27,7 @@ type pieceRun struct {
 
 // readPieces hands out rows that are in memory alone, of the newest state. They are chosen by the cut: a piece is read
 // that begins at or before it and ends behind it, whichever snapshot and chunks are said to lie before.
-func (s *Subscription) readPieces(ctx context.Context, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) readPieces(ctx context.Context, emit func(*portion) error) error {
 	for s.request.Rows == RowsFresh {
 		p, scan, end, err := s.nextPile(ctx)
 		if err != nil || p == nil {
@@ -47,7 +47,7 @@ func (s *Subscription) nextPile(ctx context.Context) (p *pile, scan scan, end ta
 	if err != nil {
 		return nil, scan, nil, err
 	}
-	run := s.nextPieces(now.view.Pieces)
+	run := s.nextPieces(now)
 	if len(run.window.ids) == 0 {
 		return nil, scan, nil, nil
 	}
@@ -57,11 +57,15 @@ func (s *Subscription) nextPile(ctx context.Context) (p *pile, scan scan, end ta
 	return p, scan, s.end(now), err
 }
 
-// nextPieces are the next pieces in order, as many as a window has room for.
-func (s *Subscription) nextPieces(pieces []tail.Piece) (run pieceRun) {
+// nextPieces are the next pieces in order, as many as a window has room for, and no further than the next state went:
+// so streams that are behind come to the same runs as those that keep up.
+func (s *Subscription) nextPieces(now *state) (run pieceRun) {
 	spans := map[table.TopicPartition]span{}
-	rows, bytes := 0, int64(0)
-	for _, p := range pieces {
+	rows, bytes, last := 0, int64(0), uint64(math.MaxUint64)
+	for _, p := range now.view.Pieces {
+		if p.Number > last {
+			continue
+		}
 		at, some := s.cut[p.TopicPartition]
 		got, more := spans[p.TopicPartition]
 		if more {
@@ -69,6 +73,9 @@ func (s *Subscription) nextPieces(pieces []tail.Piece) (run pieceRun) {
 		}
 		if p.Span.Next <= at || some && at < p.Span.From || !some && !p.Span.First && p.Span.From != 0 {
 			continue
+		}
+		if len(spans) == 0 {
+			last = now.markOf(p.Number)
 		}
 		if p.Rows != nil {
 			rows, bytes = rows+int(p.Rows.NumRows()), bytes+table.BatchBytes(p.Rows)
@@ -107,20 +114,15 @@ func (s *Subscription) pileOf(ctx context.Context, now *state, scan scan, run pi
 		return collected()
 	}
 	held := s.followed.sharing(s.keyOf(now, "pieces"+string(run.numbers)))
-	held.once.Do(func() {
-		if p, err := collected(); err == nil { // else each tries by itself, and learns why not
-			held.pile = p
-		}
-	})
-	if held.pile != nil {
-		return held.pile, nil
+	if p := held.collect(collected); p != nil {
+		return p, nil
 	}
 	return collected()
 }
 
 // givePieces hands out a pile that is left to the garbage collector.
 func (s *Subscription) givePieces(ctx context.Context, end table.Position, scan scan, p *pile,
-	emit func(arrow.RecordBatch) error) error {
+	emit func(*portion) error) error {
 	if p.bytes > smallBytes {
 		held := min(p.bytes, s.streams.bounds.windowBytes)
 		if err := s.streams.windows.Acquire(ctx, held); err != nil {

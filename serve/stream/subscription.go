@@ -14,7 +14,6 @@ import (
 
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
-	"github.com/firthlake/firth/table/gather"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/tail"
 )
@@ -30,9 +29,15 @@ type Subscription struct {
 	// cut is what was handed out, expired the count of rows that have left that goes with it.
 	cut     table.Position
 	expired int64
+	token   string // of both, "" when it is not known
 	// mark is what was handed out of a keyed table, which has no cut.
 	mark  Mark
 	keyed bool
+	// scanned is how a table is read, so long as it is the same.
+	scanned struct {
+		table *table.Table
+		scan  scan
+	}
 	// behind is how many offsets are still to come, or commits of a keyed table.
 	behind atomic.Int64
 }
@@ -52,7 +57,10 @@ func (s *Subscription) Token() string {
 	if mark := s.mark; s.keyed {
 		return Token{Table: id, Mark: &mark}.String()
 	}
-	return Token{Table: id, Cut: s.cut, Expired: s.expired}.String()
+	if s.token == "" {
+		s.token = Token{Table: id, Cut: s.cut, Expired: s.expired}.String()
+	}
+	return s.token
 }
 
 func (s *Subscription) table() (name string, id [16]byte) {
@@ -95,8 +103,28 @@ var errStopped = errors.New("stopped")
 // there is nothing new for now. Token stands behind each. An error ends the iteration.
 func (s *Subscription) Rows(ctx context.Context) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		err := s.run(ctx, func(batch arrow.RecordBatch) error {
-			if !yield(batch, nil) {
+		for p, err := range s.portions(ctx) {
+			if p == nil {
+				if !yield(nil, err) {
+					return
+				}
+				continue
+			}
+			batch := p.batch()
+			more := yield(batch, nil)
+			batch.Release()
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// portions yields what Rows does, in a form that streams share.
+func (s *Subscription) portions(ctx context.Context) iter.Seq2[*portion, error] {
+	return func(yield func(*portion, error) bool) {
+		err := s.run(ctx, func(p *portion) error {
+			if !yield(p, nil) {
 				return errStopped
 			}
 			return nil
@@ -108,7 +136,7 @@ func (s *Subscription) Rows(ctx context.Context) iter.Seq2[arrow.RecordBatch, er
 }
 
 // run reads state after state. It ends with an error.
-func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) run(ctx context.Context, emit func(*portion) error) error {
 	lost := 0
 	for {
 		before, stood := maps.Clone(s.cut), s.mark
@@ -141,13 +169,15 @@ func (s *Subscription) run(ctx context.Context, emit func(arrow.RecordBatch) err
 
 // readState hands out what the newest state has in files, and returns what is closed when there is another. The state
 // is not held any longer, so that rows in memory go when they have come to all readers.
-func (s *Subscription) readState(ctx context.Context, emit func(arrow.RecordBatch) error) (<-chan struct{}, error) {
+func (s *Subscription) readState(ctx context.Context, emit func(*portion) error) (<-chan struct{}, error) {
 	current, changed, err := s.followed.now()
 	if err != nil {
 		return nil, err
 	}
 	if s.keyed {
-		return changed, s.readChanges(ctx, current, emit)
+		return changed, s.readChanges(ctx, current, func(batch arrow.RecordBatch) error {
+			return emit(&portion{own: batch})
+		})
 	}
 	return changed, s.read(ctx, current, emit)
 }
@@ -165,7 +195,7 @@ func awaitChange(ctx context.Context, changed <-chan struct{}) error {
 }
 
 // wait waits for the next state.
-func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit func(*portion) error) error {
 	timer := time.NewTimer(quietMax)
 	defer timer.Stop()
 	for {
@@ -184,12 +214,14 @@ func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit f
 }
 
 // read hands out all rows of a state that are at or behind the cut and in files.
-func (s *Subscription) read(ctx context.Context, now *state, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) read(ctx context.Context, now *state, emit func(*portion) error) error {
 	s.measure(s.end(now))
 	if err := s.readCommitted(ctx, now, emit); err != nil {
 		return err
 	}
-	s.expired = now.Expired
+	if s.expired != now.Expired {
+		s.expired, s.token = now.Expired, ""
+	}
 	if s.request.Rows == RowsCommitted {
 		return nil
 	}
@@ -219,7 +251,7 @@ func (s *Subscription) measure(end table.Position) {
 }
 
 // readCommitted hands out the rows of the snapshot.
-func (s *Subscription) readCommitted(ctx context.Context, now *state, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) readCommitted(ctx context.Context, now *state, emit func(*portion) error) error {
 	if !isBehind(s.cut, now.Position) {
 		return nil
 	}
@@ -241,7 +273,7 @@ func (s *Subscription) readCommitted(ctx context.Context, now *state, emit func(
 
 // readChunk hands out the rows of a chunk of the tail.
 func (s *Subscription) readChunk(
-	ctx context.Context, now *state, chunk *tail.Chunk, emit func(arrow.RecordBatch) error,
+	ctx context.Context, now *state, chunk *tail.Chunk, emit func(*portion) error,
 ) error {
 	end := table.Position{}
 	for id, span := range chunk.Spans {
@@ -266,7 +298,7 @@ func (s *Subscription) readChunk(
 
 // pass goes window by window.
 func (s *Subscription) pass(ctx context.Context, now *state, scan scan, h *history,
-	emit func(arrow.RecordBatch) error) error {
+	emit func(*portion) error) error {
 	for !h.over() {
 		w, tasks := h.next()
 		rows, err := s.hand(ctx, now, scan, tasks, w, emit)
@@ -294,7 +326,7 @@ func isBehind(cut, position table.Position) bool {
 
 // hand hands out the rows of a window, and moves the cut behind it. It tells how many rows there were.
 func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []table.Task, w window,
-	emit func(arrow.RecordBatch) error) (rows int, err error) {
+	emit func(*portion) error) (rows int, err error) {
 	held := s.streams.bounds.windowBytes
 	if err := s.streams.windows.Acquire(ctx, held); err != nil {
 		return 0, err
@@ -314,27 +346,28 @@ func (s *Subscription) hand(ctx context.Context, now *state, scan scan, tasks []
 }
 
 // give hands out a pile, which may be others' too, of a state that ends somewhere.
-func (s *Subscription) give(state table.Position, scan scan, p *pile, emit func(arrow.RecordBatch) error) error {
+func (s *Subscription) give(state table.Position, scan scan, p *pile, emit func(*portion) error) error {
 	if len(p.places) == 0 {
-		p.advance(s.cut, 0)
-		s.measure(state)
+		s.advance(p, 0, state)
 		return nil
 	}
-	batches := gather.New(p.batches)
 	for start := 0; start < len(p.places); {
 		end := p.end(start)
-		batch := p.rows(batches, start, end, scan.columns)
-		p.advance(s.cut, end)
-		s.measure(state)
-		s.streams.opts.Metrics.handed(s.followed.name, batch.NumRows())
-		err := emit(batch)
-		batch.Release()
-		if err != nil {
+		s.advance(p, end, state)
+		s.streams.opts.Metrics.handed(s.followed.name, int64(end-start))
+		if err := emit(&portion{pile: p, start: start, end: end, columns: scan.columns}); err != nil {
 			return err
 		}
 		start = end
 	}
 	return nil
+}
+
+// advance moves the cut behind the first rows of a pile of a state that ends somewhere.
+func (s *Subscription) advance(p *pile, end int, state table.Position) {
+	p.advance(s.cut, end)
+	s.token = ""
+	s.measure(state)
 }
 
 // scan is what to read of each file.
@@ -351,7 +384,18 @@ func (c scan) history(s *Subscription, position table.Position, tasks []table.Ta
 }
 
 // scan says how rows of a state are read.
-func (s *Subscription) scan(now *state) (out scan, err error) {
+func (s *Subscription) scan(now *state) (scan, error) {
+	if s.scanned.table == now.table {
+		return s.scanned.scan, nil
+	}
+	out, err := s.scanAnew(now)
+	if err == nil {
+		s.scanned.table, s.scanned.scan = now.table, out
+	}
+	return out, err
+}
+
+func (s *Subscription) scanAnew(now *state) (out scan, err error) {
 	schema := now.table.Metadata().CurrentSchema()
 	if out.coordinates, err = coordinatesOf(schema); err != nil {
 		return out, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -71,6 +72,10 @@ type pile struct {
 	batches []arrow.RecordBatch
 	places  []place
 	bytes   int64
+
+	once     sync.Once
+	gathered *gather.Batches
+	shared   *sharedPile // whose rows these are, nil when they are of one stream
 }
 
 // errOverflow says that a window has more rows than are held at a time.
@@ -173,8 +178,20 @@ func (p *pile) end(start int) int {
 	return end
 }
 
+// behind is the pile without the rows before a cut, for a stream that stands within it.
+func (p *pile) behind(cut table.Position) *pile {
+	rest := &pile{window: p.window, bounds: p.bounds, batches: p.batches, bytes: p.bytes}
+	for _, at := range p.places {
+		if at.offset >= cut[p.window.ids[at.id]] {
+			rest.places = append(rest.places, at)
+		}
+	}
+	return rest
+}
+
 // rows are some of the pile in order, with the first columns of the batches. The caller releases them.
-func (p *pile) rows(batches *gather.Batches, start, end, columns int) arrow.RecordBatch {
+func (p *pile) rows(start, end, columns int) arrow.RecordBatch {
+	p.once.Do(func() { p.gathered = gather.New(p.batches) })
 	var runs []gather.Run
 	for _, at := range p.places[start:end] {
 		if n := len(runs); n > 0 && runs[n-1].Batch == at.batch && runs[n-1].Row+runs[n-1].Rows == at.row {
@@ -183,7 +200,7 @@ func (p *pile) rows(batches *gather.Batches, start, end, columns int) arrow.Reco
 		}
 		runs = append(runs, gather.Run{Batch: at.batch, Row: at.row, Rows: 1})
 	}
-	wide := batches.Runs(memory.DefaultAllocator, runs)
+	wide := p.gathered.Runs(memory.DefaultAllocator, runs)
 	if int(wide.NumCols()) == columns {
 		return wide
 	}
