@@ -65,9 +65,10 @@ func (p *program) benchLiveCommand() *cobra.Command {
 			"the read has ended. As in 'firth bench seam' each offset must be there once, and the cut must not\n" +
 			"go back. Then a table is loaded from the warehouse live while ever more chunks lie behind its last\n" +
 			"commit, ten more a second: loads count from nine tenths of --chunks on, those that are a new state\n" +
-			"each." +
+			"each. With -c the tables lie in that configuration's warehouse, and stay there." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
-		Example: example("firth bench live --json", "firth bench live --seconds 60 --rate 50000 --chunks 0"),
+		Example: example("firth bench live --json", "firth bench live --seconds 60 --rate 50000 --chunks 0",
+			"firth bench live -c firth.yaml --checkpoint 1m --rate 5000 --chunks 0"),
 		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.benchLive(cmd.Context(), o) },
 	}
@@ -135,7 +136,7 @@ func (p *program) measureLoads(ctx context.Context, o liveOptions, result *liveR
 		return err
 	}
 	defer s.close()
-	objects, err := objstore.Open(objstore.Config{})
+	objects, err := s.objects()
 	if err != nil {
 		return err
 	}

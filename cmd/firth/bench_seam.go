@@ -49,7 +49,7 @@ func (p *program) benchSeamCommand() *cobra.Command {
 			"streams and, in builds with the SQL engine, of Flight SQL. Each reads a topic partition up to the\n" +
 			"cut of the table as it is now, again and again: each offset must be there once, and the cut must\n" +
 			"not go back. The age of a read is the time from the newest record's timestamp until the read has\n" +
-			"ended." +
+			"ended. With -c the table lies in that configuration's warehouse, and stays there." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench seam --seconds 60 --readers 8 --json",
 			"firth bench seam --checkpoint 1m --rate 5000", "firth bench seam --seconds 300 --kills 10"),
@@ -118,7 +118,7 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 		return nil, err
 	}
 	defer s.close()
-	objects, err := objstore.Open(objstore.Config{})
+	objects, err := s.objects()
 	if err != nil {
 		return nil, err
 	}

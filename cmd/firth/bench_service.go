@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/firthlake/firth/serve/query/duckdb"
+	"github.com/firthlake/firth/table/objstore"
 )
 
 // readyMax is how long the service may take to answer.
@@ -26,6 +27,7 @@ type benchService struct {
 	config  string
 	url     string
 	flight  string // address of Flight SQL; empty in a build without the engine
+	s3      objstore.S3Config
 	epoch   atomic.Int64
 	process *exec.Cmd
 	log     *os.File
@@ -81,8 +83,13 @@ func (p *program) newBenchService(ctx context.Context, o benchServiceOptions) (*
 			return nil, err
 		}
 	}
-	text := fmt.Sprintf(demoConfig, s.config, strings.Join(o.brokers, ", ")) +
-		"listen: {catalog: '" + address + "', admin: ''}\n" + o.config
+	warehouse, err := p.benchWarehouse()
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(demoConfig, s.config, strings.Join(o.brokers, ", "))
+	text = strings.Replace(text, demoWarehouse, warehouse, 1) + "listen: {catalog: '" + address + "', admin: ''}\n" +
+		o.config
 	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
@@ -92,6 +99,7 @@ func (p *program) newBenchService(ctx context.Context, o benchServiceOptions) (*
 	if err != nil {
 		return nil, err
 	}
+	s.s3 = c.Warehouse.S3
 	l, err := own.open(ctx, c)
 	if err != nil {
 		return nil, err
@@ -99,6 +107,9 @@ func (p *program) newBenchService(ctx context.Context, o benchServiceOptions) (*
 	defer l.close()
 	return s, own.applySpecs(ctx, l)
 }
+
+// objects is the store of the warehouse, for readers.
+func (s *benchService) objects() (objstore.Store, error) { return objstore.Open(objstore.Config{S3: s.s3}) }
 
 // freeAddress is one that nobody listens at, a moment ago.
 func freeAddress(ctx context.Context) (string, error) {

@@ -45,9 +45,11 @@ const demoConfig = `# Written by 'firth demo' at each start, for the other comma
 clusters:
   default: {brokers: [%s]}
 catalog: {store: catalog.db}
-warehouse: {location: warehouse}
-tables: tables
+` + demoWarehouse + `tables: tables
 `
+
+// demoWarehouse is the warehouse in the folder.
+const demoWarehouse = "warehouse: {location: warehouse}\n"
 
 // demoFolder is the folder that a demo keeps everything in. One process has it at a time.
 type demoFolder struct {
