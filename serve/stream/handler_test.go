@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 	"github.com/stretchr/testify/require"
@@ -223,6 +224,16 @@ func TestChangesAreReadAsLinesOfJSON(t *testing.T) {
 		require.NoError(t, err)
 		defer answer.Body.Close()
 		require.Equal(t, http.StatusOK, answer.StatusCode)
+		if accept == MediaTypeArrow { // it has no lines
+			batches, err := ipc.NewReader(answer.Body)
+			require.NoError(t, err)
+			for batches.Next() {
+				text := fmt.Sprint(batches.RecordBatch())
+				if lines = append(lines, text); strings.Contains(text, until) {
+					return lines
+				}
+			}
+		}
 		for text := bufio.NewScanner(answer.Body); text.Scan(); {
 			if lines = append(lines, text.Text()); strings.Contains(text.Text(), until) {
 				return lines
