@@ -23,6 +23,8 @@ type Store interface {
 	// Answer returns what was answered to the request with this idempotency key, or
 	// table.ErrNotFound.
 	Answer(ctx context.Context, key string) (Answer, error)
+	// Processes lists who was announced, in order of name.
+	Processes(ctx context.Context) ([]Process, error)
 	// Apply does all of ops or nothing, and is durable when it returns. table.ErrStateUnknown says
 	// that all of them may have happened, every other error that nothing did.
 	Apply(ctx context.Context, ops ...Op) error
@@ -62,6 +64,14 @@ type Answer struct {
 	ErrorType string
 	Message   string
 	Expires   time.Time
+}
+
+// Process is one that works on the tables of the catalog, for others that do. Its name is of one start, and never
+// another's. It has said at Seen, by its own clock, that it answers at Address.
+type Process struct {
+	Name    string
+	Address string
+	Seen    time.Time
 }
 
 // Op is one step of Store.Apply: one of the types below.
@@ -113,6 +123,13 @@ type (
 		Answer Answer
 		Now    time.Time
 	}
+	// Announce enters a process, or that it was seen again. It also forgets those that were seen last before Forget.
+	Announce struct {
+		Process Process
+		Forget  time.Time
+	}
+	// Retire forgets a process, if it is there.
+	Retire struct{ Name string }
 )
 
 func (CreateNamespace) op() {}
@@ -123,3 +140,5 @@ func (SwapEntry) op()       {}
 func (DropEntry) op()       {}
 func (RenameEntry) op()     {}
 func (RecordAnswer) op()    {}
+func (Announce) op()        {}
+func (Retire) op()          {}

@@ -17,6 +17,7 @@ type MemoryStore struct {
 	namespaces map[string]NamespaceEntry
 	entries    map[string]Entry // by the levels of the name, joined by levelSeparator
 	answers    map[string]Answer
+	processes  map[string]Process
 }
 
 // NewMemoryStore returns an empty store.
@@ -25,6 +26,7 @@ func NewMemoryStore() *MemoryStore {
 		namespaces: map[string]NamespaceEntry{},
 		entries:    map[string]Entry{},
 		answers:    map[string]Answer{},
+		processes:  map[string]Process{},
 	}
 }
 
@@ -183,6 +185,14 @@ func (tx *memoryTx) apply(op Op) error {
 		return tx.renameEntry(op)
 	case RecordAnswer:
 		return tx.recordAnswer(op)
+	case Announce:
+		tx.announce(op)
+		return nil
+	case Retire:
+		if _, some := tx.store.processes[op.Name]; some {
+			remove(tx, tx.store.processes, op.Name)
+		}
+		return nil
 	}
 	panic(fmt.Sprintf("BUG: unknown op %T", op))
 }
@@ -322,4 +332,22 @@ func (tx *memoryTx) recordAnswer(op RecordAnswer) error {
 	}
 	put(tx, tx.store.answers, op.Answer.Key, op.Answer)
 	return nil
+}
+
+func (tx *memoryTx) announce(op Announce) {
+	for name, p := range tx.store.processes {
+		if p.Seen.Before(op.Forget) {
+			remove(tx, tx.store.processes, name)
+		}
+	}
+	put(tx, tx.store.processes, op.Process.Name, op.Process)
+}
+
+// Processes lists who was announced.
+func (s *MemoryStore) Processes(context.Context) ([]Process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.processes), func(a, b Process) int {
+		return strings.Compare(a.Name, b.Name)
+	}), nil
 }

@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS firth_answers (
 	key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL,
 	error_type TEXT NOT NULL, message TEXT NOT NULL, expires BIGINT NOT NULL);
 CREATE INDEX IF NOT EXISTS firth_answers_expires ON firth_answers (expires);
+CREATE TABLE IF NOT EXISTS firth_processes (
+	name TEXT COLLATE %[1]s PRIMARY KEY, address TEXT NOT NULL, seen BIGINT NOT NULL);
 INSERT INTO firth_structure (id, format, changes) VALUES (1, 1, 0) ON CONFLICT DO NOTHING;
 `
 
@@ -164,6 +166,26 @@ func (s *SQLStore) Answer(ctx context.Context, key string) (Answer, error) {
 	return answer, nil
 }
 
+// Processes lists who was announced.
+func (s *SQLStore) Processes(ctx context.Context) ([]Process, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT name, address, seen FROM firth_processes ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	defer rows.Close()
+	var found []Process
+	for rows.Next() {
+		var p Process
+		var seen int64
+		if err := rows.Scan(&p.Name, &p.Address, &seen); err != nil {
+			return nil, fmt.Errorf("list processes: %w", err)
+		}
+		p.Seen = time.UnixMilli(seen)
+		found = append(found, p)
+	}
+	return found, rows.Err()
+}
+
 func sqlLimit(page Page) int64 {
 	if page.Limit > 0 {
 		return int64(page.Limit)
@@ -230,7 +252,7 @@ func structural(op Op) bool {
 	switch op := op.(type) {
 	case SwapEntry:
 		return op.Location != ""
-	case DropEntry, RecordAnswer, SetProperties:
+	case DropEntry, RecordAnswer, SetProperties, Announce, Retire:
 		return false
 	}
 	return true

@@ -56,6 +56,10 @@ func (t sqlTx) apply(ctx context.Context, op Op) error {
 		return t.renameEntry(ctx, op)
 	case RecordAnswer:
 		return t.recordAnswer(ctx, op)
+	case Announce:
+		return t.announce(ctx, op)
+	case Retire:
+		return t.exec(ctx, `DELETE FROM firth_processes WHERE name = $1`, op.Name)
 	}
 	panic(fmt.Sprintf("BUG: unknown op %T", op))
 }
@@ -260,4 +264,14 @@ func (t sqlTx) recordAnswer(ctx context.Context, op RecordAnswer) error {
 		return fmt.Errorf("answer %s: %w", a.Key, ErrAnswered)
 	}
 	return err
+}
+
+func (t sqlTx) announce(ctx context.Context, op Announce) error {
+	err := t.exec(ctx, `DELETE FROM firth_processes WHERE seen < $1`, op.Forget.UnixMilli())
+	if err != nil {
+		return err
+	}
+	return t.exec(ctx, `INSERT INTO firth_processes (name, address, seen) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET address = excluded.address, seen = excluded.seen`,
+		op.Process.Name, op.Process.Address, op.Process.Seen.UnixMilli())
 }

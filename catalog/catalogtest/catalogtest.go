@@ -34,6 +34,7 @@ func TestStore(t *testing.T, open func(*testing.T) catalog.Store) {
 		{"AnswersAreKeptOnce", answersAreKeptOnce},
 		{"NamesAreComparedByByte", namesAreComparedByByte},
 		{"PagesTileTheListing", pagesTileTheListing},
+		{"ProcessesAreListedUntilTheyAreForgotten", processesAreListed},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}
@@ -363,4 +364,29 @@ func pagesTileTheListing(t *testing.T, store catalog.Store) {
 		}
 		page.After = fmt.Sprint("n", seen-1)
 	}
+}
+
+func processesAreListed(t *testing.T, store catalog.Store) {
+	at := func(name, address string, second int64) catalog.Process {
+		return catalog.Process{Name: name, Address: address, Seen: time.Unix(second, 0)}
+	}
+	listed := func(want ...catalog.Process) {
+		t.Helper()
+		found, err := store.Processes(t.Context())
+		require.NoError(t, err)
+		require.Len(t, found, len(want))
+		for i, p := range found {
+			require.True(t, want[i].Seen.Equal(p.Seen))
+			p.Seen = want[i].Seen
+			require.Equal(t, want[i], p)
+		}
+	}
+	listed()
+	mustApply(t, store, catalog.Announce{Process: at("b", "http://b:1", 100), Forget: time.Unix(0, 0)})
+	mustApply(t, store, catalog.Announce{Process: at("a", "http://a:1", 200), Forget: time.Unix(100, 0)})
+	listed(at("a", "http://a:1", 200), at("b", "http://b:1", 100))
+	mustApply(t, store, catalog.Announce{Process: at("a", "http://a:2", 300), Forget: time.Unix(101, 0)})
+	listed(at("a", "http://a:2", 300))
+	mustApply(t, store, catalog.Retire{Name: "b"}, catalog.Retire{Name: "a"})
+	listed()
 }

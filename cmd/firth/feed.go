@@ -208,7 +208,7 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	committer := out.committers[s.Name]
 	t.DeadLetterTable, t.Committer, t.Freshness = out.letters[s.Name], committer, s.Freshness
 	t.Clock = f.tails.Clock(committer.Table().Metadata().TableUUID())
-	t.Tail, t.TailEvery = f.tailOf(committer.Table()), time.Duration(f.lake.config.Live.Interval)
+	t.Tail, t.TailEvery = f.tailOf(committer.Table(), s), time.Duration(f.lake.config.Live.Interval)
 	if t.Keyed != nil {
 		t.Keyed.Keys = f.keysOf(committer.Table(), out.keyedTables)
 		out.lookups[s.Name] = t.Keyed.Keys.Lookup(f.points, f.program.now)

@@ -73,9 +73,11 @@ func positionOf(meta icetable.Metadata) (table.Position, error) {
 }
 
 // tailOf is where ingest hands over what it reads of a table; nil when nobody is to see it.
-func (f *feeder) tailOf(t *table.Table) *tail.Index {
+func (f *feeder) tailOf(t *table.Table, s *spec.Spec) *tail.Index {
 	if f.lake.config.Live.Interval == 0 {
 		return nil
 	}
-	return f.tails.Index(t.Metadata().TableUUID(), t.Metadata().Location())
+	index := f.tails.Index(t.Metadata().TableUUID(), t.Metadata().Location())
+	index.Rule(rulesOf(s))
+	return index
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"maps"
+	"regexp"
 	"testing"
 	"time"
 
@@ -77,6 +77,9 @@ func (c *client) rows() (sum int64) {
 	return sum
 }
 
+// twoAssigned is in the log of a process that reads two topic partitions or more.
+var twoAssigned = regexp.MustCompile(`(?s)topic partition assigned.*topic partition assigned`)
+
 func TestSeveralProcessesFeedOneTable(t *testing.T) {
 	f := newHourlyFolder(t, 4, byCountry)
 	f.produce(t, 500)
@@ -87,31 +90,70 @@ func TestSeveralProcessesFeedOneTable(t *testing.T) {
 	g := f.beside(t, "other")
 	s := g.run(t)
 	two := &client{url: s.url(t, "catalog")}
-	both := func(rows int64) func() bool {
-		return func() bool {
-			away, apart := one.read(t), two.read(t)
-			if len(away) != 2 || len(apart) != 2 {
-				return false
-			}
-			require.NotEqual(t, away, apart, "each reads what the other does not")
-			whole := maps.Clone(one.cut)
-			for id, next := range two.cut {
-				whole[id] = max(whole[id], next)
-			}
-			return (&client{cut: whole}).rows() == rows
-		}
+	require.Eventually(t, func() bool { return twoAssigned.MatchString(s.log.String()) }, patience, 50*time.Millisecond)
+	readers := f.beside(t, "readers").run(t, "--roles", "catalog")
+	three := &client{url: readers.url(t, "catalog")}
+	all := func() bool {
+		away := len(one.read(t)) + len(two.read(t)) + len(three.read(t))
+		return away == 0 && one.rows() == f.produced && two.rows() == f.produced && three.rows() == f.produced
 	}
-	require.Eventually(t, both(f.produced), patience, 50*time.Millisecond, "%s\n%s", r.log, s.log)
-	for range 3 {
+	for range 4 {
 		f.produce(t, 100)
-		require.Eventually(t, both(f.produced), patience, 50*time.Millisecond)
+		require.Eventually(t, all, patience, 50*time.Millisecond, "%s\n%s\n%s", r.log, s.log, readers.log)
 	}
-	require.Less(t, one.rows(), f.produced, "rows of the other process are not committed")
+	require.Less(t, rowsIn(t, one.url, "main"), f.produced-200, "hardly anything is committed within the hour")
 	s.end(t)
 	f.produce(t, 100)
 	require.Eventually(t, alone, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(three.read(t)) == 0 && three.rows() == f.produced }, patience,
+		50*time.Millisecond)
+	readers.end(t)
 	r.end(t)
 	report := f.report(t)
 	require.True(t, report.Proven, "%+v", report.Faults)
 	require.Equal(t, f.produced, report.Files.Rows)
+}
+
+func TestAProcessThatIsKilledLeavesNoGapInWhatOthersShow(t *testing.T) {
+	f := newHourlyFolder(t, 4, byCountry)
+	r := f.run(t)
+	one := &client{url: r.url(t, "catalog")}
+	f.produce(t, 200)
+	alone := func() bool { return len(one.read(t)) == 0 && one.rows() == f.produced }
+	require.Eventually(t, alone, patience, 50*time.Millisecond)
+	g := f.beside(t, "other")
+	s := &running{log: &lockedBuffer{}}
+	killed := process(t.Context(), "run", "-c", g.config)
+	killed.Stderr = s.log
+	require.NoError(t, killed.Start())
+	two := &client{url: s.url(t, "catalog")}
+	require.Eventually(t, func() bool { return twoAssigned.MatchString(s.log.String()) }, patience, 50*time.Millisecond)
+	for range 3 {
+		f.produce(t, 100)
+		both := func() bool { return alone() && len(two.read(t)) == 0 && two.rows() == f.produced }
+		require.Eventually(t, both, patience, 50*time.Millisecond, "%s\n%s", r.log, s.log)
+	}
+	require.NoError(t, killed.Process.Kill())
+	_ = killed.Wait() // it was killed
+	f.produce(t, 100)
+	require.Eventually(t, alone, patience, 50*time.Millisecond, "%s", r.log)
+	r.end(t)
+	report := f.report(t)
+	require.True(t, report.Proven, "%+v", report.Faults)
+	require.Equal(t, f.produced, report.Files.Rows)
+}
+
+func TestRowsAreShownWhereNobodyIngests(t *testing.T) {
+	f := newHourlyFolder(t, 4, byCountry)
+	r := f.run(t, "--roles", "catalog")
+	one := &client{url: r.url(t, "catalog")}
+	s := f.beside(t, "other").run(t, "--roles", "ingest")
+	for range 3 {
+		f.produce(t, 100)
+		require.Eventually(t, func() bool { return len(one.read(t)) == 0 && one.rows() == f.produced }, patience,
+			50*time.Millisecond, "%s\n%s", r.log, s.log)
+	}
+	require.Less(t, rowsIn(t, one.url, "main"), f.produced)
+	s.end(t)
+	r.end(t)
 }

@@ -108,8 +108,11 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 		parts = append(parts, compact...)
 	}
 	var now *live.Catalog
-	if o.sqlAt != "" || slices.Contains(o.roles, roleCatalog) {
+	if o.sqlAt != "" || slices.Contains(o.roles, roleCatalog) || slices.Contains(o.roles, roleIngest) {
 		if now, err = s.liveCatalog(p, registry); err != nil {
+			return err
+		}
+		if s.peers, err = s.newPeers(p); err != nil {
 			return err
 		}
 	}
@@ -120,7 +123,7 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 		return err
 	}
 	if now != nil {
-		servers = append(servers, live.NewJanitor(now).Run)
+		servers = append(servers, live.NewJanitor(now).Run, s.peers.Run)
 	}
 	if o.sqlAt != "" {
 		serve, err := p.flightServer(ctx, s, newest(now), o.sqlAt)
@@ -156,9 +159,9 @@ func (p *program) listeners(
 	l := s.feeder.lake
 	handlers := map[string]http.Handler{}
 	var out []func(context.Context) error
-	rows := s.lookupHandler(registry)
+	rows, tell := s.lookupHandler(registry), s.tellHandler()
 	if l.config.Listen.Admin != "" {
-		handlers["admin"] = s.adminHandler(registry, guarded(l.config, rows))
+		handlers["admin"] = withPeers(guarded(l.config, tell), s.adminHandler(registry, guarded(l.config, rows)))
 	}
 	if slices.Contains(o.roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
 		handler, err := s.catalogHandler(p, now, o.vend)
@@ -169,7 +172,7 @@ func (p *program) listeners(
 		if err != nil {
 			return nil, err
 		}
-		handlers["catalog"] = withLookups(routes, rows)
+		handlers["catalog"] = withPeers(tell, withLookups(routes, rows))
 		out = append(out, streams)
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
@@ -179,6 +182,9 @@ func (p *program) listeners(
 			return nil, err
 		}
 		s.log.Info("listening", "listener", name, "url", each.url())
+		if s.peers != nil && (name == "catalog" || handlers["catalog"] == nil && guarded(l.config, tell) != nil) {
+			s.peers.AnswerAt(reachable(ctx, each.url(), l.config.brokers()))
+		}
 		out = append(out, each.serve)
 	}
 	return out, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
+	"github.com/firthlake/firth/serve/peers"
 	"github.com/firthlake/firth/table"
 )
 
@@ -26,7 +27,8 @@ type service struct {
 	log    *slog.Logger
 	look   chan struct{} // somebody says that specs have changed
 	turns  turns
-	doors  *doors // nil where nobody asks
+	doors  *doors       // nil where nobody asks
+	peers  *peers.Peers // nil where nobody has tables as of now
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation

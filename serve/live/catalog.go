@@ -94,7 +94,7 @@ func (c *Catalog) TableJSON(ctx context.Context, ident table.Ident) (catalog.Loa
 		return b.loaded, err
 	}
 	o := c.overlay(b.meta)
-	if index := c.opts.Tails.Find(o.id); index != nil {
+	if index := c.tail(b); index != nil {
 		if err := o.waitReady(ctx, index.Follow(asked.Add(Pin)), c.opts.Now); err != nil {
 			return catalog.Loaded{}, err
 		}
@@ -147,6 +147,15 @@ func (c *Catalog) overlay(meta icetable.Metadata) *overlay {
 	return o
 }
 
+// tail is the tail of a table. Of one that only grows there is one although this process does not ingest it, since
+// others may tell of theirs.
+func (c *Catalog) tail(b committed) *tail.Index {
+	if b.isKeyed() || b.meta.Version() < 2 {
+		return c.opts.Tails.Find(b.meta.TableUUID())
+	}
+	return c.opts.Tails.Index(b.meta.TableUUID(), b.meta.Location())
+}
+
 func (b committed) isKeyed() bool { return len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0 }
 
 // view is the tail behind a base, who knows what it hides, and why it is not all that there could be.
@@ -169,7 +178,7 @@ func (c *Catalog) view(b committed) (v version, hider tail.Hider) {
 	}
 	v.view = index.At(position)
 	if v.elsewhere = index.Elsewhere(position); v.degraded == "" && len(v.elsewhere) > 0 {
-		v.degraded = fmt.Sprintf("this process does not read %d of %d topic partitions: "+
+		v.degraded = fmt.Sprintf("this process does not read %d of %d topic partitions, nor hears from who does: "+
 			"their rows are shown once they are committed", len(v.elsewhere), len(v.view.Cut))
 	}
 	if !b.isKeyed() {

@@ -22,7 +22,7 @@ const (
 	SummaryOffsets  = "live.offsets"
 	SummaryRows     = "live.rows"
 	SummaryDegraded = "live.degraded"
-	// SummaryElsewhere lists the topic partitions that other processes read.
+	// SummaryElsewhere lists the topic partitions that other processes read which do not tell of them.
 	SummaryElsewhere = "live.elsewhere"
 )
 

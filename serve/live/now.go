@@ -30,7 +30,7 @@ func (c *Catalog) Now(ctx context.Context, ident table.Ident) (*table.Table, tai
 		t, err := c.LoadTable(ctx, ident)
 		return t, tail.View{}, err
 	}
-	index := c.opts.Tails.Find(b.meta.TableUUID())
+	index := c.tail(b)
 	if index == nil || b.meta.Version() < 2 {
 		return b.table(ident), tail.View{}, nil
 	}

@@ -43,7 +43,7 @@ type version struct {
 	base     string // metadata location
 	view     tail.View
 	degraded string
-	// elsewhere are the topic partitions that this process does not read.
+	// elsewhere are the topic partitions that this process neither reads nor hears of.
 	elsewhere []table.TopicPartition
 	// carried is since when the view has chunks that were withdrawn, zero when it has none.
 	carried time.Time

@@ -6,7 +6,8 @@
 // A Chunk is a range of offsets of each of some topic partitions and the data file of the rows in them. A Piece is a
 // range of one and its rows in memory, for readers in this process until a chunk takes its place. A Feed is the
 // end that ingest holds: it is told whether anybody follows the table, and takes chunks. An Index has the
-// chunks of one table, a Set the indexes of a process.
+// chunks of one table, a Set the indexes of a process. A Mirror is the end at which comes what another process tells of
+// its index; its chunks are chosen as all others, and their files are its own to remove.
 //
 // The seam: a View begins at the position that stands in the snapshot it goes with, and goes on as far as chunks are
 // contiguous, topic partition by topic partition. What the process believes about commits has no part in
@@ -26,5 +27,5 @@
 // A Clock tells how old any cut of a table is: ingest marks where the topics end whenever it has read all of them.
 //
 // Callers: ingest hands over, serve reads, cmd wires. Nothing here does I/O. An Index may be used by many
-// goroutines; a Feed belongs to one.
+// goroutines; a Feed or a Mirror belongs to one.
 package tail

@@ -12,15 +12,10 @@ import (
 // goroutine.
 type Feed struct {
 	index *Index
-	// reads are the topic partitions that it is of, topics their topics, takes those that the table has of them; under
-	// the index's mu.
-	reads  map[table.TopicPartition]bool
-	topics map[topicName]uuid.UUID
-	takes  func(table.TopicPartition) bool
+	// reads are the topic partitions that it is of, takes those that the table has of them; under the index's mu.
+	reads map[table.TopicPartition]bool
+	takes func(table.TopicPartition) bool
 }
-
-// topicName is a topic, which has another id when it was made again.
-type topicName struct{ cluster, topic string }
 
 // Feed opens another feed. Whoever follows the table already waits for it too.
 func (x *Index) Feed() *Feed {
@@ -37,19 +32,9 @@ func (f *Feed) Wanted(now time.Time) bool { return f.index.Followed(now) }
 // Reads says which topic partitions the feed is of now. Those that it takes beside them are read by other processes, or
 // by nobody yet. Nobody changes reads.
 func (f *Feed) Reads(reads map[table.TopicPartition]bool, takes func(table.TopicPartition) bool) {
-	topics := map[topicName]uuid.UUID{}
-	for id := range reads {
-		topics[topicName{id.Cluster, id.Topic}] = id.TopicID
-	}
 	f.index.mu.Lock()
 	defer f.index.mu.Unlock()
-	f.reads, f.topics, f.takes = reads, topics, takes
-}
-
-// reader says whether the feed is of a topic partition, or of the topic that came in the place of its own.
-func (f *Feed) reader(id table.TopicPartition) bool {
-	topic, known := f.topics[topicName{id.Cluster, id.Topic}]
-	return f.reads[id] || known && topic != id.TopicID
+	f.reads, f.takes = reads, takes
 }
 
 // Ready says that everything which is not committed yet is in the index or comes into it.

@@ -15,24 +15,29 @@ import (
 // Index has the chunks of one table.
 type Index struct {
 	folder string
-	// until is how long somebody follows the table, in nanoseconds since 1970.
-	until atomic.Int64
+	// until is how long somebody follows the table, in nanoseconds since 1970, and asked how long somebody here does.
+	until, asked atomic.Int64
 
 	mu     sync.Mutex
 	next   uint64 // number of the next chunk
 	chunks []held
 	feeds  map[*Feed]bool // and whether each hands over all that it reads
 	hider  Hider          // nil for a table whose rows nothing hides
-	ready  chan struct{}  // closed once all feeds do; nil when nobody waits
-	pieces []heldPiece    // in no chunk yet
-	wakes  map[chan<- struct{}]struct{}
+	rules  string         // by which records become rows; empty when nobody has said
+	// mirrors are what other processes tell.
+	mirrors map[*Mirror]struct{}
+	ready   chan struct{} // closed once all feeds do; nil when nobody waits
+	pieces  []heldPiece   // in no chunk yet
+	wakes   map[chan<- struct{}]struct{}
 }
 
 // held is a chunk in the index.
 type held struct {
 	Chunk
 	number uint64
-	feed   *Feed
+	feed   *Feed // nil for one of another process, which has a mirror and the number there
+	mirror *Mirror
+	there  uint64
 	// left is when it was covered by a commit or withdrawn; zero while neither.
 	left      time.Time
 	withdrawn bool
@@ -40,7 +45,8 @@ type held struct {
 
 // NewIndex returns the empty index of a table that lies at location.
 func NewIndex(location string) *Index {
-	return &Index{folder: FolderOf(location), feeds: map[*Feed]bool{}, wakes: map[chan<- struct{}]struct{}{}}
+	return &Index{folder: FolderOf(location), feeds: map[*Feed]bool{}, wakes: map[chan<- struct{}]struct{}{},
+		mirrors: map[*Mirror]struct{}{}}
 }
 
 // Folder is where the chunks lie, with a slash.
@@ -49,12 +55,13 @@ func (x *Index) Folder() string { return x.folder }
 // Follow says that somebody reads the table until then. The channel is closed once everything that is
 // read from now on comes into the index.
 func (x *Index) Follow(until time.Time) <-chan struct{} {
-	for {
-		before := x.until.Load()
-		if until.UnixNano() <= before || x.until.CompareAndSwap(before, until.UnixNano()) {
-			break
-		}
-	}
+	atLeast(&x.asked, until)
+	return x.FollowThere(until)
+}
+
+// FollowThere says that somebody reads the table at another process, which is told of the chunks.
+func (x *Index) FollowThere(until time.Time) <-chan struct{} {
+	atLeast(&x.until, until)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ready == nil {
@@ -63,6 +70,14 @@ func (x *Index) Follow(until time.Time) <-chan struct{} {
 	ready := x.ready
 	x.tellReady()
 	return ready
+}
+
+func atLeast(at *atomic.Int64, until time.Time) {
+	for before := at.Load(); before < until.UnixNano(); before = at.Load() {
+		if at.CompareAndSwap(before, until.UnixNano()) {
+			return
+		}
+	}
 }
 
 // tellReady wakes those who wait when all feeds hand over what they read.
@@ -81,11 +96,15 @@ func (x *Index) tellReady() {
 // Followed says whether somebody follows the table now.
 func (x *Index) Followed(now time.Time) bool { return now.UnixNano() < x.until.Load() }
 
-// Fed says whether any ingest hands over what it reads of the table, or will once it is followed.
+// FollowedHere says whether somebody follows the table at this process now.
+func (x *Index) FollowedHere(now time.Time) bool { return now.UnixNano() < x.asked.Load() }
+
+// Fed says whether any ingest hands over what it reads of the table, or will once it is followed: here, or at a process
+// that tells of it.
 func (x *Index) Fed() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.feeds) > 0
+	return len(x.feeds)+len(x.mirrors) > 0
 }
 
 // At returns the tail behind a snapshot that stores position, as far as it is in chunks.
@@ -106,26 +125,6 @@ func (x *Index) Resume(position table.Position, shown View) View {
 	view.addShown(&shown)
 	x.addChunks(&view, func(int) bool { return true })
 	return view
-}
-
-// Elsewhere are the topic partitions of a position that the table has from here and that are not read here, in order.
-// Those of a topic that was made again do not count.
-func (x *Index) Elsewhere(position table.Position) []table.TopicPartition {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var out []table.TopicPartition
-	for id := range position {
-		taken, read := false, false
-		for f := range x.feeds {
-			taken = taken || f.takes != nil && f.takes(id)
-			read = read || f.reader(id)
-		}
-		if taken && !read {
-			out = append(out, id)
-		}
-	}
-	slices.SortFunc(out, table.TopicPartition.Compare)
-	return out
 }
 
 // addChunks goes on with the chunks that fit. The caller holds mu.
@@ -153,7 +152,9 @@ func (x *Index) Forget(covered, withdrawn time.Time) []string {
 		if c.left.IsZero() || !c.left.Before(before) {
 			return false
 		}
-		files = append(files, c.locations()...)
+		if c.mirror == nil {
+			files = append(files, c.locations()...)
+		}
 		return true
 	})
 	return files
@@ -217,6 +218,19 @@ func (s *Set) All() []*Index {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.indexes))
+}
+
+// FollowedHere are the indexes of the tables that somebody follows at this process now and that others may tell of.
+func (s *Set) FollowedHere(now time.Time) map[uuid.UUID]*Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[uuid.UUID]*Index{}
+	for id, x := range s.indexes {
+		if x.FollowedHere(now) && x.Tells() {
+			found[id] = x
+		}
+	}
+	return found
 }
 
 // Find returns the index of a table, or nil when the process does not ingest it.
