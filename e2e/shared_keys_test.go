@@ -134,7 +134,7 @@ type sharedTable struct {
 
 // TestSparkChangesALiveKeyedTable lets Spark insert, delete, update, merge and rewrite files of keyed tables
 // that firth updates all the while, and expire their snapshots. Every key is there once, with the values that
-// the order of commits gives it.
+// the order of commits gives it, and who follows the changes has the same rows.
 func TestSparkChangesALiveKeyedTable(t *testing.T) {
 	t.Parallel()
 	s := newSharedKeys(t)
@@ -144,6 +144,10 @@ func TestSparkChangesALiveKeyedTable(t *testing.T) {
 	defer stop()
 	var feed errgroup.Group
 	feed.Go(func() error { return s.stream.run(ctx) })
+	following, leave := context.WithCancel(t.Context())
+	defer leave()
+	var readers errgroup.Group
+	copies := s.follow(following, &readers)
 	begun, before := time.Now(), s.stream.records
 	for step := range either(1, 20) {
 		for _, table := range s.tables {
@@ -163,9 +167,14 @@ func TestSparkChangesALiveKeyedTable(t *testing.T) {
 	}
 	t.Logf("%d statements of Spark in %.0f s beside %d records; %d times again, %d of them with the stream held up",
 		s.asked, time.Since(begun).Seconds(), s.stream.records-before, s.again, s.calmed)
-	for _, table := range s.tables {
+	for i, table := range s.tables {
 		s.reaches(t, table.name, s.stream.records, 2*time.Minute)
 		s.isFinal(t, table)
+		copies[i].becomes(t, s.rowsOf(t, table))
+	}
+	leave()
+	require.NoError(t, readers.Wait())
+	for _, table := range s.tables {
 		s.sql(t, "call lake.system.expire_snapshots(table => '"+table.name+
 			"', older_than => timestamp '2100-01-01 00:00:00', retain_last => 1)")
 		s.isFinal(t, table)

@@ -119,7 +119,11 @@ func (d *doors) of(c *commit.Committer) []doorReport {
 	if d.flight {
 		show(doorFlight, cut)
 	}
-	if d.streams && len(t.Metadata().CurrentSchema().IdentifierFieldIDs) == 0 && index != nil {
+	switch {
+	case !d.streams:
+	case len(t.Metadata().CurrentSchema().IdentifierFieldIDs) > 0: // changes are those of commits
+		out = append(out, d.at(doorStream, t, position, ""))
+	case index != nil:
 		show(doorStream, index.Newest(position, func(schemaID int) bool {
 			return slices.ContainsFunc(t.Metadata().Schemas(), func(s *iceberg.Schema) bool { return s.ID == schemaID })
 		}).Cut)

@@ -160,6 +160,9 @@ func TestAStreamOfAKeyedTableMakesItsRows(t *testing.T) {
 			}
 			c.read(t, r.url(t, "catalog"), want)
 		}
+		require.Eventually(t, func() bool {
+			return int64(doorsOf(t, r.url(t, "admin"))[doorStream].records()) == f.produced
+		}, patience, 10*time.Millisecond, "it is told how old changes are")
 		for _, output := range []string{"ndjson", "table"} {
 			out := f.firth(t, "read", "db.events", "--follow", "--url", r.url(t, "catalog"), "--limit", "3",
 				"--columns", "user_id", "--output", output)

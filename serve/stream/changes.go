@@ -110,7 +110,9 @@ func (s *Subscription) tell(ctx context.Context, now *state, h *shape, step comm
 	inRows := s.mark.stage == stageRows && s.mark.at != images.Place{}
 	if !inRows {
 		if small := s.small(ctx, now, h, step); small != nil {
-			return s.giveTold(ctx, small, emit)
+			return s.holding(ctx, small.bytes, func() error {
+				return s.giveTold(small, s.mark.behind(step.after), emit)
+			})
 		}
 	}
 	t, err := s.teller(ctx, now, h, step)
@@ -196,11 +198,20 @@ func (s *Subscription) tellRows(ctx context.Context, t *teller, emit func(arrow.
 		if err != nil {
 			return err
 		}
-		for i, each := range some {
-			some[i] = nil
-			if err := s.giveTold(ctx, each, emit); err != nil {
-				return err
+		bytes := int64(0)
+		for _, each := range some {
+			bytes += each.bytes
+		}
+		err = s.holding(ctx, bytes, func() error {
+			for _, each := range some {
+				if err := s.giveTold(each, each.at(s.mark, each.rows()), emit); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		s.mark.at = end
 	}
@@ -224,7 +235,14 @@ func (s *Subscription) tellKeys(ctx context.Context, t *teller, emit func(arrow.
 		case err != nil:
 			return err
 		}
-		if err := s.giveTold(ctx, some, emit); err != nil {
+		if some.rows() == 0 {
+			continue
+		}
+		done := some.at(s.mark, some.rows())
+		if part == parts-1 {
+			done = done.behind(t.snapshot)
+		}
+		if err := s.holding(ctx, some.bytes, func() error { return s.giveTold(some, done, emit) }); err != nil {
 			return err
 		}
 	}
@@ -239,18 +257,26 @@ func (s *Subscription) partOf(parts uint64) uint64 {
 	return images.PartOf(s.mark.key, parts)
 }
 
-// giveTold hands out what is behind the mark.
-func (s *Subscription) giveTold(ctx context.Context, t *told, emit func(arrow.RecordBatch) error) error {
-	if t.bytes > smallBytes {
-		held := min(t.bytes, s.streams.bounds.windowBytes)
-		if err := s.streams.windows.Acquire(ctx, held); err != nil {
-			return err
-		}
-		defer s.streams.windows.Release(held)
+// holding hands out what takes some bytes, once there is room for it beside what other readers hold.
+func (s *Subscription) holding(ctx context.Context, bytes int64, give func() error) error {
+	if bytes <= smallBytes {
+		return give()
 	}
+	held := min(bytes, s.streams.bounds.windowBytes)
+	if err := s.streams.windows.Acquire(ctx, held); err != nil {
+		return err
+	}
+	defer s.streams.windows.Release(held)
+	return give()
+}
+
+// giveTold hands out what is behind the mark, which is done then.
+func (s *Subscription) giveTold(t *told, done Mark, emit func(arrow.RecordBatch) error) error {
 	for start := t.begin(s.mark); start < t.rows(); {
 		end := t.end(start, s.streams.bounds.batchRows)
-		s.mark = t.at(s.mark, end)
+		if s.mark = t.at(s.mark, end); end == t.rows() {
+			s.mark = done
+		}
 		s.streams.opts.Metrics.handed(s.followed.name, int64(end-start))
 		batch := t.batch.NewSlice(int64(start), int64(end))
 		err := emit(batch)

@@ -142,13 +142,12 @@ func (c *copyOf) readOn(batches int) {
 		if batch != nil {
 			c.apply(batch)
 		}
-		if c.token = c.sub.Token(); batch == nil {
+		c.token = c.sub.Token()
+		if mark := c.mark(); mark.stage == stageBehind {
+			c.checkAt(mark.Sequence)
+		}
+		if batch == nil {
 			require.Equal(t, stageBehind, c.mark().stage)
-			for _, s := range c.w.Meta.Snapshots() {
-				if s.SequenceNumber == c.mark().Sequence {
-					c.check(s.SnapshotID)
-				}
-			}
 			break
 		}
 		if batches--; batches <= 0 {
@@ -218,6 +217,18 @@ func (c *copyOf) check(id int64) {
 	}
 	require.Equal(t, want, c.rows, "rows at snapshot %d", id)
 	c.checked++
+}
+
+// checkAt is check at the snapshot of a sequence number.
+func (c *copyOf) checkAt(sequence int64) {
+	c.w.T.Helper()
+	for _, s := range c.w.Meta.Snapshots() {
+		if s.SequenceNumber == sequence {
+			c.check(s.SnapshotID)
+			return
+		}
+	}
+	require.Fail(c.w.T, "no such snapshot")
 }
 
 // itemOf is an image.
@@ -359,6 +370,17 @@ func TestAStreamOfAKeyedTableEndsWhereChangesAreNotLeft(t *testing.T) {
 	require.ErrorContains(t, err, "retention.snapshots")
 	require.ErrorContains(t, open(first), "the oldest that is left is")
 	require.NoError(t, open(fmt.Sprint(second)))
+	require.NoError(t, open(time.UnixMilli(w.Meta.SnapshotByID(second).TimestampMs).UTC().Format(time.RFC3339Nano)))
+
+	// A process that knows the table as it was before waits.
+	known := w.Meta
+	w.Commit(imagestest.Step{Add: []imagestest.Item{{ID: 5}}})
+	later := w.subscribe(Request{}, seesAll)
+	later.readOn(1 << 20)
+	w.Meta, known = known, w.Meta
+	require.NoError(t, open(later.token))
+	w.Meta = known
+	later.readOn(1 << 20)
 
 	// Main is set back.
 	end := w.subscribe(Request{From: From{End: true}}, seesAll)

@@ -259,7 +259,48 @@ func TestChangesAreReadAsLinesOfJSON(t *testing.T) {
 	require.Equal(t, want, lines[len(lines)-1])
 	lines = read(kindEvents, from, `"op"`)
 	require.Equal(t, "data: "+want, lines[len(lines)-1])
-	read(MediaTypeArrow, from, "update")
+}
+
+func TestChangesAreReadAsArrow(t *testing.T) {
+	w := newKeyedWorld(t, 1)
+	w.bounds = bounds{windowRows: 1000, windowBytes: 1 << 20, batchRows: 3}
+	w.restart()
+	var items []imagestest.Item
+	for i := range int64(20) {
+		items = append(items, imagestest.Item{ID: i, Region: "a", Value: i})
+	}
+	w.Commit(imagestest.Step{Add: items})
+	c := w.subscribe(Request{}, seesAll)
+	st := imagestest.Step{Remove: map[*imagestest.File][]int{w.Files[0]: {3, 4, 5, 6, 7, 8, 9}}}
+	for i := range int64(12) {
+		st.Add = append(st.Add, imagestest.Item{ID: i + 6, Region: "b", Value: -i})
+	}
+	w.Commit(st)
+	require.NoError(t, w.streams.Step(t.Context()))
+	server := httptest.NewServer(NewHandler(w.streams))
+	defer server.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		server.URL+"/v1/tables/db/items/stream?from="+c.token, nil)
+	require.NoError(t, err)
+	request.Header.Set("Accept", MediaTypeArrow)
+	answer, err := server.Client().Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	batches, err := ipc.NewReader(answer.Body)
+	require.NoError(t, err)
+	defer batches.Release()
+	for head := w.Meta.CurrentSnapshot().SequenceNumber; batches.Next(); {
+		batch := batches.RecordBatch()
+		if batch.NumRows() > 0 {
+			c.apply(batch)
+		}
+		if c.token = TokenOf(batch); c.mark().Sequence == head && c.mark().stage == stageBehind {
+			c.checkAt(head)
+			return
+		}
+	}
+	require.Fail(t, "the stream has ended", "%v", batches.Err())
 }
 
 func TestThePathOfAStreamNamesItsTable(t *testing.T) {

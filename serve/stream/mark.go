@@ -61,6 +61,9 @@ type commitStep struct {
 
 // next is the commit to go on with; none when all was handed out.
 func (m Mark) next(meta icetable.Metadata) (step commitStep, some bool, err error) {
+	if m.Sequence > meta.LastSequenceNumber() {
+		return step, false, nil // another process, which made the token, knows the table as it is later
+	}
 	next := m.Sequence + 1
 	if m.stage != stageBehind {
 		next = m.Before + 1

@@ -76,7 +76,10 @@ func (s *Subscription) Schema() (*arrow.Schema, error) {
 	}
 	if s.keyed {
 		shape, err := newShape(current.table, s.request)
-		return shape.form, err
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		}
+		return shape.form, nil
 	}
 	scan, err := s.scan(current)
 	if err != nil {

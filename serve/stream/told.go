@@ -52,6 +52,10 @@ func (t *told) at(m Mark, end int) Mark {
 	return m
 }
 
+// toldMax is how many commits are kept for others, each of at most a window. Streams that keep up are at the same one,
+// with few different columns and filters.
+const toldMax = 8
+
 // sharedTold is what a small commit tells, made once for all streams that come to it with the same shape.
 type sharedTold struct {
 	key  string
@@ -69,7 +73,7 @@ func (f *followed) telling(key string) *sharedTold {
 		}
 	}
 	held := &sharedTold{key: key}
-	if f.told = append(f.told, held); len(f.told) > sharedMax {
+	if f.told = append(f.told, held); len(f.told) > toldMax {
 		f.told = slices.Delete(f.told, 0, 1)
 	}
 	return held
