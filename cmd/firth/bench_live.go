@@ -69,8 +69,8 @@ func (p *program) benchLiveCommand() *cobra.Command {
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench live --json", "firth bench live --seconds 60 --rate 50000 --chunks 0",
 			"firth bench live -c firth.yaml --checkpoint 1m --rate 5000 --chunks 0"),
-		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.benchLive(cmd.Context(), o) },
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchLive(cmd.Context(), o) },
 	}
 	flags := cmd.Flags()
 	flags.Int64Var(&o.seconds, "seconds", 30, "how long readers read")

@@ -109,7 +109,9 @@ func (p *program) newBenchService(ctx context.Context, o benchServiceOptions) (*
 }
 
 // objects is the store of the warehouse, for readers.
-func (s *benchService) objects() (objstore.Store, error) { return objstore.Open(objstore.Config{S3: s.s3}) }
+func (s *benchService) objects() (objstore.Store, error) {
+	return objstore.Open(objstore.Config{S3: s.s3})
+}
 
 // freeAddress is one that nobody listens at, a moment ago.
 func freeAddress(ctx context.Context) (string, error) {
