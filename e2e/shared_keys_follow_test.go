@@ -54,15 +54,12 @@ func (s *sharedKeys) follow(ctx context.Context, group *errgroup.Group) []*follo
 
 // run follows until ctx ends.
 func (f *follower) run(ctx context.Context) error {
-	for {
-		err := f.once(ctx, 1+f.random.IntN(4))
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+	for ctx.Err() == nil {
+		if err := f.once(ctx, 1+f.random.IntN(4)); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("follow %s: %w", f.address, err)
 		}
 	}
+	return nil
 }
 
 // once reads up to some tokens.
