@@ -25,7 +25,8 @@ type liveOptions struct {
 	seconds, rate int64
 	checkpoint    time.Duration
 	chunks        int
-	dir           string
+	seamKeys
+	dir string
 }
 
 // liveResult is how old reads were behind each door, and how long a load of the table took.
@@ -65,10 +66,11 @@ func (p *program) benchLiveCommand() *cobra.Command {
 			"the read has ended. As in 'firth bench seam' each offset must be there once, and the cut must not\n" +
 			"go back. Then a table is loaded from the warehouse live while ever more chunks lie behind its last\n" +
 			"commit, ten more a second: loads count from nine tenths of --chunks on, those that are a new state\n" +
-			"each. With -c the tables lie in that configuration's warehouse, and stay there." +
+			"each; with --keyed none are. With -c the tables lie in that configuration's warehouse, and stay there." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench live --json", "firth bench live --seconds 60 --rate 50000 --chunks 0",
-			"firth bench live -c firth.yaml --checkpoint 1m --rate 5000 --chunks 0"),
+			"firth bench live -c firth.yaml --checkpoint 1m --rate 5000 --chunks 0",
+			"firth bench live --keyed --checkpoint 1m --rate 5000"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchLive(cmd.Context(), o) },
 	}
@@ -77,6 +79,7 @@ func (p *program) benchLiveCommand() *cobra.Command {
 	flags.Int64Var(&o.rate, "rate", 20_000, "records a second while they do")
 	flags.DurationVar(&o.checkpoint, "checkpoint", 10*time.Second, "commit interval")
 	flags.IntVar(&o.chunks, "chunks", chunksMost, "chunks behind the table when it is loaded; 0 measures no loads")
+	o.seamKeys.add(cmd)
 	addBenchDir(cmd, &o.dir)
 	return cmd
 }
@@ -86,9 +89,16 @@ func (p *program) benchLive(ctx context.Context, o liveOptions) error {
 		return couldNot(fmt.Errorf("--seconds and --rate must be 1 or more, --chunks 0 to %d", chunksMost),
 			"see 'firth bench live --help'")
 	}
+	if err := o.validate(); err != nil {
+		return err
+	}
 	return inFolder(o.dir, func(dir string) error {
-		seam := seamOptions{seconds: o.seconds, rate: o.rate, checkpoint: o.checkpoint, readers: liveReaders,
-			back: seamBack{window: liveWindow, whole: liveWhole}, dir: filepath.Join(dir, "doors")}
+		seam := seamOptions{seconds: o.seconds, rate: o.rate, checkpoint: o.checkpoint, seamKeys: o.seamKeys,
+			readers: liveReaders, back: seamBack{window: liveWindow, whole: liveWhole},
+			dir: filepath.Join(dir, "doors")}
+		if o.keyed {
+			seam.readers++ // look-ups are one more door
+		}
 		o.dir = filepath.Join(dir, "loads")
 		for _, each := range []string{seam.dir, o.dir} {
 			if err := os.MkdirAll(each, 0o755); err != nil {
@@ -100,7 +110,7 @@ func (p *program) benchLive(ctx context.Context, o liveOptions) error {
 			return err
 		}
 		result := &liveResult{seamResult: *read}
-		if o.chunks > 0 {
+		if o.chunks > 0 && !o.keyed {
 			if err := p.measureLoads(ctx, o, result); err != nil {
 				return err
 			}

@@ -23,8 +23,10 @@ type lookupLog struct {
 	mu sync.RWMutex // guards all below
 	// versions are, by key, twice the offset of each record, and one more for a tombstone.
 	versions [][]int64
-	next     [demoPartitions]int64
-	made     [demoPartitions][]lookupMark
+	// order are, by topic partition and offset, the keys of the records.
+	order [demoPartitions][]uint32
+	next  [demoPartitions]int64
+	made  [demoPartitions][]lookupMark
 }
 
 // lookupMark says when the record of an offset was made.
@@ -68,6 +70,7 @@ func (l *lookupLog) add(row int64, key int) gen.Record {
 		version++
 	}
 	l.versions[key] = append(l.versions[key], version)
+	l.order[partition] = append(l.order[partition], uint32(key))
 	l.mark(partition, offset)
 	l.mu.Unlock()
 	record := gen.Record{Key: stage.AppendKey(nil, key), Partition: int32(partition)}
@@ -89,6 +92,11 @@ func (l *lookupLog) mark(partition int, offset int64) {
 func (l *lookupLog) at(key int, next int64) (version int64, present bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	return l.before(key, next)
+}
+
+// before is at. The caller holds mu.
+func (l *lookupLog) before(key int, next int64) (version int64, present bool) {
 	versions := l.versions[key]
 	i := sort.Search(len(versions), func(i int) bool { return versions[i]/2 >= next })
 	if i == 0 || versions[i-1]%2 == 1 {

@@ -14,9 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/firthlake/firth/ingest/gen"
+	"github.com/firthlake/firth/cmd/firth/stage"
 	"github.com/firthlake/firth/ingest/source"
-	"github.com/firthlake/firth/table/objstore"
 )
 
 // seamOptions are the flags of bench seam.
@@ -25,8 +24,39 @@ type seamOptions struct {
 	checkpoint     time.Duration
 	readers, kills int
 	back           seamBack
-	dir            string
+	seamKeys
+	dir string
 }
+
+// seamKeys say of what table.
+type seamKeys struct {
+	keyed        bool // one that has one row a key
+	keys         int
+	distribution string
+}
+
+func (k *seamKeys) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&k.keyed, "keyed", false, "of a table that has one row a key, under upserts and deletes")
+	flags.IntVar(&k.keys, "keys", 20_000, "with --keyed how many keys")
+	flags.StringVar(&k.distribution, "distribution", stage.Uniform, "with --keyed how keys are drawn: "+
+		strings.Join(distributions(), ", "))
+	completions(cmd, "distribution", distributions())
+}
+
+func (k *seamKeys) validate() error {
+	if k.keys < stage.UpsertKeysMin || k.keys > seamKeysMax {
+		return couldNot(fmt.Errorf("--keys %d must be %d to %d", k.keys, stage.UpsertKeysMin, seamKeysMax), "")
+	}
+	if !slices.Contains(distributions(), k.distribution) {
+		return couldNot(fmt.Errorf("--distribution %q must be one of %s", k.distribution,
+			strings.Join(distributions(), ", ")), "")
+	}
+	return nil
+}
+
+// seamKeysMax is what a reader reads and compares within a second or so.
+const seamKeysMax = 10_000_000
 
 // seamResult is what readers found while a service wrote, committed and compacted.
 type seamResult struct {
@@ -48,11 +78,14 @@ func (p *program) benchSeamCommand() *cobra.Command {
 		Long: "Starts a broker, a generator and 'firth run', and readers by turns of the warehouse live, of\n" +
 			"streams and, in builds with the SQL engine, of Flight SQL. Each reads a topic partition up to the\n" +
 			"cut of the table as it is now, again and again: each offset must be there once, and the cut must\n" +
-			"not go back. The age of a read is the time from the newest record's timestamp until the read has\n" +
-			"ended. With -c the table lies in that configuration's warehouse, and stays there." +
+			"not go back. With --keyed the table has one row a key, one record in 50 deletes, and look-ups are\n" +
+			"a way to it, too: each key must have the row that is the newest at the cut, or none when that was\n" +
+			"deleted. The age of a read is the time from the newest record's timestamp until the read has ended.\n" +
+			"With -c the table lies in that configuration's warehouse, and stays there." +
 			exitCodes("all reads were exact", "some were not", "could not measure"),
 		Example: example("firth bench seam --seconds 60 --readers 8 --json",
-			"firth bench seam --checkpoint 1m --rate 5000", "firth bench seam --seconds 300 --kills 10"),
+			"firth bench seam --checkpoint 1m --rate 5000", "firth bench seam --seconds 300 --kills 10",
+			"firth bench seam --keyed --keys 1000 --distribution zipf"),
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.benchSeam(cmd.Context(), o) },
 	}
@@ -62,6 +95,7 @@ func (p *program) benchSeamCommand() *cobra.Command {
 	flags.DurationVar(&o.checkpoint, "checkpoint", 2*time.Second, "commit interval")
 	flags.IntVar(&o.readers, "readers", 8, "readers, each of one of 8 topic partitions")
 	flags.IntVar(&o.kills, "kills", 0, "how often 'firth run' is killed and started again")
+	o.seamKeys.add(cmd)
 	addBenchDir(cmd, &o.dir)
 	return cmd
 }
@@ -70,6 +104,9 @@ func (p *program) benchSeam(ctx context.Context, o seamOptions) error {
 	if o.seconds < 1 || o.rate < 1 || o.readers < 1 || o.kills < 0 || int64(o.kills) >= o.seconds {
 		return couldNot(errors.New("--seconds, --rate and --readers must be 1 or more, --kills fewer than seconds"),
 			"see 'firth bench seam --help'")
+	}
+	if err := o.validate(); err != nil {
+		return err
 	}
 	return inFolder(o.dir, func(dir string) error {
 		o.dir = dir
@@ -107,13 +144,17 @@ func (r *seamResult) write(w io.Writer) error {
 }
 
 func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, error) {
+	t, err := p.seamTable(o)
+	if err != nil {
+		return nil, err
+	}
 	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
-		Topics: map[string]int32{demoTopic: demoPartitions}})
+		Topics: map[string]int32{t.topic(): demoPartitions}})
 	if err != nil {
 		return nil, err
 	}
 	defer broker.Close()
-	s, err := p.startSeam(ctx, o, broker.Connection().Brokers)
+	s, err := p.startSeam(ctx, o, t, broker.Connection().Brokers)
 	if err != nil {
 		return nil, err
 	}
@@ -122,20 +163,23 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	if err != nil {
 		return nil, err
 	}
-	began := p.now()
-	result := &seamResult{Doors: s.doors(), Kills: o.kills}
-	names := slices.Sorted(maps.Keys(result.Doors))
+	began, ways := p.now(), t.ways(s, objects)
+	result := &seamResult{Doors: map[string]*door{}, Kills: o.kills}
+	names := slices.Sorted(maps.Keys(ways))
+	for _, name := range names {
+		result.Doors[name] = &door{}
+	}
 	timed, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, timed := errgroup.WithContext(timed)
 	group.Go(func() (err error) {
-		result.Produced, err = produceEvents(timed, broker.Connection(), o.rate)
+		result.Produced, err = t.produce(timed, broker.Connection())
 		return err
 	})
 	for i := range o.readers {
 		name, partition := names[i%len(names)], int32(i%demoPartitions)
-		r := &seamReader{way: s.way(name, partition, objects, o.back), partition: partition, door: result.Doors[name],
-			now: p.now, epoch: s.epoch.Load}
+		r := &seamReader{way: ways[name](partition), partition: partition, door: result.Doors[name], now: p.now,
+			epoch: s.epoch.Load}
 		group.Go(func() error {
 			r.run(timed)
 			return nil
@@ -160,41 +204,13 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	return result, nil
 }
 
-// startSeam starts the service of the demo's table.
-func (p *program) startSeam(ctx context.Context, o seamOptions, brokers []string) (*benchService, error) {
-	return p.startBenchService(ctx, benchServiceOptions{dir: o.dir, brokers: brokers, flight: flightAtAll,
-		spec: strings.Replace(demoSpec, "{interval: 2s}", "{interval: "+o.checkpoint.String()+"}", 1)})
-}
-
-// produceEvents fills the demo's topic until ctx ends, and returns how many records it wrote.
-func produceEvents(ctx context.Context, connection source.Connection, rate int64) (int64, error) {
-	g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 1})
+// startSeam starts the service of a table.
+func (p *program) startSeam(ctx context.Context, o seamOptions, t seamTable, brokers []string) (*benchService, error) {
+	text, err := t.spec()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	totals, err := gen.Produce(ctx, connection, demoTopic, g, gen.Run{Rate: rate})
-	if totals == nil {
-		return 0, err
-	}
-	return totals.Rows, err
-}
-
-func (s *benchService) doors() map[string]*door {
-	doors := map[string]*door{doorLive: {}, doorStream: {}}
-	if s.flight != "" {
-		doors[doorFlight] = &door{}
-	}
-	return doors
-}
-
-func (s *benchService) way(door string, partition int32, objects objstore.Store, back seamBack) seamWay {
-	switch door {
-	case doorFlight:
-		return &flightWay{seamBack: back, url: "grpc://" + s.flight, partition: partition, epoch: s.epoch.Load}
-	case doorStream:
-		return &streamWay{url: s.url, partition: partition}
-	}
-	return &liveWay{seamBack: back, url: s.url, partition: partition, store: objects}
+	return p.startBenchService(ctx, benchServiceOptions{dir: o.dir, brokers: brokers, flight: flightAtAll, spec: text})
 }
 
 // killAndStart kills the service as often as asked, at even intervals, and returns after the last of them. Where the
@@ -202,7 +218,7 @@ func (s *benchService) way(door string, partition int32, objects objstore.Store,
 func (s *benchService) killAndStart(ctx context.Context, o seamOptions, doors map[string]*door) error {
 	for kill := 0; ; kill++ {
 		interval := time.NewTimer(time.Duration(o.seconds) * time.Second / time.Duration(o.kills+1))
-		err := waitRead(ctx, doors)
+		err := waitRead(ctx, doors, readyMax+2*o.checkpoint) // changes are told of commits
 		select {
 		case <-ctx.Done():
 			interval.Stop()
@@ -222,9 +238,9 @@ func (s *benchService) killAndStart(ctx context.Context, o seamOptions, doors ma
 	}
 }
 
-// waitRead waits until more rows were read through every door.
-func waitRead(ctx context.Context, doors map[string]*door) error {
-	ready, cancel := context.WithTimeout(ctx, readyMax)
+// waitRead waits until more rows were read through every door, within limits.
+func waitRead(ctx context.Context, doors map[string]*door, most time.Duration) error {
+	ready, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

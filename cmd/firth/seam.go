@@ -11,7 +11,8 @@ import (
 // door is what readers have found behind one door of the service.
 type door struct {
 	// Reads looked at a range of offsets from its beginning to the cut; Gaps are offsets that were missing in
-	// one, Duplicates those that were there again, Regressions cuts before one that the same reader had seen.
+	// one, Duplicates those that were there again, Regressions cuts before one that the same reader had seen. Of a
+	// keyed table Gaps are keys that had not the row which is the newest at the cut, Duplicates those with two.
 	Reads       int64 `json:"reads"`
 	Rows        int64 `json:"rows"`
 	Gaps        int64 `json:"gaps"`
@@ -50,7 +51,7 @@ func (d *door) finish() {
 	}
 }
 
-// seamWay is a way to the rows of one topic partition of the demo's table. Read begins a new one after an error.
+// seamWay is a way to the rows of one topic partition of a table. Read begins a new one after an error.
 type seamWay interface {
 	read(ctx context.Context) (seamRead, error)
 }
@@ -74,7 +75,8 @@ type seamRead struct {
 	rows       int64
 	gaps       int64
 	duplicates int64
-	newest     int64 // timestamp in microseconds
+	newest     int64  // timestamp in microseconds
+	wrong      string // the first of the gaps and duplicates, where more is to be said of it
 }
 
 // run reads until ctx ends. A read that fails is one that a kill broke off when the service was started
@@ -119,8 +121,8 @@ func (r *seamReader) note(found seamRead, before int64, err error) {
 	d.Gaps += found.gaps
 	d.Duplicates += found.duplicates
 	if found.gaps+found.duplicates > 0 {
-		d.fault("partition %d, offsets %d to %d: %d missing, %d twice", r.partition, found.from, found.cut,
-			found.gaps, found.duplicates)
+		d.fault("partition %d, offsets %d to %d: %d missing, %d twice%s", r.partition, found.from, found.cut,
+			found.gaps, found.duplicates, found.wrong)
 	}
 	if found.cut < r.cut && r.seenIn == after && before == after {
 		d.Regressions++

@@ -40,42 +40,53 @@ func (b *seamBack) from(cut int64) int64 {
 	return max(0, cut-b.window)
 }
 
+// liveDoor is the live catalog.
+type liveDoor struct {
+	url    string
+	store  objstore.Store
+	remote *catalog.Remote
+}
+
+// load loads a table as it is now, and where it ends in a partition of a topic.
+func (d *liveDoor) load(ctx context.Context, name, topic string, partition int32) (*table.Table, int64, error) {
+	if d.remote == nil {
+		var err error
+		config := catalog.RemoteConfig{URI: d.url, Warehouse: "live"}
+		if d.remote, err = catalog.DialRemote(ctx, config, http.DefaultClient); err != nil {
+			return nil, 0, err
+		}
+	}
+	ident, err := table.ParseIdent(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	t, err := d.remote.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, 0, err
+	}
+	cut, err := cutOf(t, topic, partition)
+	return t, cut, err
+}
+
 // liveWay reads files by the metadata of the live catalog, as engines do.
 type liveWay struct {
 	seamBack
-	url       string
+	liveDoor
 	partition int32
-	store     objstore.Store
-	remote    *catalog.Remote
 }
 
 // read reads the partition's offsets up to the cut of the table as it is now.
-func (r *liveWay) read(ctx context.Context) (seamRead, error) {
-	var found seamRead
-	if r.remote == nil {
-		var err error
-		config := catalog.RemoteConfig{URI: r.url, Warehouse: "live"}
-		if r.remote, err = catalog.DialRemote(ctx, config, http.DefaultClient); err != nil {
-			return found, err
-		}
-	}
-	ident, err := table.ParseIdent(demoTable)
-	if err != nil {
-		return found, err
-	}
-	t, err := r.remote.LoadTable(ctx, ident)
-	if err != nil {
-		return found, err
-	}
-	if found.cut, err = cutOf(t, r.partition); err != nil || found.cut == 0 {
+func (r *liveWay) read(ctx context.Context) (found seamRead, err error) {
+	var t *table.Table
+	if t, found.cut, err = r.load(ctx, demoTable, demoTopic, r.partition); err != nil || found.cut == 0 {
 		return found, err
 	}
 	found.from = r.from(found.cut)
 	return found, r.scan(ctx, t, &found)
 }
 
-// cutOf is where a table as of now ends in a partition of the demo's topic.
-func cutOf(t *table.Table, partition int32) (int64, error) {
+// cutOf is where a table as of now ends in a partition of a topic.
+func cutOf(t *table.Table, topic string, partition int32) (int64, error) {
 	snapshot := t.Metadata().CurrentSnapshot()
 	if snapshot == nil || snapshot.Summary == nil {
 		return 0, errors.New("the table has no snapshot")
@@ -85,7 +96,7 @@ func cutOf(t *table.Table, partition int32) (int64, error) {
 	if err := json.Unmarshal([]byte(text), &cuts); err != nil {
 		return 0, fmt.Errorf("read %s %q: %w", live.SummaryOffsets, text, err)
 	}
-	return cuts[demoTopic][strconv.Itoa(int(partition))], nil
+	return cuts[topic][strconv.Itoa(int(partition))], nil
 }
 
 // scan counts offsets.
@@ -131,34 +142,44 @@ func (f *seamRead) take(batch arrow.RecordBatch, seen []bool) {
 	}
 }
 
-// flightWay asks by SQL. A client waits longer and longer for a server that is down, so each start of it gets a new
+// flightDoor is Flight SQL. A client waits longer and longer for a server that is down, so each start of it gets a new
 // one.
+type flightDoor struct {
+	url     string
+	epoch   func() int64
+	client  *flight.Client
+	dialled int64 // the epoch of client
+}
+
+// run runs a statement. The caller releases the answer.
+func (d *flightDoor) run(ctx context.Context, sql string) (array.RecordReader, error) {
+	if epoch := d.epoch(); epoch != d.dialled {
+		client, err := flight.Dial(d.url, "")
+		if err != nil {
+			return nil, err
+		}
+		if d.client != nil {
+			_ = d.client.Close() // its server is gone
+		}
+		d.client, d.dialled = client, epoch
+	}
+	return d.client.Run(ctx, sql, nil)
+}
+
+// flightWay asks by SQL.
 type flightWay struct {
 	seamBack
-	url       string
+	flightDoor
 	partition int32
-	epoch     func() int64
-	client    *flight.Client
-	dialled   int64 // the epoch of client
 	cut       int64
 }
 
 func (r *flightWay) read(ctx context.Context) (seamRead, error) {
-	if epoch := r.epoch(); epoch != r.dialled {
-		client, err := flight.Dial(r.url, "")
-		if err != nil {
-			return seamRead{}, err
-		}
-		if r.client != nil {
-			_ = r.client.Close() // its server is gone
-		}
-		r.client, r.dialled = client, epoch
-	}
 	found := seamRead{from: r.from(r.cut)}
-	answer, err := r.client.Run(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT %[1]s), "+
+	answer, err := r.run(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT %[1]s), "+
 		"coalesce(max(%[1]s) + 1, 0), coalesce(epoch_us(max(%[2]s)), 0) FROM %[3]s "+
 		"WHERE %[4]s = %[5]d AND %[1]s >= %[6]d", decode.ColumnOffset, decode.ColumnTimestamp, demoTable,
-		decode.ColumnPartition, r.partition, found.from), nil)
+		decode.ColumnPartition, r.partition, found.from))
 	if err != nil {
 		return found, err
 	}
@@ -179,14 +200,64 @@ func (r *flightWay) read(ctx context.Context) (seamRead, error) {
 	return found, nil
 }
 
+// streamDoor follows a table, or goes on behind the last token.
+type streamDoor struct {
+	url, table, columns string
+	partition           int32
+	token               string // behind which it goes on
+	body                io.ReadCloser
+	lines               *bufio.Scanner
+}
+
+// next is the next line of the stream.
+func (d *streamDoor) next(ctx context.Context) ([]byte, error) {
+	if d.lines == nil {
+		if err := d.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !d.lines.Scan() {
+		return nil, d.fail(errors.Join(errors.New("the stream was broken off"), d.lines.Err()))
+	}
+	return d.lines.Bytes(), nil
+}
+
+// open goes on behind the last token.
+func (d *streamDoor) open(ctx context.Context) error {
+	asked := url.Values{"columns": {d.columns}, "filter": {fmt.Sprintf("%s = %d", decode.ColumnPartition, d.partition)}}
+	if d.token != "" {
+		asked.Set("from", d.token)
+	}
+	ident, err := table.ParseIdent(d.table)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		fmt.Sprintf("%s/v1/tables/%s/%s/stream?%s", d.url, ident[0], ident[1], asked.Encode()), nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("the server answers %s", answer.Status), answer.Body.Close())
+	}
+	d.body, d.lines = answer.Body, bufio.NewScanner(answer.Body)
+	return nil
+}
+
+// fail ends the connection, and returns why.
+func (d *streamDoor) fail(why error) error {
+	d.lines = nil
+	return errors.Join(why, d.body.Close())
+}
+
 // streamWay follows the table. A read is what comes up to the next token.
 type streamWay struct {
-	url       string
-	partition int32
-	token     string // behind which it goes on
-	next      int64  // offset behind the token
-	body      io.ReadCloser
-	lines     *bufio.Scanner
+	streamDoor
+	behind int64 // offset behind the token
 }
 
 // streamLine is what is read of a line.
@@ -197,21 +268,20 @@ type streamLine struct {
 	Time   time.Time `json:"_kafka_timestamp"`
 }
 
-func (r *streamWay) read(ctx context.Context) (found seamRead, err error) {
-	if r.lines == nil {
-		if err := r.open(ctx); err != nil {
+func (r *streamWay) read(ctx context.Context) (seamRead, error) {
+	found := seamRead{from: r.behind, cut: r.behind}
+	for {
+		text, err := r.next(ctx)
+		if err != nil {
 			return found, err
 		}
-	}
-	found.from, found.cut = r.next, r.next
-	for r.lines.Scan() {
 		var line streamLine
-		if err := json.Unmarshal(r.lines.Bytes(), &line); err != nil {
-			return found, errors.Join(fmt.Errorf("line %.200s: %w", r.lines.Bytes(), err), r.close())
+		if err := json.Unmarshal(text, &line); err != nil {
+			return found, r.fail(fmt.Errorf("line %.200s: %w", text, err))
 		}
 		switch {
 		case line.Error != "":
-			return found, errors.Join(errors.New(line.Error), r.close())
+			return found, r.fail(errors.New(line.Error))
 		case line.Token == "":
 			found.rows++
 			found.newest = max(found.newest, line.Time.UnixMicro())
@@ -223,42 +293,9 @@ func (r *streamWay) read(ctx context.Context) (found seamRead, err error) {
 		default:
 			r.token = line.Token
 			if found.rows > 0 {
-				r.next = found.cut
+				r.behind = found.cut
 				return found, nil
 			}
 		}
 	}
-	return found, errors.Join(errors.New("the stream was broken off"), r.lines.Err(), r.close())
-}
-
-// open goes on behind the last token.
-func (r *streamWay) open(ctx context.Context) error {
-	asked := url.Values{"columns": {decode.ColumnOffset + "," + decode.ColumnTimestamp},
-		"filter": {fmt.Sprintf("%s = %d", decode.ColumnPartition, r.partition)}}
-	if r.token != "" {
-		asked.Set("from", r.token)
-	}
-	ident, err := table.ParseIdent(demoTable)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
-		fmt.Sprintf("%s/v1/tables/%s/%s/stream?%s", r.url, ident[0], ident[1], asked.Encode()), nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("the server answers %s", answer.Status), answer.Body.Close())
-	}
-	r.body, r.lines = answer.Body, bufio.NewScanner(answer.Body)
-	return nil
-}
-
-func (r *streamWay) close() error {
-	r.lines = nil
-	return r.body.Close()
 }

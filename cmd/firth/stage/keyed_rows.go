@@ -10,9 +10,9 @@ import (
 	"github.com/firthlake/firth/ingest/spec"
 )
 
-// columnKey is the identifier of rows with keys, and ColumnVersion has their version.
+// ColumnKey is the identifier of rows with keys, and ColumnVersion has their version.
 const (
-	columnKey     = "row_key"
+	ColumnKey     = "row_key"
 	ColumnVersion = "row_version"
 )
 
@@ -37,9 +37,9 @@ const (
 // KeyedSpec is a table of the generator's rows, each with a key and a version.
 func KeyedSpec(name string, from spec.Source, g *gen.Generator) spec.Spec {
 	s := Spec(name, from, g)
-	s.Schema.Columns = append([]spec.Column{{Name: columnKey, Type: "string", Required: true},
+	s.Schema.Columns = append([]spec.Column{{Name: ColumnKey, Type: "string", Required: true},
 		{Name: ColumnVersion, Type: "long"}}, s.Schema.Columns...)
-	s.Identifier = []string{columnKey}
+	s.Identifier = []string{ColumnKey}
 	return s
 }
 
@@ -53,7 +53,7 @@ func NewKeyedRows(feed Feed) (*KeyedRows, error) {
 		return nil, err
 	}
 	out := &KeyedRows{}
-	head := fmt.Sprintf(`{"%s":"%s","%s":%d,`, columnKey, KeyText(0), ColumnVersion, VersionBegin)
+	head := fmt.Sprintf(`{"%s":"%s","%s":%d,`, ColumnKey, KeyText(0), ColumnVersion, VersionBegin)
 	for i := range int64(rowsReady) {
 		row := g.Append(nil, i)
 		if len(row) < 2 || row[0] != '{' {
@@ -70,20 +70,20 @@ func (r *KeyedRows) Append(dst []byte, row int64, key int, version int64) []byte
 	dst = append(dst, r.values[row%rowsReady]...)
 	value := dst[at:]
 	digits(value[bytes.IndexByte(value, ':')+3:][:keyDigits], int64(key))
-	digits(value[len(columnKey)+keyDigits+len(ColumnVersion)+11:][:10], version)
+	digits(value[len(ColumnKey)+keyDigits+len(ColumnVersion)+11:][:10], version)
 	return dst
 }
 
 // AppendKey appends the key of a record whose row has the key.
 func AppendKey(dst []byte, key int) []byte {
-	return fmt.Appendf(dst, `{"%s":"%s"}`, columnKey, KeyText(key))
+	return fmt.Appendf(dst, `{"%s":"%s"}`, ColumnKey, KeyText(key))
 }
 
 // KeyText is a key as rows have it.
 func KeyText(key int) string { return fmt.Sprintf("k%0*d", keyDigits, key) }
 
-// keyNumber reads what KeyText wrote.
-func keyNumber(text string) (int, error) {
+// KeyNumber reads what KeyText wrote.
+func KeyNumber(text string) (int, error) {
 	if len(text) != keyDigits+1 || text[0] != 'k' {
 		return 0, fmt.Errorf("%q is no key", text)
 	}

@@ -227,7 +227,7 @@ func (b *upserting) run(ctx context.Context, ingester *ingest.Ingester) error {
 
 // compare reads the table and counts the keys that are not as the records left them.
 func (b *upserting) compare(ctx context.Context, log *keyedLog) (mismatches int64, err error) {
-	scan := table.Scan{Columns: []string{columnKey, ColumnVersion}}
+	scan := table.Scan{Columns: []string{ColumnKey, ColumnVersion}}
 	adds := b.opts.Merge == spec.MergeAggregate
 	if adds {
 		scan.Columns = append(scan.Columns, columnCount, columnSum)
@@ -244,7 +244,7 @@ func (b *upserting) compare(ctx context.Context, log *keyedLog) (mismatches int6
 			}
 			keys, versions := batch.Column(0).(*array.String), batch.Column(1).(*array.Int64)
 			for row := range int(batch.NumRows()) {
-				key, err := keyNumber(keys.Value(row))
+				key, err := KeyNumber(keys.Value(row))
 				if err != nil || key >= len(found) || found[key] != (keyState{}) {
 					mismatches++ // no key of ours, or one that has two rows
 					continue

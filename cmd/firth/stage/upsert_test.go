@@ -42,12 +42,12 @@ func TestKeyedLogIsWhatItsModelSays(t *testing.T) {
 	last := make([]keyState, o.Keys)
 	for i, r := range chunk.Records {
 		if r.Value == nil {
-			key, err := keyNumber(string(r.Key[len(`{"row_key":"`) : len(r.Key)-2]))
+			key, err := KeyNumber(string(r.Key[len(`{"row_key":"`) : len(r.Key)-2]))
 			require.NoError(t, err)
 			last[key] = keyState{}
 			continue
 		}
-		key, err := keyNumber(string(r.Value[len(`{"row_key":"`):][:keyDigits+1]))
+		key, err := KeyNumber(string(r.Value[len(`{"row_key":"`):][:keyDigits+1]))
 		require.NoError(t, err)
 		require.Equal(t, 3, key%upsertPartitions)
 		require.Contains(t, string(r.Value), `"row_version":`)
