@@ -30,10 +30,8 @@ func (g *Ingester) handle(ctx context.Context, event *source.Event) {
 		g.assigned[id] = true
 		g.opts.Log.Info("topic partition assigned", "topic_partition", id.String())
 	}
-	if len(event.Revoked)+len(event.Lost)+len(event.Assigned) > 0 {
-		for _, t := range g.tables {
-			t.tellReads()
-		}
+	if len(event.Assigned) > 0 {
+		g.tellReads()
 	}
 	if len(event.Assigned) > 0 {
 		g.placeAll(ctx, event.Assigned)
@@ -94,6 +92,15 @@ func (g *Ingester) forget(ids []commit.TopicPartition) {
 			delete(t.ends, id)
 		}
 		g.opts.Log.Info("topic partition given up", "topic_partition", id.String())
+	}
+	if len(ids) > 0 {
+		g.tellReads() // before the source lets another member have them
+	}
+}
+
+func (g *Ingester) tellReads() {
+	for _, t := range g.tables {
+		t.tellReads()
 	}
 }
 

@@ -42,6 +42,16 @@ type fresh struct {
 	hidden    int          // buffers that were begun while nobody looked up
 	base      *mirrored    // nil when the index is not known to mirror a table
 	held      []*seenBuffer
+	// sources are those of the table in this process, reads the topic partitions of all of them. Nobody changes
+	// reads: another takes its place.
+	sources map[*tableState]reading
+	reads   map[commit.TopicPartition]bool
+}
+
+// reading is what one source of a table reads, and which topic partitions the table has from there.
+type reading struct {
+	reads map[commit.TopicPartition]bool
+	takes func(commit.TopicPartition) bool
 }
 
 // mirrored is the committed table that the index mirrors.
@@ -65,6 +75,60 @@ func (f *fresh) attach(t *tableState) {
 	for len(f.held) > 0 {
 		f.remove(f.held[0])
 	}
+}
+
+// tell says what a source reads from now on.
+func (f *fresh) tell(t *tableState, r reading) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sources == nil {
+		f.sources = map[*tableState]reading{}
+	}
+	f.sources[t] = r
+	f.gatherReads()
+}
+
+// detach says that a source is read no more.
+func (f *fresh) detach(t *tableState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sources, t)
+	f.gatherReads()
+}
+
+func (f *fresh) gatherReads() {
+	f.reads = map[commit.TopicPartition]bool{}
+	for _, r := range f.sources {
+		maps.Copy(f.reads, r.reads)
+	}
+}
+
+// readHere are the topic partitions that this process reads, and those of a position that the table goes on with and
+// that it does not read. Those of a topic that was made again do not count.
+func (f *fresh) readHere(position commit.Position,
+) (reads map[commit.TopicPartition]bool, lacks []commit.TopicPartition) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for id := range position {
+		if f.reads[id] {
+			continue
+		}
+		for _, r := range f.sources {
+			if r.takes(id) {
+				lacks = append(lacks, id)
+				break
+			}
+		}
+	}
+	lacks = slices.DeleteFunc(lacks, func(id commit.TopicPartition) bool {
+		for read := range f.reads {
+			if read.Cluster == id.Cluster && read.Topic == id.Topic && read.TopicID != id.TopicID {
+				return true
+			}
+		}
+		return false
+	})
+	return f.reads, lacks
 }
 
 // committed is who commits the table, nil when nobody does in this process.

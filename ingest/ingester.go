@@ -151,6 +151,9 @@ func (g *Ingester) Close(ctx context.Context) {
 			t.dropRows(t.committing)
 		}
 		t.filling = nil
+		if t.opts.Keyed != nil {
+			t.opts.Keyed.Keys.fresh.detach(t)
+		}
 		t.tailing.close(&g.opts)
 		t.hand.Close()
 	}

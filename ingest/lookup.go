@@ -100,9 +100,24 @@ func (l *Lookup) Schema() (*iceberg.Schema, error) {
 	return t.Schema(), nil
 }
 
+// Table is the newest version of the table that is known.
+func (l *Lookup) Table() (*table.Table, error) { return l.keys.fresh.table() }
+
+// Reads says that the process reads some of the table's topic partitions.
+func (l *Lookup) Reads() bool {
+	reads, _ := l.keys.fresh.readHere(nil)
+	return len(reads) > 0
+}
+
 // Get finds the rows of keys, all at one state. Each is a batch of one row that has the identifier's columns. The
 // caller releases the answer.
 func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
+	part, err := l.Part(ctx, keys, 0)
+	return part.Answer, err
+}
+
+// Part is Get for whoever asks the other readers of the table too. The committed state is that of a number at least.
+func (l *Lookup) Part(ctx context.Context, keys []arrow.RecordBatch, number int64) (point.Part, error) {
 	now := l.now()
 	l.keys.fresh.wanted.Store(now.UnixNano())
 	if l.keys.fresh.isOld(now) {
@@ -117,21 +132,24 @@ func (l *Lookup) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answe
 	var err error
 	for range lookupTries {
 		before := l.refreshed.Load()
-		var answer point.Answer
-		if answer, err = l.try(ctx, keys); err == nil {
-			return answer, nil
+		var part point.Part
+		part, err = l.try(ctx, keys)
+		if err == nil && part.Number >= number {
+			return part, nil
 		}
 		switch {
 		case errors.Is(err, errMoved):
-		case errors.Is(err, keyed.ErrNotFollowed), errors.Is(err, objstore.ErrNotFound):
+		case err == nil, errors.Is(err, keyed.ErrNotFollowed), errors.Is(err, objstore.ErrNotFound):
+			part.Release()
 			if err := l.refreshSince(ctx, before); err != nil {
-				return answer, err
+				return point.Part{}, err
 			}
+			err = errMoved
 		default:
-			return answer, err
+			return point.Part{}, err
 		}
 	}
-	return point.Answer{}, err
+	return point.Part{}, err
 }
 
 // errMoved says that the table went on during a look-up.
@@ -194,51 +212,54 @@ func (l *lookup) awaitLanding(ctx context.Context) error {
 	}
 }
 
-func (l *Lookup) try(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
+func (l *Lookup) try(ctx context.Context, keys []arrow.RecordBatch) (point.Part, error) {
 	finder := l.keys.finder.Load()
 	v, ok := l.keys.fresh.look()
 	if !ok || finder == nil {
-		return point.Answer{}, keyed.ErrNotFollowed
+		return point.Part{}, keyed.ErrNotFollowed
 	}
 	defer v.release()
 	at := lookup{Lookup: l, view: v, schema: v.base.table.Schema(), seed: finder.Seed()}
 	hashes, err := finder.Keys(at.schema, keys)
 	if err != nil {
-		return point.Answer{}, err
+		return point.Part{}, err
 	}
 	found := make([]keyindex.Found, len(keys))
 	for i, hash := range hashes {
 		if found[i], err = finder.Find(hash); err != nil {
-			return point.Answer{}, err
+			return point.Part{}, err
 		}
 	}
 	landing, ok := l.keys.fresh.stands(v)
 	if !ok {
-		return point.Answer{}, errMoved
+		return point.Part{}, errMoved
 	}
 	at.landing = landing
-	answer := point.Answer{Position: v.position, Behind: v.behind}
+	part := point.Part{Answer: point.Answer{Position: v.position, Behind: v.behind},
+		Table: v.base.table.Metadata().TableUUID()}
 	if s := v.base.table.Metadata().CurrentSnapshot(); s != nil {
-		answer.SnapshotID = s.SnapshotID
+		part.SnapshotID, part.Number = s.SnapshotID, s.SequenceNumber
 	}
 	for i := range keys {
-		row, err := at.row(ctx, hashes[i], found[i])
+		row, waiting, err := at.row(ctx, hashes[i], found[i])
 		if errors.Is(err, errLanding) {
 			err = at.awaitLanding(ctx)
 		}
 		if err != nil {
-			answer.Release()
-			return point.Answer{}, err
+			part.Release()
+			return point.Part{}, err
 		}
-		answer.Rows = append(answer.Rows, row)
+		part.Rows, part.Waiting = append(part.Rows, row), append(part.Waiting, waiting)
 	}
-	return answer, nil
+	// What is read here still was read here when the view was taken.
+	part.Reads, part.Lacks = l.keys.fresh.readHere(v.base.position)
+	return part, nil
 }
 
-// row is the newest row of a key, nil when there is none.
-func (l *lookup) row(ctx context.Context, key keyindex.Key, found keyindex.Found) (arrow.RecordBatch, error) {
+// row is the newest row of a key, nil when there is none, and what of it waits to be committed.
+func (l *lookup) row(ctx context.Context, key keyindex.Key, found keyindex.Found,
+) (row arrow.RecordBatch, waiting point.Waiting, err error) {
 	present := found.Path != ""
-	var row arrow.RecordBatch // nil while it is not read
 	drop := func() {
 		if row != nil {
 			row.Release()
@@ -250,35 +271,68 @@ func (l *lookup) row(ctx context.Context, key keyindex.Key, found keyindex.Found
 		numbers, err := s.versions(key, l.seed)
 		if err != nil {
 			drop()
-			return nil, err
+			return nil, waiting, err
 		}
 		if len(numbers) == 0 {
 			continue
 		}
+		waiting.Some, waiting.In = true, s.partitionsOf(numbers, waiting.In)
 		sequenced := len(s.shape.keyed.sequence) > 0
 		if sequenced && s.seenBuffer == l.landing {
 			drop()
-			return nil, errLanding
+			return nil, waiting, errLanding
 		}
 		if present && row == nil && sequenced {
 			if row, err = l.committed(ctx, found); err != nil {
-				return nil, err
+				return nil, waiting, err
 			}
 		}
 		act, next, err := s.fold(present, row, numbers)
 		if err != nil {
 			drop()
-			return nil, err
+			return nil, waiting, err
 		}
 		if act != upsert.Keep {
 			drop()
 			row, present, found = next, next != nil, keyindex.Found{}
+			waiting.Changed = true
+			if waiting.Sequence, err = s.deciding(row); err != nil {
+				drop()
+				return nil, waiting, err
+			}
 		}
 	}
 	if present && row == nil {
-		return l.committed(ctx, found)
+		row, err = l.committed(ctx, found)
 	}
-	return row, nil
+	return row, waiting, err
+}
+
+// deciding is the sequence of a row that was read and not committed, nil where it does not say which of two is newer:
+// there is none, or the first version stays.
+func (s *seenUntil) deciding(row arrow.RecordBatch) ([]int64, error) {
+	if row == nil || s.shape.keyed.opts.First {
+		return nil, nil
+	}
+	return s.shape.sequenceOf(row)
+}
+
+// partitionsOf adds the topic partitions of versions, given by their numbers.
+func (s *seenUntil) partitionsOf(numbers []int32, ids []commit.TopicPartition) []commit.TopicPartition {
+	for _, number := range numbers {
+		if id := s.parts[s.partOf(number)].topicPartition; !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// partOf is the place of the part that has a version.
+func (s *seenUntil) partOf(number int32) int {
+	i, _ := slices.BinarySearchFunc(s.parts, int(number), func(p seenPart, row int) int {
+		return p.first + int(p.batch.NumRows()) - 1 - row
+	})
+	return i
 }
 
 // committed reads a row of a data file.
@@ -303,10 +357,7 @@ func (s *seenUntil) fold(present bool, was arrow.RecordBatch, numbers []int32) (
 		}
 	}()
 	for len(numbers) > 0 {
-		i, _ := slices.BinarySearchFunc(s.parts, int(numbers[0]), func(p seenPart, row int) int {
-			return p.first + int(p.batch.NumRows()) - 1 - row
-		})
-		n, err := s.parts[i].addTo(set, numbers)
+		n, err := s.parts[s.partOf(numbers[0])].addTo(set, numbers)
 		if err != nil {
 			return 0, nil, err
 		}

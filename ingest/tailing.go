@@ -379,22 +379,36 @@ func (l *tailing) withdraw(b *buffer, opts *Options) {
 	l.feed.Withdraw(b.change, opts.Now())
 }
 
-// tellReads says which topic partitions the table is read from here.
+// tellReads says which topic partitions the table is read from here. Look-ups count those of a table that has stopped
+// too: nobody else reads them.
 func (t *tableState) tellReads() {
-	if t.tailing == nil {
+	if t.tailing == nil && t.opts.Keyed == nil {
 		return
 	}
-	reads, cluster := map[commit.TopicPartition]bool{}, ""
+	reads, held, cluster := map[commit.TopicPartition]bool{}, map[commit.TopicPartition]bool{}, ""
 	for id := range t.ingester.assigned {
 		cluster = id.Cluster
-		if t.state == StateActive && t.takes(id.Topic) {
+		if !t.takes(id.Topic) {
+			continue
+		}
+		if t.state != StateStandby {
+			held[id] = true
+		}
+		if t.state == StateActive {
 			reads[id] = true
 		}
 	}
 	// A table that has gone over to another cluster keeps the position that it had in the old one.
-	t.tailing.feed.Reads(reads, func(id commit.TopicPartition) bool {
-		return (cluster == "" || id.Cluster == cluster) && t.takes(id.Topic)
-	})
+	if t.tailing != nil {
+		t.tailing.feed.Reads(reads, func(id commit.TopicPartition) bool {
+			return (cluster == "" || id.Cluster == cluster) && t.takes(id.Topic)
+		})
+	}
+	if t.opts.Keyed != nil {
+		t.opts.Keyed.Keys.fresh.tell(t, reading{held, func(id commit.TopicPartition) bool {
+			return id.Cluster == cluster && t.takes(id.Topic)
+		}})
+	}
 }
 
 // landed tells that a commit has come to chunks.
