@@ -314,6 +314,9 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.service.rows, err = d.service.newRows(d.program); err != nil {
+		return err
+	}
 	catalog, err := d.listen(ctx, withLookups(routes, d.service.lookupHandler(nil)))
 	if err != nil {
 		return err

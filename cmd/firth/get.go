@@ -24,7 +24,7 @@ func (p *program) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get TABLE KEY...",
 		Short: "Look up rows of a keyed table by their identifier, as of now",
-		Long: "Asks the process that ingests the table for the newest rows of keys, committed or not, and prints\n" +
+		Long: "Asks a process of the service for the newest rows of keys, committed or not, and prints\n" +
 			"one JSON object a line, null where there is no row. A key is the value of the identifier column, or\n" +
 			"values divided by commas, in the order of the columns, where there are several; commas within a\n" +
 			"value are written %2C. --json prints the state that was read as well. docs/lookup.md has more." +

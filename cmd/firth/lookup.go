@@ -7,19 +7,29 @@ import (
 	"net/http"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/iceberg-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/firthlake/firth/ingest"
 	"github.com/firthlake/firth/serve/lookup"
+	"github.com/firthlake/firth/serve/peers"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/point"
 )
 
-// lookupHandler answers look-ups in the tables that this process ingests.
+// newRows looks up rows in the tables that this process ingests, and in those of others on its catalog.
+func (s *service) newRows(p *program) (*peers.Rows, error) {
+	l := s.feeder.lake
+	options := peers.RowsOptions{Name: s.name, Local: localRows{s}, Tokens: l.config.tokens(), Now: p.now, Log: s.log}
+	if l.embedded != nil {
+		options.Registry = l.embedded
+	}
+	return peers.NewRows(options)
+}
+
+// lookupHandler answers look-ups.
 func (s *service) lookupHandler(registry prometheus.Registerer) http.Handler {
 	tokens := s.feeder.lake.config.Tokens
-	return lookup.NewHandler(lookup.Options{Tables: ingestedTables{s}, ReadToken: string(tokens.Read),
+	return lookup.NewHandler(lookup.Options{Tables: s.rows, ReadToken: string(tokens.Read),
 		WriteToken: string(tokens.Write), Metrics: lookup.NewMetrics(registry), Now: s.feeder.program.now, Log: s.log})
 }
 
@@ -55,42 +65,37 @@ func (s *service) lookups() map[string]*ingest.Lookup {
 	return s.feed.lookups
 }
 
-// ingestedTables are the tables of the running generation; others have a schema and no rows to look up.
-type ingestedTables struct{ service *service }
+// localRows are the rows of the running generation's tables.
+type localRows struct{ service *service }
 
-// Lookup finds a table.
-func (t ingestedTables) Lookup(ctx context.Context, ident table.Ident) (lookup.Table, error) {
-	s := t.service
-	if found := s.lookups()[table.FormatIdent(ident)]; found != nil {
-		s.turns.want(s.feeder.program.now())
-		return ingestedTable{found}, nil
+// Table is a table, as ingest knows it or as it is loaded.
+func (l localRows) Table(ctx context.Context, ident table.Ident) (*table.Table, error) {
+	if found := l.service.lookups()[table.FormatIdent(ident)]; found != nil {
+		if t, err := found.Table(); err == nil {
+			return t, nil
+		}
 	}
-	loaded, err := s.feeder.lake.catalog.LoadTable(ctx, ident)
-	if err != nil {
-		return nil, err
-	}
-	return elsewhere{loaded}, nil
+	return l.service.feeder.lake.catalog.LoadTable(ctx, ident)
 }
 
-// ingestedTable is a keyed table that this process ingests.
-type ingestedTable struct{ *ingest.Lookup }
+// Reads says whether this process ingests a table, and reads some of its topic partitions.
+func (l localRows) Reads(ident table.Ident) (ingests, reads bool) {
+	found := l.service.lookups()[table.FormatIdent(ident)]
+	return found != nil, found != nil && found.Reads()
+}
 
-// Get finds rows.
-func (t ingestedTable) Get(ctx context.Context, keys []arrow.RecordBatch) (point.Answer, error) {
-	answer, err := t.Lookup.Get(ctx, keys)
+// Part finds rows.
+func (l localRows) Part(ctx context.Context, ident table.Ident, keys []arrow.RecordBatch, number int64,
+) (point.Part, error) {
+	s := l.service
+	found := s.lookups()[table.FormatIdent(ident)]
+	if found == nil {
+		return point.Part{}, lookup.ErrElsewhere
+	}
+	s.turns.want(s.feeder.program.now())
+	part, err := found.Part(ctx, keys, number)
 	if errors.Is(err, ingest.ErrNotIngested) {
 		err = fmt.Errorf("%w: %w", lookup.ErrElsewhere, err)
 	}
-	return answer, err
-}
-
-// elsewhere is a table that this process does not ingest.
-type elsewhere struct{ table *table.Table }
-
-// Schema is the table's.
-func (e elsewhere) Schema() (*iceberg.Schema, error) { return e.table.Metadata().CurrentSchema(), nil }
-
-// Get refuses.
-func (e elsewhere) Get(context.Context, []arrow.RecordBatch) (point.Answer, error) {
-	return point.Answer{}, lookup.ErrElsewhere
+	return part, err
 }

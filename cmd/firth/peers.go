@@ -9,26 +9,29 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/serve/peers"
 )
 
-// newPeers are the other processes on the catalog's tables; nil where nobody has tables as of now. They are to be run.
+// newPeers are the other processes on the catalog's tables; nil where the catalog is not firth's own. They are to be
+// run.
 func (s *service) newPeers(p *program) (*peers.Peers, error) {
 	l := s.feeder.lake
-	if l.embedded == nil || l.config.Live.Interval == 0 {
+	if l.embedded == nil {
 		return nil, nil
 	}
-	var tokens []string
-	for _, token := range []string{string(l.config.Tokens.Read), string(l.config.Tokens.Write)} {
+	return peers.New(peers.Options{Name: s.name, Tails: s.feeder.tails, Registry: l.embedded, Tokens: l.config.tokens(),
+		Now: p.now, Log: s.log})
+}
+
+// tokens are those of the catalog's clients.
+func (c config) tokens() (all []string) {
+	for _, token := range []string{string(c.Tokens.Read), string(c.Tokens.Write)} {
 		if token != "" {
-			tokens = append(tokens, token)
+			all = append(all, token)
 		}
 	}
-	return peers.New(peers.Options{Name: uuid.NewString(), Tails: s.feeder.tails, Registry: l.embedded, Tokens: tokens,
-		Now: p.now, Log: s.log})
+	return all
 }
 
 // tellHandler tells the other processes; nil where there is nothing to tell.
@@ -36,7 +39,10 @@ func (s *service) tellHandler() http.Handler {
 	if s.peers == nil {
 		return nil
 	}
-	return s.peers.Handler()
+	mux := http.NewServeMux()
+	mux.Handle(peers.Path, s.peers.Handler())
+	mux.Handle(peers.RowsPath, s.rows.Handler())
+	return mux
 }
 
 // brokers are those of all clusters.
@@ -53,7 +59,7 @@ func withPeers(tell, rest http.Handler) http.Handler {
 		return rest
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == peers.Path {
+		if r.URL.Path == peers.Path || r.URL.Path == peers.RowsPath {
 			tell.ServeHTTP(w, r)
 			return
 		}

@@ -107,6 +107,9 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 		}
 		parts = append(parts, compact...)
 	}
+	if s.rows, err = s.newRows(p); err != nil {
+		return err
+	}
 	var now *live.Catalog
 	if o.sqlAt != "" || slices.Contains(o.roles, roleCatalog) || slices.Contains(o.roles, roleIngest) {
 		if now, err = s.liveCatalog(p, registry); err != nil {
@@ -123,7 +126,10 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 		return err
 	}
 	if now != nil {
-		servers = append(servers, live.NewJanitor(now).Run, s.peers.Run)
+		servers = append(servers, live.NewJanitor(now).Run)
+	}
+	if s.peers != nil {
+		servers = append(servers, s.peers.Run)
 	}
 	if o.sqlAt != "" {
 		serve, err := p.flightServer(ctx, s, newest(now), o.sqlAt)

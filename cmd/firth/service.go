@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/ingest"
@@ -28,7 +29,9 @@ type service struct {
 	look   chan struct{} // somebody says that specs have changed
 	turns  turns
 	doors  *doors       // nil where nobody asks
-	peers  *peers.Peers // nil where nobody has tables as of now
+	name   string       // of this start of the process
+	peers  *peers.Peers // nil where processes cannot find each other
+	rows   *peers.Rows  // looked up; nil where nobody asks
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation
@@ -44,7 +47,8 @@ type service struct {
 const lookEvery = 2 * time.Second
 
 func newService(f *feeder) *service {
-	return &service{feeder: f, log: f.log, look: make(chan struct{}, 1), halted: map[string]string{}}
+	return &service{feeder: f, log: f.log, name: uuid.NewString(), look: make(chan struct{}, 1),
+		halted: map[string]string{}}
 }
 
 // start opens the first generation. It fails on any spec that does not match its table.

@@ -80,7 +80,7 @@ func (p *program) flightServer(ctx context.Context, s *service, now query.Newest
 		return nil, couldNot(err, remedyOf(err))
 	}
 	server, err := flight.New(flight.Options{Engine: engine, Views: engine.views, Catalog: sqlCatalog,
-		Lookups: ingestedTables{s}, Version: version().Version, ReadToken: string(l.config.Tokens.Read),
+		Lookups: s.rows, Version: version().Version, ReadToken: string(l.config.Tokens.Read),
 		WriteToken: string(l.config.Tokens.Write), Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

@@ -20,8 +20,8 @@ import (
 	"github.com/firthlake/firth/table/point"
 )
 
-// ErrElsewhere says that this process cannot look up in the table: another one ingests it, or none.
-var ErrElsewhere = errors.New("this process does not ingest the table")
+// ErrElsewhere says that there is nobody to look up in the table here: no process that is known ingests it.
+var ErrElsewhere = errors.New("this process does not ingest the table, nor does one on the same catalog")
 
 // Tables finds tables to look up in. A table that there is none of is table.ErrNotFound.
 type Tables interface {
@@ -105,6 +105,9 @@ func (h *Handler) answering(
 				h.opts.Log.Warn("look-up failed", "table", name, "err", err)
 			}
 			h.opts.Metrics.failed(f.Kind)
+			if f.Status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
 			h.write(w, f.Status, faultBody(f.Kind, f.Status, f.Text))
 			return
 		}
