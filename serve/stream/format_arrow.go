@@ -32,25 +32,16 @@ func TokenOf(batch arrow.RecordBatch) string {
 	return ""
 }
 
-// arrowStream is Arrow IPC. Each batch has the token behind its rows in its metadata; one without rows brings a token
-// alone. Columns are those of the first batch: where a table gets others, the stream ends.
-type arrowStream struct {
-	out    *bufio.Writer
-	writer *ipc.Writer
-	schema *arrow.Schema
-}
+// arrowForm is how rows are written as Arrow, wherever they are sent: a message of Arrow IPC with the token behind the
+// rows in its metadata. One without rows brings a token alone.
+type arrowForm struct{}
 
-func (f *arrowStream) kind() string { return MediaTypeArrow }
-
-// open writes the schema before anything else.
-func (f *arrowStream) open(schema *arrow.Schema) {
-	f.schema, f.writer = schema, ipc.NewWriter(f.out, ipc.WithSchema(schema))
-}
+func (arrowForm) kind() string { return MediaTypeArrow }
 
 // form has the token in it, since the batch has.
-func (f *arrowStream) form(token string) string { return token }
+func (arrowForm) form(token string) string { return token }
 
-func (f *arrowStream) encode(batch arrow.RecordBatch, token string) ([]byte, error) {
+func (arrowForm) encode(batch arrow.RecordBatch, token string) ([]byte, error) {
 	told := withToken(batch.Schema(), batch.Columns(), batch.NumRows(), token)
 	defer told.Release()
 	payload, err := ipc.GetRecordBatchPayload(told)
@@ -64,6 +55,40 @@ func (f *arrowStream) encode(batch arrow.RecordBatch, token string) ([]byte, err
 	return body.Bytes(), err
 }
 
+// fail cannot tell: a stream that breaks off has no end marker and no end of the answer.
+func (arrowForm) fail(reason error) error { return reason }
+
+// withToken is a batch that has a token in its metadata.
+func withToken(schema *arrow.Schema, columns []arrow.Array, rows int64, token string) arrow.RecordBatch {
+	metadata := arrow.NewMetadata([]string{metadataToken}, []string{token})
+	return array.NewRecordBatchWithMetadata(schema, columns, rows, metadata)
+}
+
+// tokenAlone is a batch without rows that has a token.
+func tokenAlone(schema *arrow.Schema, token string) arrow.RecordBatch {
+	columns := make([]arrow.Array, schema.NumFields())
+	for i, field := range schema.Fields() {
+		builder := array.NewBuilder(memory.DefaultAllocator, field.Type)
+		columns[i] = builder.NewArray()
+		builder.Release()
+		defer columns[i].Release()
+	}
+	return withToken(schema, columns, 0, token)
+}
+
+// arrowStream is Arrow IPC. Columns are those of the first batch: where a table gets others, the stream ends.
+type arrowStream struct {
+	arrowForm
+	out    *bufio.Writer
+	writer *ipc.Writer
+	schema *arrow.Schema
+}
+
+// open writes the schema before anything else.
+func (f *arrowStream) open(schema *arrow.Schema) {
+	f.schema, f.writer = schema, ipc.NewWriter(f.out, ipc.WithSchema(schema))
+}
+
 func (f *arrowStream) rows(body []byte, schema *arrow.Schema, _ string) error {
 	if !schema.Equal(f.schema) {
 		return errors.Join(errSchema, f.writer.Close())
@@ -72,23 +97,7 @@ func (f *arrowStream) rows(body []byte, schema *arrow.Schema, _ string) error {
 }
 
 func (f *arrowStream) quiet(token string) error {
-	columns := make([]arrow.Array, f.schema.NumFields())
-	for i, field := range f.schema.Fields() {
-		builder := array.NewBuilder(memory.DefaultAllocator, field.Type)
-		columns[i] = builder.NewArray()
-		builder.Release()
-		defer columns[i].Release()
-	}
-	batch := withToken(f.schema, columns, 0, token)
+	batch := tokenAlone(f.schema, token)
 	defer batch.Release()
 	return f.writer.Write(batch)
 }
-
-// withToken is a batch that has a token in its metadata.
-func withToken(schema *arrow.Schema, columns []arrow.Array, rows int64, token string) arrow.RecordBatch {
-	metadata := arrow.NewMetadata([]string{metadataToken}, []string{token})
-	return array.NewRecordBatchWithMetadata(schema, columns, rows, metadata)
-}
-
-// fail cannot tell: a stream that breaks off has no end marker and no end of the answer.
-func (f *arrowStream) fail(reason error) error { return reason }

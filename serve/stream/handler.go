@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +49,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer sub.Close()
 	sub.onStop(out.hurry)
-	err = send(r.Context(), sub, out)
+	if err = out.begin(sub); err == nil {
+		err = out.send(r.Context(), sub)
+	}
 	if err != nil && r.Context().Err() == nil && !errors.Is(err, errWrite) {
 		h.streams.opts.Log.Info("a stream has ended", "table", sub.followed.name, "err", err)
 		out.fail(err)
@@ -58,7 +59,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // begin opens the stream that a request asks for.
-func (h *Handler) begin(w http.ResponseWriter, r *http.Request) (*Subscription, *sender, error) {
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request) (*Subscription, *answer, error) {
 	if r.Method != http.MethodGet {
 		return nil, nil, &requestError{http.StatusMethodNotAllowed, "a stream is read: use GET"}
 	}
@@ -66,7 +67,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) (*Subscription, 
 	if err != nil {
 		return nil, nil, err
 	}
-	out, err := newSender(w, r, h.streams.opts.Now)
+	out, err := newAnswer(w, r, h.streams.opts.Now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,29 +85,14 @@ func parseRequest(r *http.Request) (out Request, err error) {
 				strings.Join(known, ", "))
 		}
 	}
-	from := query.Get("from")
+	asked := Asked{From: query.Get("from"), Filter: query.Get("filter"), Rows: query.Get("rows")}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		from = id // a browser connects again with the address that it had
-	}
-	if out.From, err = ParseFrom(from); err != nil {
-		return out, err
-	}
-	if text := query.Get("filter"); text != "" {
-		if out.Filter, err = filter.Parse(text); err != nil {
-			return out, err
-		}
+		asked.From = id // a browser connects again with the address that it had
 	}
 	if text := query.Get("columns"); text != "" {
-		out.Columns = strings.Split(text, ",")
+		asked.Columns = strings.Split(text, ",")
 	}
-	switch rows := query.Get("rows"); rows {
-	case "", "fresh":
-	case "committed":
-		out.Rows = RowsCommitted
-	default:
-		return out, badRequest("rows=%.40q is neither fresh nor committed", rows)
-	}
-	return out, nil
+	return asked.Request()
 }
 
 // requestError is one that a client can mend.
@@ -121,8 +107,8 @@ func badRequest(format string, args ...any) error {
 	return &requestError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// statusOf is the HTTP status of an error.
-func statusOf(err error) int {
+// StatusOf is the HTTP status of what ends a stream.
+func StatusOf(err error) int {
 	var request *requestError
 	var wrong *filter.Error
 	switch {
@@ -146,7 +132,7 @@ func statusOf(err error) int {
 
 // fail answers with an error, in the form of the catalog's.
 func fail(w http.ResponseWriter, err error) {
-	status := statusOf(err)
+	status := StatusOf(err)
 	body, _ := json.Marshal(map[string]any{"error": map[string]any{"message": err.Error(), "code": status,
 		"type": strings.ReplaceAll(http.StatusText(status), " ", "") + "Exception"}}) // texts and numbers only
 	w.Header().Set("Content-Type", "application/json")
@@ -154,48 +140,22 @@ func fail(w http.ResponseWriter, err error) {
 	_, _ = w.Write(body) // the client is gone when this fails
 }
 
-// errWrite says that the client is gone, or reads nothing.
-var errWrite = errors.New("client does not read")
-
-// send sends the rows of a stream until the client has enough.
-func send(ctx context.Context, sub *Subscription, out *sender) error {
-	if err := out.begin(sub); err != nil {
-		return err
-	}
-	for rows, err := range sub.portions(ctx) {
-		if err == nil {
-			err = out.take(rows, sub.Token())
-		}
-		if errors.Is(err, errSchema) {
-			return out.flush() // the client goes on with its token, and gets the new columns
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sender writes a format to a client.
-type sender struct {
+// answer writes a format to a client.
+type answer struct {
+	sender
 	w       http.ResponseWriter
-	now     func() time.Time
 	control *http.ResponseController
 	buffer  *bufio.Writer
-	format  format
-	kind    string
-	token   string    // that was sent last
-	sent    time.Time // when
 }
 
-// newSender chooses the format by what the client accepts.
-func newSender(w http.ResponseWriter, r *http.Request, now func() time.Time) (*sender, error) {
-	out := &sender{w: w, now: now, control: http.NewResponseController(w)}
+// newAnswer chooses the format by what the client accepts.
+func newAnswer(w http.ResponseWriter, r *http.Request, now func() time.Time) (*answer, error) {
+	out := &answer{w: w, control: http.NewResponseController(w)}
+	out.now, out.flush = now, out.flushBuffer
 	out.buffer = bufio.NewWriterSize(writer{out}, bufferBytes)
 	for part := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
 		kind, _, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if out.format = newFormat(kind, out.buffer); out.format != nil {
-			out.kind = out.format.kind()
 			return out, nil
 		}
 	}
@@ -203,71 +163,44 @@ func newSender(w http.ResponseWriter, r *http.Request, now func() time.Time) (*s
 }
 
 // begin sends the header, so that the client knows that it is let in.
-func (s *sender) begin(sub *Subscription) error {
-	if batches, is := s.format.(*arrowStream); is {
+func (a *answer) begin(sub *Subscription) error {
+	if batches, is := a.format.(*arrowStream); is {
 		schema, err := sub.Schema()
 		if err != nil {
 			return err
 		}
 		batches.open(schema)
 	}
-	s.w.Header().Set("Content-Type", s.kind)
-	s.w.Header().Set("Cache-Control", "no-store")
-	s.w.Header().Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
-	return s.take(nil, sub.Token())
-}
-
-// take sends rows, or a token alone when it is another or the client has not heard anything for long.
-func (s *sender) take(rows *portion, token string) error {
-	var err error
-	now := s.now()
-	switch {
-	case rows != nil:
-		body, schema, broken := rows.encoded(s.format, token)
-		if broken != nil {
-			return broken
-		}
-		err = s.format.rows(body, schema, token)
-	case token != s.token || now.Sub(s.sent) >= quietMax/2:
-		err = s.format.quiet(token)
-	default:
-		return nil
-	}
-	if errors.Is(err, errSchema) {
-		return err
-	}
-	if s.token, s.sent = token, now; err == nil {
-		err = s.flush()
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errWrite, err)
-	}
+	a.w.Header().Set("Content-Type", a.format.kind())
+	a.w.Header().Set("Cache-Control", "no-store")
+	a.w.Header().Set("X-Accel-Buffering", "no")
+	a.w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-func (s *sender) flush() error {
-	if err := s.buffer.Flush(); err != nil {
+// flushBuffer sends what is gathered.
+func (a *answer) flushBuffer() error {
+	if err := a.buffer.Flush(); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	return a.control.Flush()
 }
 
 // fail ends the stream with an error.
-func (s *sender) fail(err error) {
-	if s.format.fail(err) == nil {
-		_ = s.flush() // the client is gone when this fails
+func (a *answer) fail(err error) {
+	if a.format.fail(err) == nil {
+		_ = a.flush() // the client is gone when this fails
 		return
 	}
 	// The end of the answer cannot be written any more, so the client does not take it for one.
-	_ = s.control.SetWriteDeadline(s.now().Add(-time.Second))
+	_ = a.control.SetWriteDeadline(a.now().Add(-time.Second))
 }
 
 // hurry ends a write that waits for the client.
-func (s *sender) hurry() { _ = s.control.SetWriteDeadline(s.now().Add(hurryWait)) } // the server ends anyway
+func (a *answer) hurry() { _ = a.control.SetWriteDeadline(a.now().Add(hurryWait)) } // the server ends anyway
 
 // writer gives a client time for each write.
-type writer struct{ *sender }
+type writer struct{ *answer }
 
 func (w writer) Write(b []byte) (int, error) {
 	err := w.control.SetWriteDeadline(w.now().Add(writeWait))

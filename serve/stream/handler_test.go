@@ -270,7 +270,7 @@ func TestChangesAreReadAsArrow(t *testing.T) {
 		items = append(items, imagestest.Item{ID: i, Region: "a", Value: i})
 	}
 	w.Commit(imagestest.Step{Add: items})
-	c := w.subscribe(Request{}, seesAll)
+	byHTTP, byMessages := w.subscribe(Request{}, seesAll), w.subscribe(Request{}, seesAll)
 	st := imagestest.Step{Remove: map[*imagestest.File][]int{w.Files[0]: {3, 4, 5, 6, 7, 8, 9}}}
 	for i := range int64(12) {
 		st.Add = append(st.Add, imagestest.Item{ID: i + 6, Region: "b", Value: -i})
@@ -280,7 +280,7 @@ func TestChangesAreReadAsArrow(t *testing.T) {
 	server := httptest.NewServer(NewHandler(w.streams))
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-		server.URL+"/v1/tables/db/items/stream?from="+c.token, nil)
+		server.URL+"/v1/tables/db/items/stream?from="+byHTTP.token, nil)
 	require.NoError(t, err)
 	request.Header.Set("Accept", MediaTypeArrow)
 	answer, err := server.Client().Do(request)
@@ -290,7 +290,14 @@ func TestChangesAreReadAsArrow(t *testing.T) {
 	batches, err := ipc.NewReader(answer.Body)
 	require.NoError(t, err)
 	defer batches.Release()
-	for head := w.Meta.CurrentSnapshot().SequenceNumber; batches.Next(); {
+	byHTTP.readArrow(batches)
+	byMessages.readArrow(byFlight(t, w.streams, w.Table().Ident(), Asked{From: byMessages.token}))
+}
+
+// readArrow reads changes up to the newest snapshot.
+func (c *copyOf) readArrow(batches arrowReader) {
+	c.w.T.Helper()
+	for head := c.w.Meta.CurrentSnapshot().SequenceNumber; batches.Next(); {
 		batch := batches.RecordBatch()
 		if batch.NumRows() > 0 {
 			c.apply(batch)
@@ -300,7 +307,7 @@ func TestChangesAreReadAsArrow(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "the stream has ended", "%v", batches.Err())
+	require.Fail(c.w.T, "the stream has ended", "%v", batches.Err())
 }
 
 func TestThePathOfAStreamNamesItsTable(t *testing.T) {

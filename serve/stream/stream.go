@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/filter"
 	"github.com/firthlake/firth/table/keyindex"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/tail"
@@ -250,27 +249,6 @@ func (s *Streams) load(ctx context.Context, ident table.Ident, last *state) (*st
 	}
 	return out, nil
 }
-
-// Request says what to stream.
-type Request struct {
-	From From
-	// Columns are names of columns; nil is all.
-	Columns []string
-	// Filter keeps the rows for which it holds; nil keeps all.
-	Filter *filter.Expr
-	// Rows says which rows are asked for.
-	Rows Rows
-}
-
-// Rows are kinds of rows.
-type Rows int
-
-const (
-	// RowsFresh are those of the table and what ingest has read since.
-	RowsFresh Rows = iota
-	// RowsCommitted are those of the table alone.
-	RowsCommitted
-)
 
 // Open begins a stream. The caller closes it.
 func (s *Streams) Open(ctx context.Context, ident table.Ident, request Request) (*Subscription, error) {
