@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/firthlake/firth/serve/query/duckdb"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -78,7 +77,7 @@ func (p *program) newBenchService(ctx context.Context, o benchServiceOptions) (*
 	}
 	s := &benchService{program: p, config: filepath.Join(o.dir, "firth.yaml"), url: "http://" + address}
 	s.epoch.Store(1)
-	if _, err := duckdb.Open(duckdb.Options{}, nil); o.flight == flightAtAll && !errors.Is(err, duckdb.ErrMissing) {
+	if o.flight == flightAtAll && hasSQL() {
 		if s.flight, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}

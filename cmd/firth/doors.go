@@ -47,7 +47,7 @@ type doors struct {
 
 func newDoors(s *service, o runOptions, now *live.Catalog) *doors {
 	served := now != nil && slices.Contains(o.roles, roleCatalog) && s.feeder.lake.config.Listen.Catalog != ""
-	return &doors{service: s, now: now, flight: now != nil && o.sqlAt != "", streams: served,
+	return &doors{service: s, now: now, flight: now != nil && o.sqlAt != "" && hasSQL(), streams: served,
 		age: prometheus.NewDesc("firth_visible_age_seconds",
 			"How long ago what a reader is shown now was all that the topics had, by the door that it is read through.",
 			[]string{"table", "door"}, nil)}

@@ -54,7 +54,7 @@ func (p *program) runCommand() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), o) },
 	}
 	cmd.Flags().StringSliceVar(&o.roles, "roles", allRoles(), "roles of this process")
-	cmd.Flags().StringVar(&o.sqlAt, "flight", "", "serve SQL by Arrow Flight SQL at this address (docs/sql.md)")
+	cmd.Flags().StringVar(&o.sqlAt, "flight", "", "serve SQL and look-ups by Arrow Flight at this address (docs/sql.md)")
 	cmd.Flags().StringVar(&o.vend, "vend", vendAuto,
 		"temporary keys for clients of the catalog: auto (of the store), off, or the ARN of a role (docs/catalog.md)")
 	return cmd

@@ -67,7 +67,14 @@ func newest(now *live.Catalog) query.Newest {
 // Close ends all statements and removes the folder.
 func (e *sqlEngine) Close() error { return errors.Join(e.Engine.Close(), e.scratch.close()) }
 
-// flightServer opens an address and returns what serves Flight SQL there.
+// hasSQL says whether the build has the SQL engine.
+func hasSQL() bool {
+	_, err := duckdb.Open(duckdb.Options{}, nil)
+	return !errors.Is(err, duckdb.ErrMissing)
+}
+
+// flightServer opens an address and returns what serves Flight there: look-ups in any build, SQL in one that has
+// the engine.
 func (p *program) flightServer(ctx context.Context, s *service, now query.Newest, address string,
 ) (func(context.Context) error, error) {
 	l, log := s.feeder.lake, s.log
@@ -75,24 +82,31 @@ func (p *program) flightServer(ctx context.Context, s *service, now query.Newest
 		return nil, couldNot(fmt.Errorf("--flight %s can be reached from other machines and asks for no token",
 			address), "set tokens.write, or listen on 127.0.0.1")
 	}
+	opts := flight.Options{Catalog: sqlCatalog, Lookups: s.rows, Version: version().Version,
+		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write), Logger: log}
 	engine, err := p.openSQL(l, now, l.config.State)
-	if err != nil {
+	end := func() error { return nil }
+	switch {
+	case errors.Is(err, duckdb.ErrMissing):
+		log.Info("serving look-ups by Flight, and no SQL", "err", err)
+		opts.NoEngine, opts.Views = err, query.NewCatalog(l.catalog, now, l.objects)
+	case err != nil:
 		return nil, couldNot(err, remedyOf(err))
+	default:
+		opts.Engine, opts.Views, end = engine, engine.views, engine.Close
 	}
-	server, err := flight.New(flight.Options{Engine: engine, Views: engine.views, Catalog: sqlCatalog,
-		Lookups: s.rows, Version: version().Version, ReadToken: string(l.config.Tokens.Read),
-		WriteToken: string(l.config.Tokens.Write), Logger: log})
+	server, err := flight.New(opts)
 	if err != nil {
-		return nil, errors.Join(err, engine.Close())
+		return nil, errors.Join(err, end())
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", address, err), engine.Close())
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", address, err), end())
 	}
 	log.Info("listening", "listener", "flight", "url", "grpc://"+listener.Addr().String())
 	return func(ctx context.Context) error {
 		err := server.Serve(ctx, listener)
-		return errors.Join(err, engine.Close())
+		return errors.Join(err, end())
 	}, nil
 }

@@ -48,7 +48,13 @@ func TestSQLIsFresh(t *testing.T) {
 	r := f.run(t, "--flight", "127.0.0.1:0")
 	if out := f.firth(t, "sql", "SELECT 1"); out.code != 0 {
 		require.Contains(t, out.stderr, duckdb.ErrMissing.Error())
-		require.Equal(t, exitCouldNot, <-r.done, r.log)
+		out = f.firth(t, "sql", "--url", r.url(t, "flight"), "SELECT 1")
+		require.Equal(t, exitCouldNot, out.code)
+		require.Contains(t, out.stderr, duckdb.ErrMissing.Error())
+		found := doorsOf(t, r.url(t, "admin"))
+		require.NotContains(t, found, doorFlight)
+		require.Contains(t, found, doorStream)
+		r.end(t)
 		return
 	}
 	url := r.url(t, "flight")

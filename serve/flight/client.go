@@ -30,10 +30,11 @@ type Client struct {
 
 var _ query.Engine = (*Client)(nil)
 
-// ErrUnreachable says that no server answers, ErrToken that it wants another token.
+// ErrUnreachable says that no server answers, ErrToken that it wants another token, ErrNoEngine that it has no SQL.
 var (
 	ErrUnreachable = errors.New("no Flight SQL server answers")
 	ErrToken       = errors.New("the server wants another token")
+	ErrNoEngine    = errors.New("the server has no SQL engine")
 )
 
 // Dial returns the engine behind an address: host:port, grpc://host:port, or grpc+tls://host:port. It does not
@@ -144,6 +145,7 @@ func heard(ctx context.Context, err error) error {
 		codes.InvalidArgument: query.ErrInvalid, codes.PermissionDenied: query.ErrRefused,
 		codes.ResourceExhausted: query.ErrLimit, codes.NotFound: table.ErrNotFound,
 		codes.Unavailable: ErrUnreachable, codes.Unauthenticated: ErrToken,
+		codes.Unimplemented: ErrNoEngine,
 	} {
 		if said.Code() == code {
 			return &saidError{text: said.Message(), kind: kind}

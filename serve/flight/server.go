@@ -17,11 +17,13 @@ import (
 	"github.com/firthlake/firth/serve/query"
 )
 
-// Options configure a Server. All but Lookups and the tokens are required.
+// Options configure a Server. All but Lookups and the tokens are required, and one of Engine and NoEngine.
 type Options struct {
-	// Engine runs statements, Views lists tables.
-	Engine query.Engine
-	Views  query.Views
+	// Engine runs statements. Where there is none, NoEngine is what they are answered with.
+	Engine   query.Engine
+	NoEngine error
+	// Views lists tables.
+	Views query.Views
 	// Lookups finds tables whose rows can be asked for by their keys; nil is none.
 	Lookups lookup.Tables
 	// Catalog is the name under which all tables are listed.
@@ -50,6 +52,9 @@ const (
 
 // New returns a server that does not listen yet.
 func New(opts Options) (*Server, error) {
+	if opts.Engine == nil && opts.NoEngine != nil {
+		opts.Engine = noEngine{opts.NoEngine}
+	}
 	if opts.Engine == nil || opts.Views == nil || opts.Catalog == "" || opts.Logger == nil {
 		return nil, errors.New("flight server: an option is missing")
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,23 +94,38 @@ func (view) Close()                                                    {}
 func serve(t *testing.T, readToken, writeToken string) (*flightsql.Client, *lake) {
 	t.Helper()
 	l := &lake{ended: make(chan struct{})}
-	server, err := New(Options{Engine: l, Views: l, Lookups: users{}, Catalog: "firth", Version: "test",
-		ReadToken: readToken, WriteToken: writeToken, Logger: slog.New(slog.DiscardHandler)})
+	client, _ := run(t, Options{Engine: l, Views: l, Lookups: users{}, ReadToken: readToken, WriteToken: writeToken},
+		nil)
+	return client, l
+}
+
+// run runs a server, which tune may change, until the test ends or stop is called, and returns a client of it.
+func run(t *testing.T, opts Options, tune func(*Server)) (client *flightsql.Client, stop func()) {
+	t.Helper()
+	opts.Catalog, opts.Version, opts.Logger = "firth", "test", slog.New(slog.DiscardHandler)
+	server, err := New(opts)
 	require.NoError(t, err)
+	if tune != nil {
+		tune(server)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, listener) }()
-	client, err := flightsql.NewClient(listener.Addr().String(), nil, nil,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// A window of a fixed size: what a client has not read stays at the server.
+	client, err = flightsql.NewClient(listener.Addr().String(), nil, nil,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(64<<10))
 	require.NoError(t, err)
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
 	t.Cleanup(func() {
 		require.NoError(t, client.Close())
 		stop()
-		require.NoError(t, <-done)
 	})
-	return client, l
+	return client, stop
 }
 
 // rows reads an answer as texts.
