@@ -310,14 +310,14 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	routes, streams, err := d.service.withStreams(d.program, nil, handler)
+	streams, err := d.service.newStreams(d.program, nil)
 	if err != nil {
 		return err
 	}
 	if d.service.rows, err = d.service.newRows(d.program); err != nil {
 		return err
 	}
-	catalog, err := d.listen(ctx, withLookups(routes, d.service.lookupHandler(nil)))
+	catalog, err := d.listen(ctx, withLookups(withStreams(streams, handler), d.service.lookupHandler(nil)))
 	if err != nil {
 		return err
 	}
@@ -333,7 +333,7 @@ func (d *demo) live(ctx context.Context) error {
 	defer stop()
 	group, lasting := errgroup.WithContext(lasting)
 	group.Go(func() error { return catalog.serve(lasting) })
-	group.Go(func() error { return streams(lasting) })
+	group.Go(func() error { return streams.Run(lasting) })
 	group.Go(func() error { return live.NewJanitor(now).Run(lasting) })
 	for _, part := range upkeep {
 		group.Go(func() error { return part(lasting) })

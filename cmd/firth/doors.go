@@ -39,6 +39,7 @@ const (
 type doors struct {
 	service *service
 	now     *live.Catalog // nil where nobody has the tables as of now
+	catalog bool
 	flight  bool
 	streams bool
 
@@ -47,7 +48,8 @@ type doors struct {
 
 func newDoors(s *service, o runOptions, now *live.Catalog) *doors {
 	served := now != nil && slices.Contains(o.roles, roleCatalog) && s.feeder.lake.config.Listen.Catalog != ""
-	return &doors{service: s, now: now, flight: now != nil && o.sqlAt != "" && hasSQL(), streams: served,
+	flight := now != nil && o.flightAt != ""
+	return &doors{service: s, now: now, catalog: served, flight: flight && hasSQL(), streams: served || flight,
 		age: prometheus.NewDesc("firth_visible_age_seconds",
 			"How long ago what a reader is shown now was all that the topics had, by the door that it is read through.",
 			[]string{"table", "door"}, nil)}
@@ -113,7 +115,7 @@ func (d *doors) of(c *commit.Committer) []doorReport {
 		}
 		out = append(out, d.at(door, t, cut, note))
 	}
-	if d.streams {
+	if d.catalog {
 		show(doorLive, cut)
 	}
 	if d.flight {

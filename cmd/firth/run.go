@@ -32,8 +32,8 @@ func allRoles() []string { return []string{roleCatalog, roleIngest, roleCompacti
 // runOptions are the flags of run.
 type runOptions struct {
 	roles []string
-	// sqlAt is the address of Flight SQL, empty for none.
-	sqlAt string
+	// flightAt is the address of Flight, empty for none.
+	flightAt string
 	// vend is where the keys come from that clients of the catalog get.
 	vend string
 }
@@ -54,10 +54,16 @@ func (p *program) runCommand() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.runService(cmd.Context(), o) },
 	}
 	cmd.Flags().StringSliceVar(&o.roles, "roles", allRoles(), "roles of this process")
-	cmd.Flags().StringVar(&o.sqlAt, "flight", "", "serve SQL and look-ups by Arrow Flight at this address (docs/sql.md)")
+	cmd.Flags().StringVar(&o.flightAt, "flight", "",
+		"serve SQL, streams and look-ups by Arrow Flight at this address (docs/sql.md)")
 	cmd.Flags().StringVar(&o.vend, "vend", vendAuto,
 		"temporary keys for clients of the catalog: auto (of the store), off, or the ARN of a role (docs/catalog.md)")
 	return cmd
+}
+
+// servesCatalog says whether the process has the embedded catalog listen.
+func (o runOptions) servesCatalog(l *lake) bool {
+	return slices.Contains(o.roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != ""
 }
 
 // runService starts the roles and waits for them.
@@ -110,29 +116,17 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 	if s.rows, err = s.newRows(p); err != nil {
 		return err
 	}
-	var now *live.Catalog
-	if o.sqlAt != "" || slices.Contains(o.roles, roleCatalog) || slices.Contains(o.roles, roleIngest) {
-		if now, err = s.liveCatalog(p, registry); err != nil {
-			return err
-		}
-		if s.peers, err = s.newPeers(p); err != nil {
-			return err
-		}
+	now, served, err := s.readers(p, o, registry)
+	if err != nil {
+		return err
 	}
-	s.doors = newDoors(s, o, now)
-	registry.MustRegister(s.doors)
 	servers, err := p.listeners(ctx, s, o, now, registry)
 	if err != nil {
 		return err
 	}
-	if now != nil {
-		servers = append(servers, live.NewJanitor(now).Run)
-	}
-	if s.peers != nil {
-		servers = append(servers, s.peers.Run)
-	}
-	if o.sqlAt != "" {
-		serve, err := p.flightServer(ctx, s, newest(now), o.sqlAt)
+	parts = append(parts, served...)
+	if o.flightAt != "" {
+		serve, err := p.flightServer(ctx, s, newest(now), o.flightAt)
 		if err != nil {
 			return err
 		}
@@ -143,6 +137,34 @@ func (p *program) runService(ctx context.Context, o runOptions) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// readers makes what readers of tables are served by, and returns the tables as of now and what is to be run.
+func (s *service) readers(p *program, o runOptions, registry *prometheus.Registry,
+) (now *live.Catalog, parts []func(context.Context) error, err error) {
+	if o.flightAt != "" || slices.Contains(o.roles, roleCatalog) || slices.Contains(o.roles, roleIngest) {
+		if now, err = s.liveCatalog(p, registry); err != nil {
+			return nil, nil, err
+		}
+		if s.peers, err = s.newPeers(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	if now != nil {
+		parts = append(parts, live.NewJanitor(now).Run)
+	}
+	if s.peers != nil {
+		parts = append(parts, s.peers.Run)
+	}
+	s.doors = newDoors(s, o, now)
+	registry.MustRegister(s.doors)
+	if o.flightAt == "" && !o.servesCatalog(s.feeder.lake) {
+		return now, parts, nil
+	}
+	if s.streams, err = s.newStreams(p, registry); err != nil {
+		return nil, nil, err
+	}
+	return now, append(parts, s.streams.Run), nil
 }
 
 // together runs the parts until ctx ends or one of them fails; then all end.
@@ -169,17 +191,12 @@ func (p *program) listeners(
 	if l.config.Listen.Admin != "" {
 		handlers["admin"] = withPeers(guarded(l.config, tell), s.adminHandler(registry, guarded(l.config, rows)))
 	}
-	if slices.Contains(o.roles, roleCatalog) && l.embedded != nil && l.config.Listen.Catalog != "" {
+	if o.servesCatalog(l) {
 		handler, err := s.catalogHandler(p, now, o.vend)
 		if err != nil {
 			return nil, err
 		}
-		routes, streams, err := s.withStreams(p, registry, handler)
-		if err != nil {
-			return nil, err
-		}
-		handlers["catalog"] = withPeers(tell, withLookups(routes, rows))
-		out = append(out, streams)
+		handlers["catalog"] = withPeers(tell, withLookups(withStreams(s.streams, handler), rows))
 	}
 	addresses := map[string]string{"admin": l.config.Listen.Admin, "catalog": l.config.Listen.Catalog}
 	for name, handler := range handlers {

@@ -17,6 +17,7 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/serve/peers"
+	"github.com/firthlake/firth/serve/stream"
 	"github.com/firthlake/firth/table"
 )
 
@@ -32,6 +33,8 @@ type service struct {
 	name   string       // of this start of the process
 	peers  *peers.Peers // nil where processes cannot find each other
 	rows   *peers.Rows  // looked up; nil where nobody asks
+
+	streams *stream.Streams // nil where nobody follows tables
 
 	mu      sync.Mutex
 	feed    *feed // nil before the first generation

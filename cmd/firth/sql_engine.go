@@ -73,8 +73,8 @@ func hasSQL() bool {
 	return !errors.Is(err, duckdb.ErrMissing)
 }
 
-// flightServer opens an address and returns what serves Flight there: look-ups in any build, SQL in one that has
-// the engine.
+// flightServer opens an address and returns what serves Flight there: streams and look-ups in any build, SQL in one
+// that has the engine.
 func (p *program) flightServer(ctx context.Context, s *service, now query.Newest, address string,
 ) (func(context.Context) error, error) {
 	l, log := s.feeder.lake, s.log
@@ -82,13 +82,14 @@ func (p *program) flightServer(ctx context.Context, s *service, now query.Newest
 		return nil, couldNot(fmt.Errorf("--flight %s can be reached from other machines and asks for no token",
 			address), "set tokens.write, or listen on 127.0.0.1")
 	}
-	opts := flight.Options{Catalog: sqlCatalog, Lookups: s.rows, Version: version().Version,
-		ReadToken: string(l.config.Tokens.Read), WriteToken: string(l.config.Tokens.Write), Logger: log}
+	opts := flight.Options{Catalog: sqlCatalog, Lookups: s.rows, Streams: s.streams,
+		Version: version().Version, ReadToken: string(l.config.Tokens.Read),
+		WriteToken: string(l.config.Tokens.Write), Logger: log}
 	engine, err := p.openSQL(l, now, l.config.State)
 	end := func() error { return nil }
 	switch {
 	case errors.Is(err, duckdb.ErrMissing):
-		log.Info("serving look-ups by Flight, and no SQL", "err", err)
+		log.Info("serving streams and look-ups by Flight, and no SQL", "err", err)
 		opts.NoEngine, opts.Views = err, query.NewCatalog(l.catalog, now, l.objects)
 	case err != nil:
 		return nil, couldNot(err, remedyOf(err))

@@ -13,20 +13,18 @@ import (
 	"github.com/firthlake/firth/table"
 )
 
-// withStreams puts streams of tables before the catalog's protocol: the paths of both begin with /v1. The streams are
-// to be run.
-func (s *service) withStreams(
-	p *program, registry prometheus.Registerer, next *catalog.Handler,
-) (http.Handler, func(context.Context) error, error) {
+// newStreams makes the streams of all tables, which are to be run.
+func (s *service) newStreams(p *program, registry prometheus.Registerer) (*stream.Streams, error) {
 	l := s.feeder.lake
-	streams, err := stream.New(stream.Options{Tables: l.catalog, Objects: l.objects, Tails: s.feeder.tails,
+	return stream.New(stream.Options{Tables: l.catalog, Objects: l.objects, Tails: s.feeder.tails,
 		Ledger: streamLedger, Now: p.now, Log: s.log, Metrics: stream.NewMetrics(registry),
 		PositionAt: func(ctx context.Context, meta icetable.Metadata, id int64) (table.Position, error) {
 			return commit.PositionAt(ctx, l.objects, meta, id)
 		}})
-	if err != nil {
-		return nil, nil, err
-	}
+}
+
+// withStreams puts streams of tables before the catalog's protocol: the paths of both begin with /v1.
+func withStreams(streams *stream.Streams, next *catalog.Handler) http.Handler {
 	guarded := next.Guard(stream.NewHandler(streams))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stream.TableOf(r.URL.Path) != nil {
@@ -34,7 +32,7 @@ func (s *service) withStreams(
 			return
 		}
 		next.ServeHTTP(w, r)
-	}), streams.Run, nil
+	})
 }
 
 // streamLedger is what streams need of a table's ledger.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,8 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // followed is what a client has of a stream.
@@ -53,6 +59,39 @@ func (c *followed) read(t *testing.T, address string, rows int64) {
 	require.Fail(t, "the stream ended", "%v with %d rows", lines.Err(), c.rows)
 }
 
+// readFlight is read by Flight.
+func (c *followed) readFlight(t *testing.T, address string, rows int64) {
+	t.Helper()
+	client, err := flight.NewClientWithMiddleware(strings.TrimPrefix(address, "grpc://"), nil, nil,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	text, err := json.Marshal(map[string]any{"table": "db.events", "stream": map[string]any{"from": c.token}})
+	require.NoError(t, err)
+	answer, err := client.DoGet(ctx, &flight.Ticket{Ticket: text})
+	require.NoError(t, err)
+	reader, err := flight.NewRecordReader(answer)
+	require.NoError(t, err)
+	find := func(name string) arrow.Array {
+		return reader.RecordBatch().Column(reader.Schema().FieldIndices(name)[0])
+	}
+	for reader.Next() {
+		partitions, offsets := find("_kafka_partition").(*array.Int32), find("_kafka_offset").(*array.Int64)
+		for i := range partitions.Len() {
+			partition := int(partitions.Value(i))
+			require.Equal(t, c.next[partition], offsets.Value(i), "partition %d", partition)
+			c.next[partition]++
+			c.rows++
+		}
+		if c.token = string(reader.LatestAppMetadata()); c.rows == rows {
+			return
+		}
+	}
+	require.Fail(t, "the stream ended", "%v with %d rows", reader.Err(), c.rows)
+}
+
 // newStreamedFolder is a folder whose table is committed once an hour. Nothing runs.
 func newStreamedFolder(t *testing.T) *lakeFolder {
 	t.Helper()
@@ -69,19 +108,24 @@ freshness: {interval: 1h}
 
 func TestAStreamGoesOnBehindItsTokenInAnotherProcess(t *testing.T) {
 	f := newStreamedFolder(t)
-	c := &followed{next: map[int]int64{}}
+	byHTTP, byFlight := &followed{next: map[int]int64{}}, &followed{next: map[int]int64{}}
 	for process := range 3 {
 		f.produce(t, 500)
-		r := f.run(t)
+		r := f.run(t, "--flight", "127.0.0.1:0")
 		at := r.url(t, "catalog")
 		require.Eventually(t, func() bool { return f.fed(at) }, patience, 20*time.Millisecond)
+		read := func() {
+			byHTTP.read(t, at, f.produced)
+			byFlight.readFlight(t, r.url(t, "flight"), f.produced)
+		}
 		for range 3 {
-			c.read(t, at, f.produced)
+			read()
 			f.produce(t, 100)
-			c.read(t, at, f.produced)
+			read()
 		}
 		r.end(t)
-		require.Equal(t, int64((process+1)*800), c.rows)
+		require.Equal(t, int64((process+1)*800), byHTTP.rows)
+		require.Equal(t, byHTTP.rows, byFlight.rows)
 	}
 	require.True(t, f.report(t).Proven)
 }

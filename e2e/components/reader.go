@@ -30,7 +30,7 @@ type Reader struct {
 	Vended bool
 	// Trino is the port of a server with the same catalog.
 	Trino int
-	// Flight is the address of the Flight SQL server.
+	// Flight is the address of the server of Arrow Flight.
 	Flight string
 }
 
@@ -113,6 +113,8 @@ func (l *Lab) program(r Reader, name string) Command {
 		venv = "py-" + engine
 	case "clickhouse":
 		venv = "py-chdb"
+	case "flight":
+		venv = "py-adbc"
 	}
 	c := Command{Name: name, Path: filepath.Join(l.Cache, venv, "bin", "python"),
 		Args: []string{filepath.Join(r.Programs, name+".py")},

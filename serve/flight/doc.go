@@ -1,8 +1,10 @@
-// Package flight is the SQL door: Arrow Flight SQL over an engine, for ADBC, JDBC and what is built on them.
+// Package flight is the door for clients of Arrow Flight: SQL over an engine, for ADBC, JDBC and what is built on them,
+// and rows and streams of tables.
 //
 //	client ─► Server ─► query.Engine   statements, plain and prepared, as record batches
 //	             ├────► query.Views    catalogs, schemas, tables, columns, keys
-//	             └────► lookup.Tables  rows by their keys, for tickets that are JSON
+//	             ├────► lookup.Tables  rows by their keys, for tickets that are JSON
+//	             └────► stream.Streams streams, for such tickets too
 //
 // The server keeps nothing between calls: a handle holds the statement, its parameters and a number, so any process of
 // a fleet answers any call. What runs is known by its number alone, so that it can be cancelled. Callers: cmd, which

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -33,10 +32,6 @@ func newGuard(opts Options) guard {
 		}
 	}
 	return g
-}
-
-func (g guard) middleware() flight.ServerMiddleware {
-	return flight.ServerMiddleware{Unary: g.admitCall, Stream: g.admitStream}
 }
 
 func (g guard) admitCall(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {

@@ -87,7 +87,7 @@ func (d *door) DoGetSqlInfo(ctx context.Context, cmd flightsql.GetSqlInfo,
 		}
 	}
 	if len(cmd.GetInfo()) > 0 && len(known) == 0 {
-		return stream(ctx, schema_ref.SqlInfo, nothing)
+		return atOnce(ctx, schema_ref.SqlInfo, nothing)
 	}
 	return d.BaseServer.DoGetSqlInfo(ctx, known)
 }
@@ -125,7 +125,7 @@ const (
 // DoGetXdbcTypeInfo lists the types, or the one that is asked for.
 func (d *door) DoGetXdbcTypeInfo(ctx context.Context, cmd flightsql.GetXdbcTypeInfo,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.XdbcTypeInfo, func(b *array.RecordBuilder) error {
+	return atOnce(ctx, schema_ref.XdbcTypeInfo, func(b *array.RecordBuilder) error {
 		for _, each := range kinds() {
 			if one := cmd.GetDataType(); one == nil || *one == each.number {
 				each.append(b)

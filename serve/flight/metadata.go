@@ -21,8 +21,8 @@ import (
 // tableType is the type of all tables.
 const tableType = "TABLE"
 
-// stream answers with rows that are made at once.
-func stream(ctx context.Context, schema *arrow.Schema, fill func(*array.RecordBuilder) error,
+// atOnce answers with rows that are made at once.
+func atOnce(ctx context.Context, schema *arrow.Schema, fill func(*array.RecordBuilder) error,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
 	builder := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer builder.Release()
@@ -57,7 +57,7 @@ func (d *door) GetFlightInfoCatalogs(_ context.Context, desc *flight.FlightDescr
 
 // DoGetCatalogs lists the one catalog.
 func (d *door) DoGetCatalogs(ctx context.Context) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.Catalogs, func(b *array.RecordBuilder) error {
+	return atOnce(ctx, schema_ref.Catalogs, func(b *array.RecordBuilder) error {
 		texts(b, d.opts.Catalog)
 		return nil
 	})
@@ -81,7 +81,7 @@ func (d *door) DoGetDBSchemas(ctx context.Context, cmd flightsql.GetDBSchemas,
 	for _, each := range found {
 		names[each.namespace] = true
 	}
-	return stream(ctx, schema_ref.DBSchemas, func(b *array.RecordBuilder) error {
+	return atOnce(ctx, schema_ref.DBSchemas, func(b *array.RecordBuilder) error {
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			texts(b, d.opts.Catalog, name)
 		}
@@ -139,7 +139,7 @@ func (d *door) DoGetTables(ctx context.Context, cmd flightsql.GetTables,
 	if err != nil {
 		return nil, nil, d.fault(err)
 	}
-	return stream(ctx, tablesSchema(cmd), func(b *array.RecordBuilder) error {
+	return atOnce(ctx, tablesSchema(cmd), func(b *array.RecordBuilder) error {
 		for _, each := range found {
 			if !cmd.GetIncludeSchema() {
 				texts(b, d.opts.Catalog, each.namespace, each.name, tableType)
@@ -192,7 +192,7 @@ func (d *door) GetFlightInfoTableTypes(_ context.Context, desc *flight.FlightDes
 
 // DoGetTableTypes lists the one type.
 func (d *door) DoGetTableTypes(ctx context.Context) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.TableTypes, func(b *array.RecordBuilder) error {
+	return atOnce(ctx, schema_ref.TableTypes, func(b *array.RecordBuilder) error {
 		texts(b, tableType)
 		return nil
 	})
@@ -208,7 +208,7 @@ func (d *door) GetFlightInfoPrimaryKeys(_ context.Context, _ flightsql.TableRef,
 func (d *door) DoGetPrimaryKeys(ctx context.Context, ref flightsql.TableRef,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
 	if ref.DBSchema == nil || ref.Catalog != nil && *ref.Catalog != d.opts.Catalog {
-		return stream(ctx, schema_ref.PrimaryKeys, nothing)
+		return atOnce(ctx, schema_ref.PrimaryKeys, nothing)
 	}
 	each := listed{*ref.DBSchema, ref.Table}
 	view, err := d.opts.Views.Open(ctx, ident(each), query.At{Committed: true})
@@ -217,7 +217,7 @@ func (d *door) DoGetPrimaryKeys(ctx context.Context, ref flightsql.TableRef,
 	}
 	defer view.Close()
 	schema := view.Schema()
-	return stream(ctx, schema_ref.PrimaryKeys, func(b *array.RecordBuilder) error {
+	return atOnce(ctx, schema_ref.PrimaryKeys, func(b *array.RecordBuilder) error {
 		for i, id := range schema.IdentifierFieldIDs {
 			name, ok := schema.FindColumnName(id)
 			if !ok {

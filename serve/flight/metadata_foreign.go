@@ -20,7 +20,7 @@ func (d *door) GetFlightInfoExportedKeys(_ context.Context, _ flightsql.TableRef
 // DoGetExportedKeys has no rows.
 func (d *door) DoGetExportedKeys(ctx context.Context, _ flightsql.TableRef,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.ExportedKeys, nothing)
+	return atOnce(ctx, schema_ref.ExportedKeys, nothing)
 }
 
 // GetFlightInfoImportedKeys promises no rows.
@@ -32,7 +32,7 @@ func (d *door) GetFlightInfoImportedKeys(_ context.Context, _ flightsql.TableRef
 // DoGetImportedKeys has no rows.
 func (d *door) DoGetImportedKeys(ctx context.Context, _ flightsql.TableRef,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.ImportedKeys, nothing)
+	return atOnce(ctx, schema_ref.ImportedKeys, nothing)
 }
 
 // GetFlightInfoCrossReference promises no rows.
@@ -44,5 +44,5 @@ func (d *door) GetFlightInfoCrossReference(_ context.Context, _ flightsql.CrossT
 // DoGetCrossReference has no rows.
 func (d *door) DoGetCrossReference(ctx context.Context, _ flightsql.CrossTableRef,
 ) (*arrow.Schema, <-chan flight.StreamChunk, error) {
-	return stream(ctx, schema_ref.CrossReference, nothing)
+	return atOnce(ctx, schema_ref.CrossReference, nothing)
 }

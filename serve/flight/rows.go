@@ -1,7 +1,7 @@
 package flight
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -21,12 +21,6 @@ import (
 	"github.com/firthlake/firth/table/point"
 )
 
-// rowsTicket asks for the rows of keys, which are as in a look-up over HTTP.
-type rowsTicket struct {
-	Table string            `json:"table"`
-	Keys  []json.RawMessage `json:"keys"`
-}
-
 // What the metadata of an answer's schema says of its cut.
 const (
 	metadataSnapshot = "firth.snapshot_id"
@@ -34,27 +28,9 @@ const (
 	metadataBehind   = "firth.behind"
 )
 
-// rowsDoor answers tickets that are JSON: they ask for rows by their keys. Those of Flight SQL begin otherwise.
-type rowsDoor struct {
-	flight.FlightServer
-	tables lookup.Tables
-}
-
-// DoGet answers a ticket.
-func (d rowsDoor) DoGet(ticket *flight.Ticket, stream flight.FlightService_DoGetServer) error {
-	if d.tables == nil || !bytes.HasPrefix(ticket.GetTicket(), []byte("{")) {
-		return d.FlightServer.DoGet(ticket, stream)
-	}
-	var asked rowsTicket
-	if err := json.Unmarshal(ticket.GetTicket(), &asked); err != nil {
-		return status.Errorf(codes.InvalidArgument, "a ticket for rows is {\"table\": \"namespace.table\", \"keys\": "+
-			"[…]}: %v", err)
-	}
-	ident, err := table.ParseIdent(asked.Table)
-	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
-	}
-	schema, answer, err := lookup.Ask(stream.Context(), d.tables, ident, asked.Keys)
+// rows answers with the rows of keys, which are as in a look-up over HTTP.
+func (d *ticketDoor) rows(asked *ticket, ident table.Ident, to flight.FlightService_DoGetServer) error {
+	schema, answer, err := lookup.Ask(to.Context(), d.lookups, ident, asked.Keys)
 	if err != nil {
 		return faultOfRows(asked.Table, err)
 	}
@@ -64,11 +40,24 @@ func (d rowsDoor) DoGet(ticket *flight.Ticket, stream flight.FlightService_DoGet
 		return faultOfRows(asked.Table, err)
 	}
 	defer batch.Release()
-	w := flight.NewRecordWriter(stream, ipc.WithSchema(batch.Schema()))
+	w := flight.NewRecordWriter(to, ipc.WithSchema(batch.Schema()))
 	if err := w.Write(batch); err != nil {
 		return fmt.Errorf("send rows: %w", err)
 	}
 	return w.Close()
+}
+
+// rowsSchema is the columns of rows of a table.
+func (d *ticketDoor) rowsSchema(ctx context.Context, asked *ticket, ident table.Ident) (*arrow.Schema, error) {
+	t, err := d.lookups.Lookup(ctx, ident)
+	if err != nil {
+		return nil, faultOfRows(asked.Table, err)
+	}
+	schema, err := t.Schema()
+	if err != nil {
+		return nil, faultOfRows(asked.Table, err)
+	}
+	return table.ArrowSchema(schema)
 }
 
 func faultOfRows(name string, err error) error {

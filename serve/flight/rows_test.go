@@ -101,11 +101,25 @@ func TestRowsAreAskedForByTheirKeys(t *testing.T) {
 		`{"table": "none", "keys": [1]}`:       codes.InvalidArgument,
 		`{"table": "db.users", "keys": ["x"]}`: codes.InvalidArgument,
 		`{"table": "db.users", "keys": 1}`:     codes.InvalidArgument,
+		`{"table": "db.users", "key": [1]}`:    codes.InvalidArgument,
 		`{"table": "db.far", "keys": [1]}`:     codes.FailedPrecondition,
 	} {
 		_, err := ask(ticket)
 		require.Equal(t, code, status.Code(err), "%s: %v", ticket, err)
 	}
+}
+
+func TestAFlightInfoTellsTheColumnsOfRows(t *testing.T) {
+	client, _ := serve(t, "", "")
+	text := []byte(`{"table": "db.users", "keys": [1]}`)
+	info, err := client.Client.GetFlightInfo(t.Context(), &arrowflight.FlightDescriptor{
+		Type: arrowflight.DescriptorCMD, Cmd: text})
+	require.NoError(t, err)
+	require.Equal(t, text, info.Endpoint[0].Ticket.Ticket)
+	schema, err := arrowflight.DeserializeSchema(info.Schema, memory.DefaultAllocator)
+	require.NoError(t, err)
+	require.Equal(t, 2, schema.NumFields())
+	require.Equal(t, []string{"1 (null)"}, rows(t, client, info, nil))
 }
 
 func TestRowsAreForThoseWithAToken(t *testing.T) {

@@ -1,7 +1,7 @@
 // Package stream hands out the rows of a table and goes on with those that come: history, then the log, at one seam.
 //
 //	catalog ─► last snapshot ──┐
-//	                           ├─► state ─► Subscription: rows at or behind the cut, in order ─► HTTP
+//	                           ├─► state ─► Subscription: rows at or behind the cut, in order ─► HTTP, Flight
 //	tail.Index ─► chunks ──────┤    ▲                         │
 //	           └► rows, memory ┘  Run looks, and           cut := behind them ─► token
 //	                              is woken by rows
@@ -16,7 +16,7 @@
 // Streams of a table that are at the same rows share them, and the bytes that are sent: a pile is the rows of a chunk,
 // or of what came to memory between two states, in order, and each format encodes a portion of it once.
 //
-// Callers: cmd puts Streams behind an HTTP listener and runs Run.
+// Callers: cmd puts Streams behind an HTTP listener, hands them to serve/flight, and runs Run.
 //
 // Invariants:
 //   - a state is one snapshot and the chunks and rows in memory that go on where it ends (package tail says which);
