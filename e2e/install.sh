@@ -14,6 +14,7 @@ toxiproxy_version=v2.5.0
 pyspark_version=4.0.1
 registry_version=2.6.13.Final
 chdb_version=4.4.0
+polars_version=2.1.0
 
 # once STAMP COMMAND... runs the command unless the stamp says that it ran before.
 once() {
@@ -83,6 +84,7 @@ for part in "${parts[@]}"; do
     debezium) once debezium-3.7.0-avro-2.6.13 jars debezium/pom.xml debezium/libs ;;
     readers)
       once pyiceberg-0.11.1 venv py-iceberg 'pyiceberg[s3fs,pyarrow]==0.11.1' 'trino==0.340.0'
+      once "polars-$polars_version" venv py-polars "polars==$polars_version" 'pyiceberg[pyarrow]==0.12.0'
       once duckdb-1.5.5 venv py-duckdb duckdb==1.5.5 duckdb-extensions \
         duckdb-extension-iceberg duckdb-extension-httpfs duckdb-extension-avro pytz ;;
     clickhouse) once "chdb-$chdb_version" venv py-chdb "chdb==$chdb_version" chdb-core==26.9.0 ;;

@@ -62,7 +62,7 @@ func produceChanges(ctx context.Context, brokers string) error {
 
 // newestQuestion asks for the key and offset of every row.
 func newestQuestion(engine, catalog, name string) string {
-	if engine == "pyiceberg" {
+	if namesTables(engine) {
 		return catalog + ".db." + name + " rows"
 	}
 	return "select _kafka_partition, _kafka_offset, id from " + tableName(engine, catalog, name)

@@ -163,12 +163,15 @@ func (r *record) take(t *testing.T, c client, cell string, k tableKind, answer c
 
 // seamQuestion asks for the offsets of a table by partition: rows, different ones, the first, the last.
 func seamQuestion(engine, catalog, name string) string {
-	if engine == "pyiceberg" {
+	if namesTables(engine) {
 		return catalog + ".db." + name
 	}
 	return "select _kafka_partition, count(*), count(distinct _kafka_offset), min(_kafka_offset), " +
 		"max(_kafka_offset) from " + tableName(engine, catalog, name) + " group by 1"
 }
+
+// namesTables says whether statements of an engine are names of tables.
+func namesTables(engine string) bool { return engine == "pyiceberg" || engine == "polars" }
 
 // tableName is a table as an engine writes it.
 func tableName(engine, catalog, name string) string {

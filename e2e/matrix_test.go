@@ -70,6 +70,7 @@ func clients() []client {
 	return []client{
 		{"clickhouse", "ClickHouse 26.9"},
 		{"pyiceberg", "PyIceberg 0.11.1"},
+		{"polars", "polars 2.1.0, PyIceberg 0.12.0"},
 		{"iceberg-go", "iceberg-go 0.7.0"},
 		{"duckdb", "DuckDB 1.5.5"},
 		{"trino", "Trino 483"},

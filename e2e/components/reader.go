@@ -109,7 +109,7 @@ func withoutFrames(text string) string {
 func (l *Lab) program(r Reader, name string) Command {
 	venv := "py-iceberg" // which has Trino's client too
 	switch engine, _, _ := strings.Cut(name, "_"); engine {
-	case "spark", "duckdb", "adbc":
+	case "spark", "duckdb", "adbc", "polars":
 		venv = "py-" + engine
 	case "clickhouse":
 		venv = "py-chdb"

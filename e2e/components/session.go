@@ -40,8 +40,8 @@ func (l *Lab) TrinoClient(ctx context.Context, reader Reader) (*Session, error) 
 	return l.session(ctx, l.program(reader, "trino_statements"))
 }
 
-// Open starts a session of an engine by its name: spark, trino, duckdb, clickhouse, or pyiceberg and flight, which take
-// names of tables for statements.
+// Open starts a session of an engine by its name: spark, trino, duckdb, clickhouse, or pyiceberg, polars and flight,
+// which take names of tables for statements.
 func (l *Lab) Open(ctx context.Context, reader Reader, engine string) (*Session, error) {
 	return l.session(ctx, l.program(reader, engine+"_statements"))
 }
