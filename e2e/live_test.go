@@ -19,8 +19,9 @@ import (
 
 // TestEnginesReadTablesAsOfNow asks each engine, in one open session and without keys of the store, for the offsets
 // of all kinds of tables while chunks and checkpoints land, as of now and as committed: every answer must have each
-// offset up to its cut once, and none be behind the one before. Of keyed tables it asks for all rows, which must be
-// the newest of each key at some cut. What it finds must stand in docs/engines.md.
+// offset up to its cut once, none be behind the one before, and none as of now be stale. Of keyed tables it asks for
+// all rows, which must be the newest of each key at some cut. What it finds must stand in docs/engines.md. The long
+// form has all engines ask beside each other for ten minutes: it wants -parallel 10.
 func TestEnginesReadTablesAsOfNow(t *testing.T) {
 	t.Parallel()
 	lab, brokers := newLab(t), embeddedBroker(t, "events", changesTopic)
@@ -32,8 +33,19 @@ func TestEnginesReadTablesAsOfNow(t *testing.T) {
 	}
 	l.apply(t)
 	service := l.run(t, "live")
-	for _, c := range clients() {
-		t.Run(c.name, func(t *testing.T) { l.readsAsOfNow(t, c) })
+	if soak() {
+		l.readTogether(t)
+	} else {
+		for _, c := range clients() {
+			t.Run(c.name, func(t *testing.T) {
+				ask := l.open(t, c)
+				// Records come only now: an engine takes up to a minute to start, and files that pile up meanwhile
+				// are more than it reads within the time for which they stay.
+				seen, stop := l.produceBoth(t)
+				defer stop()
+				l.readsAsOfNow(t, c, ask, seen)
+			})
+		}
 	}
 	service.Stop()
 	require.Zero(t, service.ExitCode(), service.Tail())
@@ -42,13 +54,15 @@ func TestEnginesReadTablesAsOfNow(t *testing.T) {
 	}
 }
 
-// produceBoth has records come to both topics until what it returns is called.
-func (l *lake) produceBoth(t *testing.T) (stop func()) {
+// produceBoth has records come to both topics, and observes what becomes of them, until what it returns is called.
+func (l *lake) produceBoth(t *testing.T) (seen *observer, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var producer errgroup.Group
-	producer.Go(func() error { return produceChanges(ctx, l.settings.brokers) })
-	producer.Go(func() error {
+	seen = &observer{}
+	var group errgroup.Group
+	group.Go(func() error { return seen.run(ctx, l, "events", changesTopic) })
+	group.Go(func() error { return produceChanges(ctx, l.settings.brokers) })
+	group.Go(func() error {
 		g, err := gen.New(gen.Options{Workload: "events10", Format: gen.JSON, Seed: 11})
 		if err != nil {
 			return err
@@ -57,9 +71,9 @@ func (l *lake) produceBoth(t *testing.T) (stop func()) {
 			gen.Run{Rate: 500})
 		return err
 	})
-	return func() {
+	return seen, func() {
 		cancel()
-		require.NoError(t, producer.Wait())
+		require.NoError(t, group.Wait())
 	}
 }
 
@@ -101,13 +115,28 @@ const (
 	catalogCommitted = "committed"
 )
 
-// readsAsOfNow asks one engine again and again.
-func (l *lake) readsAsOfNow(t *testing.T, c client) {
+// readTogether has all engines ask beside each other, each in its session, while records come.
+func (l *lake) readTogether(t *testing.T) {
 	t.Helper()
-	ask := l.open(t, c)
-	// Records come only now: an engine takes up to a minute to start, and files that pile up meanwhile are more than it
-	// reads within the time for which they stay.
-	defer l.produceBoth(t)()
+	asks := map[string]asker{}
+	for _, c := range clients() {
+		asks[c.name] = l.open(t, c)
+	}
+	seen, stop := l.produceBoth(t)
+	defer stop()
+	t.Run("together", func(t *testing.T) {
+		for _, c := range clients() {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				l.readsAsOfNow(t, c, asks[c.name], seen)
+			})
+		}
+	})
+}
+
+// readsAsOfNow asks one engine again and again.
+func (l *lake) readsAsOfNow(t *testing.T, c client, ask asker, seen *observer) {
+	t.Helper()
 	told := map[string]*record{}
 	end := time.Now().Add(either(15*time.Second, 10*time.Minute))
 	for round := 0; round < 2 || time.Now().Before(end); round++ {
@@ -116,32 +145,51 @@ func (l *lake) readsAsOfNow(t *testing.T, c client) {
 				if round > 0 && catalog == catalogCommitted && !soak() {
 					continue
 				}
+				if round > 1 && time.Now().After(end) {
+					continue
+				}
 				cell := catalog + " " + k.name
 				if told[cell] == nil {
 					told[cell] = &record{}
 				}
+				began := time.Now()
 				answer, err := ask(t.Context(), catalog, k)
 				require.NoError(t, err)
 				told[cell].take(t, c, cell, k, answer)
+				if catalog == catalogLive && told[cell].limit == "" {
+					told[cell].fresh(t, c.name+" "+cell, k, seen, began, answer)
+				}
 			}
 		}
 	}
 	c.inDocs(t, told)
 	answers := 0
+	var grown, keyed []*record
 	for cell, r := range told {
 		answers += r.answers
 		if catalog, name, _ := cutCell(cell); catalog == catalogLive && r.limit == "" && isKeyed(name) {
 			require.Greater(t, 2*r.cuts.different, r.answers, "%s, %s: a cut is as old as a checkpoint", c.name, cell)
 		}
 	}
+	for cell, r := range told {
+		if _, name, _ := cutCell(cell); isKeyed(name) {
+			keyed = append(keyed, r)
+		} else {
+			grown = append(grown, r)
+		}
+	}
 	t.Logf("%s: %d answers, all exact", c.name, answers)
+	tellAges(t, c.name+", tables that grow", grown)
+	tellAges(t, c.name+", keyed tables", keyed)
 }
 
 // record is what one engine has answered about one table in one warehouse.
 type record struct {
 	answers, rows int
 	cuts          cuts
-	limit         string // what the engine said that it cannot do
+	ages          []time.Duration // of answers as of now
+	held          int             // of them, against what was shown
+	limit         string          // what the engine said that it cannot do
 }
 
 // take checks an answer.

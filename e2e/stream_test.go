@@ -28,7 +28,7 @@ func TestStreamsAreFollowedByFlight(t *testing.T) {
 	reader, flight := l.reader(t), address(t)
 	reader.Flight = "grpc://" + flight
 	service := l.run(t, "followed", "--flight", flight)
-	stop := l.produceBoth(t)
+	_, stop := l.produceBoth(t)
 	l.shows(t, "db."+grows.name)
 	session, err := lab.Open(t.Context(), reader, "flight")
 	require.NoError(t, err)
