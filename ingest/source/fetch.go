@@ -87,6 +87,7 @@ func (f *fetcher) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		f.unpacker.pools.sweep(f.now())
 		f.ask(ctx)
 		if due := f.due(); !due.IsZero() {
 			timer.Reset(max(due.Sub(f.now()), time.Millisecond))

@@ -1,13 +1,18 @@
 package source
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // slabs keeps slices that are not in use, by capacity, to be used again. What is handed out has no
 // bound here: the fetches that are under way bound it.
 type slabs[T any] struct {
 	mu      sync.Mutex
 	idle    [slabClasses][][]T
-	idleLen int // capacity of all that is idle
+	unused  [slabClasses]int // of idle, the first ones: how many were not asked for since the last sweep
+	idleLen int              // capacity of all that is idle
 	idleMax int
 }
 
@@ -41,6 +46,7 @@ func (s *slabs[T]) get(n int) []T {
 	slab := free[len(free)-1]
 	free[len(free)-1] = nil
 	s.idle[class] = free[:len(free)-1]
+	s.unused[class] = min(s.unused[class], len(free)-1)
 	s.idleLen -= cap(slab)
 	return slab
 }
@@ -59,16 +65,45 @@ func (s *slabs[T]) put(slab []T) {
 	defer s.mu.Unlock()
 	if s.idleLen+cap(slab) > s.idleMax {
 		clear(s.idle[:])
+		clear(s.unused[:])
 		s.idleLen = 0
 	}
 	s.idle[class] = append(s.idle[class], slab[:0])
 	s.idleLen += cap(slab)
 }
 
+// sweep drops what nobody has asked for since the last sweep.
+func (s *slabs[T]) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for class, unused := range s.unused {
+		for _, slab := range s.idle[class][:unused] {
+			s.idleLen -= cap(slab)
+		}
+		s.idle[class] = slices.Delete(s.idle[class], 0, unused)
+		s.unused[class] = len(s.idle[class])
+	}
+}
+
 // pools are the memory of one client's fetches: what batches are decompressed to, and their records.
 type pools struct {
 	bytes   slabs[byte]
 	records slabs[Record]
+	swept   time.Time
+}
+
+// sweepInterval is how long memory of fetches lies idle: after a backlog a stream that trickles needs a fiftieth of it,
+// and the collector would run the more often for the rest.
+const sweepInterval = 2 * time.Second
+
+// sweep drops what was not used for the last interval or two. One goroutine calls it now and then.
+func (p *pools) sweep(now time.Time) {
+	if now.Sub(p.swept) < sweepInterval {
+		return
+	}
+	p.swept = now
+	p.bytes.sweep()
+	p.records.sweep()
 }
 
 // What may lie idle: a few times what one answer of a broker unpacks to, since it comes back in pieces.

@@ -38,6 +38,37 @@ func TestSlabsKeepNoMoreThanTheirBound(t *testing.T) {
 	require.NotZero(t, s.idleLen)
 }
 
+// What a backlog left is gone after the second sweep, and what is in use again and again stays.
+func TestSlabsThatNobodyAsksForAreSwept(t *testing.T) {
+	s := slabs[byte]{idleMax: 1 << 20}
+	var got [][]byte
+	for range 10 {
+		got = append(got, s.get(3000))
+	}
+	for _, slab := range got {
+		s.put(slab)
+	}
+	used := func() {
+		for range 3 {
+			one, other := s.get(3000), s.get(3000)
+			s.put(one)
+			s.put(other)
+		}
+	}
+	s.sweep()
+	require.Equal(t, 10*cap(got[0]), s.idleLen, "they have just been used")
+	used()
+	s.sweep()
+	require.Equal(t, 2*cap(got[0]), s.idleLen)
+	used()
+	s.sweep()
+	require.Equal(t, 2*cap(got[0]), s.idleLen)
+	s.sweep()
+	require.Zero(t, s.idleLen)
+	s.put(s.get(3000))
+	require.Equal(t, cap(got[0]), s.idleLen)
+}
+
 func TestSlabsHaveRoomForAnyLength(t *testing.T) {
 	s := slabs[byte]{idleMax: 1 << 30}
 	for _, n := range []int{0, 1, 7, 8, 9, 255, 256, 257, 1 << 20, 1<<20 + 1, 80 << 20} {
