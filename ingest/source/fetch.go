@@ -35,6 +35,7 @@ type fetcher struct {
 	queue   queue
 	asked   map[int32]int  // requests that a broker has not answered
 	full    map[int32]pace // brokers whose last answer was full
+	trickle map[int32]bool // those whose last answer had little
 	answers []*answer      // in order of arrival
 	ahead   int            // bytes in answers
 }
@@ -77,7 +78,7 @@ func newFetcher(client *kgo.Client, opts *KafkaOptions) *fetcher {
 		client: client, unpacker: newUnpacker(newPools(opts.FetchBytesMax)),
 		now: opts.Now, random: opts.Random, bytesMax: opts.FetchBytesMax,
 		changed: make(chan struct{}, 1), ready: make(chan struct{}, 1),
-		queue: newQueue(), asked: map[int32]int{}, full: map[int32]pace{},
+		queue: newQueue(), asked: map[int32]int{}, full: map[int32]pace{}, trickle: map[int32]bool{},
 	}
 }
 
@@ -229,7 +230,9 @@ type request struct {
 	kafka   kmsg.Request
 	proof   bool // of epochs, not for records
 	partial bool // other topic partitions of the broker are asked for beside or next
-	ended   bool // it has as many as it may
+	// trickles says that the broker had little the last time, but something.
+	trickles bool
+	ended    bool // it has as many as it may
 }
 
 // requests are what may be asked now, one a broker. lost says that the leader of a topic partition is not known.
@@ -257,7 +260,8 @@ func (f *fetcher) requests() (requests []*request, lost bool) {
 		}
 		r := byBroker[c.leader]
 		if r == nil {
-			r = &request{broker: c.leader, proof: c.unproven, partial: f.asked[c.leader] > 0}
+			r = &request{broker: c.leader, proof: c.unproven, partial: f.asked[c.leader] > 0,
+				trickles: f.trickle[c.leader]}
 			byBroker[c.leader] = r
 			requests = append(requests, r)
 		}

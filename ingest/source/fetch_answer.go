@@ -124,8 +124,12 @@ func (f *fetcher) settleFetch(r *request, response *kmsg.FetchResponse, a *answe
 		}
 	}
 	delete(f.full, r.broker)
-	if a.bytes >= int(f.bytesMax)/2 {
+	delete(f.trickle, r.broker)
+	switch {
+	case a.bytes >= int(f.bytesMax)/2:
 		f.full[r.broker] = f.paceOf(r.broker, with, a.bytes)
+	case a.bytes > 0 && a.bytes < trickleBytes:
+		f.trickle[r.broker] = true
 	}
 	f.queue.toEnd(with)
 }

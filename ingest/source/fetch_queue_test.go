@@ -140,3 +140,33 @@ func TestOnlyABrokerWithoutOtherRequestsMayWaitForRecords(t *testing.T) {
 	require.Len(t, requests[0].cursors, 8)
 	require.Positive(t, requests[0].kafka.(*kmsg.FetchRequest).MaxWaitMillis)
 }
+
+// Records that come a few at a time are waited for, a moment; a broker that has none, or many, is asked for the first.
+func TestABrokerWaitsForMoreOfATrickle(t *testing.T) {
+	f := fed(8, 1<<20)
+	asked := func(bytes int) *kmsg.FetchRequest {
+		f.asked[1], f.answers, f.ahead = 0, nil, 0
+		for _, c := range f.queue.cursors {
+			c.asked = false
+		}
+		response := &kmsg.FetchResponse{Topics: []kmsg.FetchResponseTopic{{Topic: f.queue.cursors[0].id.Topic,
+			Partitions: []kmsg.FetchResponseTopicPartition{{Partition: f.queue.cursors[0].id.Partition,
+				LastStableOffset: 1 << 30, HighWatermark: 1 << 30, RecordBatches: make([]byte, bytes)}}}}}
+		requests, _ := f.requests()
+		f.settleFetch(requests[0], response, &answer{})
+		for _, c := range f.queue.cursors {
+			c.asked = false
+		}
+		f.asked[1] = 0
+		requests, _ = f.requests()
+		return requests[0].kafka.(*kmsg.FetchRequest)
+	}
+	some := asked(500)
+	require.EqualValues(t, trickleBytes, some.MinBytes)
+	require.EqualValues(t, 25, some.MaxWaitMillis)
+	for _, bytes := range []int{0, trickleBytes} {
+		other := asked(bytes)
+		require.EqualValues(t, 1, other.MinBytes)
+		require.EqualValues(t, 500, other.MaxWaitMillis)
+	}
+}
