@@ -130,8 +130,16 @@ func (t *tableState) writerOptions(b *buffer, of *table.Table, schema *iceberg.S
 		Schema: schema, Spec: meta.PartitionSpec(), Sort: meta.SortOrder(),
 		Location: meta.Location(), ChangeID: b.change, Names: b.names,
 		Parquet: t.opts.Parquet, Properties: meta.Properties(), Memory: opts.Budget, SpillDir: opts.SpillDir,
-		Parallel: t.ingester.parallel, Metrics: opts.WriterMetrics, Allocator: opts.Allocator,
+		Parallel: t.parallel(), Metrics: opts.WriterMetrics, Allocator: opts.Allocator,
 	}
+}
+
+// parallel is how many goroutines a writer may use. Half of them are left to those who look up.
+func (t *tableState) parallel() int {
+	if t.opts.Keyed != nil && t.opts.Keyed.Keys.fresh.isWanted(t.ingester.opts.Now()) {
+		return max(1, t.ingester.parallel/2)
+	}
+	return t.ingester.parallel
 }
 
 // bytes is the memory that the buffer holds.

@@ -53,8 +53,8 @@ type versions struct {
 // operation, outcome and place.
 const versionBytes = 72
 
-// seenBytes is what a row takes besides once look-ups have made its key: an entry of a map and a number.
-const seenBytes = 48
+// seenBytes is what a row takes besides once look-ups have made its key: the key, a slot or two and a number.
+const seenBytes = 28
 
 // staleMax is how often a checkpoint is worked out anew in one go while others change the table.
 const staleMax = 8

@@ -31,27 +31,48 @@ const freshFor = time.Minute
 // buffer may use either, since to take in the same versions again changes nothing; but with sequences it does, when a
 // delete and a version older than what it deleted came together.
 //
-// The applying side adds to it and the goroutine of a commit moves it, under a lock that is held for moments.
-// Whoever looks up makes the keys of the rows that came since, so that ingest pays nothing for a row.
+// The applying side adds to it and the goroutine of a commit moves it; what comes of it is published whole, so that a
+// look-up takes no lock: one that waits for a core while it holds a lock would have all others wait with it. Whoever
+// looks up makes the keys of the rows that came since, so that ingest pays nothing for a row.
 type fresh struct {
 	wanted atomic.Int64 // when somebody looked up last, in nanoseconds since 1970
+	stood  atomic.Pointer[standing]
 
-	mu        sync.RWMutex // guards all below
-	committer Committer    // nil before the first source
-	never     string       // why no buffer is ever seen, "" when they are
-	hidden    int          // buffers that were begun while nobody looked up
-	base      *mirrored    // nil when the index is not known to mirror a table
+	mu        sync.Mutex // guards all below, which standing says at once
+	committer Committer  // nil before the first source
+	never     string     // why no buffer is ever seen, "" when they are
+	hidden    int        // buffers that were begun while nobody looked up
+	base      *mirrored  // nil when the index is not known to mirror a table
 	held      []*seenBuffer
-	// sources are those of the table in this process, reads the topic partitions of all of them. Nobody changes
-	// reads: another takes its place.
+	gone      []*seenBuffer // no more held, which is not published yet
+	// sources are those of the table in this process. Nobody changes what is read of them: another takes its place.
 	sources map[*tableState]reading
-	reads   map[commit.TopicPartition]bool
+	reading []reading
+	reads   map[commit.TopicPartition]bool // of all of them
 }
 
 // reading is what one source of a table reads, and which topic partitions the table has from there.
 type reading struct {
 	reads map[commit.TopicPartition]bool
 	takes func(commit.TopicPartition) bool
+}
+
+// standing is what there is from one change to the next. It is never changed.
+type standing struct {
+	committer Committer
+	never     string
+	waiting   int // buffers that are held
+	// base, nil when there is none, and the buffers that go on from it, up to position. behind says why that is not
+	// all that was read, "" when it is.
+	base     *mirrored
+	buffers  []seenUntil
+	position commit.Position
+	behind   string
+	// landing are those of all buffers that the index is taking in.
+	landing []seenUntil
+	// sources are those of the table in this process, reads the topic partitions of all of them.
+	sources []reading
+	reads   map[commit.TopicPartition]bool
 }
 
 // mirrored is the committed table that the index mirrors.
@@ -64,7 +85,7 @@ type mirrored struct {
 // attach says that a source of the table is about to be read. What an ingester before has left behind is read again.
 func (f *fresh) attach(t *tableState) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	f.committer, f.never, f.hidden, f.base = t.opts.Committer, "", 0, nil
 	switch k := t.opts.Keyed; {
 	case k.Merge != nil:
@@ -80,7 +101,7 @@ func (f *fresh) attach(t *tableState) {
 // tell says what a source reads from now on.
 func (f *fresh) tell(t *tableState, r reading) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	if f.sources == nil {
 		f.sources = map[*tableState]reading{}
 	}
@@ -91,14 +112,15 @@ func (f *fresh) tell(t *tableState, r reading) {
 // detach says that a source is read no more.
 func (f *fresh) detach(t *tableState) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	delete(f.sources, t)
 	f.gatherReads()
 }
 
 func (f *fresh) gatherReads() {
-	f.reads = map[commit.TopicPartition]bool{}
+	f.reading, f.reads = nil, map[commit.TopicPartition]bool{}
 	for _, r := range f.sources {
+		f.reading = append(f.reading, r)
 		maps.Copy(f.reads, r.reads)
 	}
 }
@@ -107,36 +129,79 @@ func (f *fresh) gatherReads() {
 // that it does not read. Those of a topic that was made again do not count.
 func (f *fresh) readHere(position commit.Position,
 ) (reads map[commit.TopicPartition]bool, lacks []commit.TopicPartition) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	s := f.now()
 	for id := range position {
-		if f.reads[id] {
+		if s.reads[id] {
 			continue
 		}
-		for _, r := range f.sources {
-			if r.takes(id) {
-				lacks = append(lacks, id)
-				break
-			}
+		if slices.ContainsFunc(s.sources, func(r reading) bool { return r.takes(id) }) {
+			lacks = append(lacks, id)
 		}
 	}
 	lacks = slices.DeleteFunc(lacks, func(id commit.TopicPartition) bool {
-		for read := range f.reads {
+		for read := range s.reads {
 			if read.Cluster == id.Cluster && read.Topic == id.Topic && read.TopicID != id.TopicID {
 				return true
 			}
 		}
 		return false
 	})
-	return f.reads, lacks
+	return s.reads, lacks
+}
+
+// publish ends a change, which had the lock. Only then those hear of it who wait for a buffer to be gone.
+func (f *fresh) publish() {
+	f.stood.Store(f.stand())
+	gone := f.gone
+	f.gone = nil
+	f.mu.Unlock()
+	for _, s := range gone {
+		close(s.landed)
+		s.release()
+	}
+}
+
+// now is what there is.
+func (f *fresh) now() *standing {
+	if s := f.stood.Load(); s != nil {
+		return s
+	}
+	return &standing{}
+}
+
+// stand puts together what there is.
+func (f *fresh) stand() *standing {
+	s := &standing{committer: f.committer, never: f.never, waiting: len(f.held), base: f.base, behind: f.never}
+	if f.hidden > 0 {
+		s.behind = behindHidden
+	}
+	s.sources, s.reads = f.reading, f.reads
+	for _, b := range f.held {
+		if b.landing {
+			s.landing = append(s.landing, seenUntil{b, b.shape, b.parts, b.rows})
+		}
+	}
+	if f.base == nil {
+		return s
+	}
+	s.position = commit.Position{}
+	maps.Copy(s.position, f.base.position)
+	for _, b := range f.held {
+		if b.shape == nil {
+			continue // nothing was added yet
+		}
+		if !b.goesOn(s.position) {
+			s.behind = behindOthers
+			break
+		}
+		s.buffers = append(s.buffers, seenUntil{b, b.shape, b.parts, b.rows})
+		maps.Copy(s.position, b.next)
+	}
+	return s
 }
 
 // committed is who commits the table, nil when nobody does in this process.
-func (f *fresh) committed() Committer {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.committer
-}
+func (f *fresh) committed() Committer { return f.now().committer }
 
 // table is the newest version that is known.
 func (f *fresh) table() (*table.Table, error) {
@@ -152,15 +217,14 @@ func (f *fresh) isWanted(now time.Time) bool { return now.UnixNano()-f.wanted.Lo
 
 // isOld says that nothing waits to be committed here, so that it is others who may have changed the table.
 func (f *fresh) isOld(now time.Time) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.base != nil && len(f.held) == 0 && now.Sub(f.base.at) >= newestFor
+	s := f.now()
+	return s.base != nil && s.waiting == 0 && now.Sub(s.base.at) >= newestFor
 }
 
 // begin lets look-ups see a new buffer, when somebody looks up.
 func (f *fresh) begin(now time.Time) *seenBuffer {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	if f.never != "" {
 		return nil
 	}
@@ -179,15 +243,13 @@ func (f *fresh) mustCut(s *seenBuffer, now time.Time) bool {
 	if s != nil || !f.isWanted(now) {
 		return false
 	}
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.never == ""
+	return f.now().never == ""
 }
 
 // add shows what a buffer has taken in.
 func (f *fresh) add(s *seenBuffer, p *portion) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	s.shape = p.shape
 	if p.rows != nil {
 		p.rows.Retain()
@@ -204,9 +266,7 @@ func (f *fresh) add(s *seenBuffer, p *portion) {
 // moves says that the index begins to follow t. Where another process has moved the table's position, what the index
 // finds meanwhile is of no known cut; others who change files leave each key what it was, or change it at no offset.
 func (f *fresh) moves(t *table.Table) error {
-	f.mu.RLock()
-	before := f.base
-	f.mu.RUnlock()
+	before := f.now().base
 	if before == nil || before.table == t {
 		return nil
 	}
@@ -215,7 +275,7 @@ func (f *fresh) moves(t *table.Table) error {
 		return err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	if !maps.Equal(before.position, ledger.Position) {
 		f.base = nil
 	}
@@ -232,7 +292,7 @@ func (f *fresh) follow(t *table.Table, now time.Time) error {
 		return err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	f.base = &mirrored{t, ledger.Position, now}
 	return nil
 }
@@ -252,7 +312,7 @@ func (f *fresh) mirror(ctx context.Context, index KeyIndex, t *table.Table, now 
 // cut the index is, until it is done.
 func (f *fresh) lands(s *seenBuffer) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	if s == nil {
 		f.base = nil
 		return
@@ -270,7 +330,7 @@ func (f *fresh) land(s *seenBuffer, t *table.Table, snapshotID int64, now time.T
 		}
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	f.base = next
 	f.remove(s)
 }
@@ -278,7 +338,7 @@ func (f *fresh) land(s *seenBuffer, t *table.Table, snapshotID int64, now time.T
 // withdraw takes a buffer out that was given up.
 func (f *fresh) withdraw(s *seenBuffer) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.publish()
 	f.remove(s)
 }
 
@@ -288,20 +348,12 @@ func (f *fresh) remove(s *seenBuffer) {
 	}
 	if i := slices.Index(f.held, s); i >= 0 {
 		f.held = slices.Delete(f.held, i, i+1)
-		close(s.landed)
-		s.release()
+		f.gone = append(f.gone, s)
 	}
 }
 
-// view is what there was at one moment.
-type view struct {
-	base    *mirrored
-	buffers []seenUntil
-	// position is where it ends.
-	position commit.Position
-	// behind says why it is not all that was read, "" when it is.
-	behind string
-}
+// view is what there was at one moment, with a hold on the buffers.
+type view struct{ *standing }
 
 // behindHidden is the reason while buffers are committed that were begun before somebody looked up.
 const behindHidden = "what was read before the first look-up is being committed"
@@ -319,49 +371,44 @@ type seenUntil struct {
 
 // look returns what there is now, or false when there is no base. The caller releases it.
 func (f *fresh) look() (view, bool) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.base == nil {
-		return view{}, false
-	}
-	v := view{base: f.base, position: maps.Clone(f.base.position), behind: f.never}
-	if f.hidden > 0 {
-		v.behind = behindHidden
-	}
-	if v.position == nil {
-		v.position = commit.Position{}
-	}
-	for _, s := range f.held {
-		if s.shape == nil {
-			continue // nothing was added yet
+	for {
+		s := f.now()
+		if s.base == nil {
+			return view{}, false
 		}
-		if !s.goesOn(v.position) {
-			v.behind = behindOthers
-			break
+		if s.hold() {
+			return view{s}, true
 		}
-		s.refs.Add(1)
-		v.buffers = append(v.buffers, seenUntil{s, s.shape, s.parts, s.rows})
-		maps.Copy(v.position, s.next)
 	}
-	return v, true
+}
+
+// hold keeps the buffers, unless one of them is gone, after another standing was published.
+func (s *standing) hold() bool {
+	for i, b := range s.buffers {
+		if !b.hold() {
+			for _, held := range s.buffers[:i] {
+				held.release()
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // stands says whether what the index has found since v was taken is of v: its base is still the base, and v has all
 // of the buffer that is landing, which it returns, nil when there is none.
 func (f *fresh) stands(v view) (landing *seenBuffer, ok bool) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.base != v.base {
+	s := f.now()
+	if s.base != v.base {
 		return nil, false
 	}
-	for _, s := range f.held {
-		if !s.landing {
-			continue
-		}
-		if !slices.ContainsFunc(v.buffers, func(u seenUntil) bool { return u.seenBuffer == s && u.rows == s.rows }) {
+	for _, l := range s.landing {
+		if !slices.ContainsFunc(v.buffers, func(u seenUntil) bool {
+			return u.seenBuffer == l.seenBuffer && u.rows == l.rows
+		}) {
 			return nil, false
 		}
-		landing = s
+		landing = l.seenBuffer
 	}
 	return landing, true
 }
@@ -370,7 +417,7 @@ func (v *view) release() {
 	for _, s := range v.buffers {
 		s.seenBuffer.release()
 	}
-	v.buffers = nil
+	v.standing = &standing{}
 }
 
 // seenBuffer are the rows of a buffer as look-ups find them.
@@ -387,15 +434,7 @@ type seenBuffer struct {
 	// refs are those who may read the parts; fresh is one of them while it holds the buffer.
 	refs atomic.Int32
 
-	mu sync.Mutex // guards all below
-	// last are the last rows of keys, and before those that have the same key as a row and come before it, -1 for none:
-	// of the rows of the first hashed parts.
-	last   map[keyindex.Key]int32
-	before []int32
-	hashed int
-	seed   keyindex.Seed // of the keys
-	hasher *keyindex.Hasher
-	keys   []keyindex.Key
+	keys seenKeys
 }
 
 // seenPart is what one portion brought.
@@ -416,6 +455,19 @@ func (s *seenBuffer) goesOn(position commit.Position) bool {
 	return true
 }
 
+// hold keeps the parts until release, unless they are gone.
+func (s *seenBuffer) hold() bool {
+	for {
+		refs := s.refs.Load()
+		if refs <= 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(refs, refs+1) {
+			return true
+		}
+	}
+}
+
 func (s *seenBuffer) release() {
 	if s.refs.Add(-1) > 0 {
 		return
@@ -427,49 +479,9 @@ func (s *seenBuffer) release() {
 
 // versions are the rows of a key, in the order of their coming.
 func (s *seenUntil) versions(key keyindex.Key, seed keyindex.Seed) ([]int32, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.hash(seed); err != nil {
+	runs, err := s.keys.of(s.shape, s.parts, seed)
+	if err != nil {
 		return nil, err
 	}
-	row, found := s.last[key]
-	var rows []int32
-	for ; found && row >= 0; row = s.before[row] {
-		if int(row) < s.rows {
-			rows = append(rows, row)
-		}
-	}
-	slices.Reverse(rows)
-	return rows, nil
-}
-
-// hash makes the keys of the rows that came since.
-func (s *seenUntil) hash(seed keyindex.Seed) error {
-	if s.hasher == nil || s.seed != seed { // an index that was begun anew has other keys
-		hasher, err := keyindex.NewHasher(s.shape.schema, seed)
-		if err != nil {
-			return err
-		}
-		s.hasher, s.seed, s.hashed = hasher, seed, 0
-		s.last, s.before = map[keyindex.Key]int32{}, nil
-	}
-	for ; s.hashed < len(s.parts); s.hashed++ {
-		keys, nulls, err := s.hasher.Keys(s.keys, s.parts[s.hashed].batch)
-		if err != nil {
-			return err
-		}
-		if len(nulls) > 0 {
-			panic("BUG: " + nulls[0].Error())
-		}
-		s.keys = keys
-		for _, key := range keys {
-			row, found := s.last[key]
-			if !found {
-				row = -1
-			}
-			s.last[key] = int32(len(s.before))
-			s.before = append(s.before, row)
-		}
-	}
-	return nil
+	return runs.rows(key, s.rows), nil
 }

@@ -12,9 +12,15 @@ import (
 	"github.com/firthlake/firth/ingest/source"
 )
 
+func freshOf(base *mirrored) *fresh {
+	f := &fresh{base: base}
+	f.stood.Store(f.stand())
+	return f
+}
+
 func TestABufferIsSeenOnceItHoldsSomething(t *testing.T) {
 	now := time.Unix(1000, 0)
-	f := &fresh{base: &mirrored{position: commit.Position{{Topic: "events"}: 5}, at: now}}
+	f := freshOf(&mirrored{position: commit.Position{{Topic: "events"}: 5}, at: now})
 	require.Nil(t, f.begin(now), "nobody looks up")
 	f.withdraw(nil)
 	f.wanted.Store(now.UnixNano())
@@ -32,7 +38,7 @@ func TestABufferIsSeenOnceItHoldsSomething(t *testing.T) {
 // A look-up that was kept waiting between its view and the index finds rows there that came after its view.
 func TestAViewThatTheIndexOvertakesDoesNotStand(t *testing.T) {
 	now, id := time.Unix(1000, 0), commit.TopicPartition{Topic: "events"}
-	f := &fresh{base: &mirrored{position: commit.Position{id: 5}, at: now}}
+	f := freshOf(&mirrored{position: commit.Position{id: 5}, at: now})
 	f.wanted.Store(now.UnixNano())
 	look := func() view {
 		v, ok := f.look()
@@ -73,7 +79,7 @@ func TestAViewThatTheIndexOvertakesDoesNotStand(t *testing.T) {
 
 func TestNothingIsSeenWhileTheIndexTakesInWhatIsHidden(t *testing.T) {
 	now := time.Unix(1000, 0)
-	f := &fresh{base: &mirrored{position: commit.Position{}, at: now}}
+	f := freshOf(&mirrored{position: commit.Position{}, at: now})
 	s := f.begin(now)
 	require.Nil(t, s, "nobody looks up")
 	f.wanted.Store(now.UnixNano())
