@@ -44,6 +44,25 @@ func (c *PlanCache) Plan(
 	return tasks, nil
 }
 
+// Files is Plan by the locations of the data files, each of which must be in the snapshot once.
+func (c *PlanCache) Files(
+	ctx context.Context, t *Table, store objstore.Store, scan Scan,
+) (map[string]*Task, error) {
+	tasks, err := c.Plan(ctx, t, store, scan)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string]*Task, len(tasks))
+	for i := range tasks {
+		files[tasks[i].File.FilePath()] = &tasks[i]
+	}
+	if len(files) < len(tasks) {
+		return nil, fmt.Errorf("the snapshot lists %d data files more than once: see firth verify",
+			len(tasks)-len(files))
+	}
+	return files, nil
+}
+
 // read returns the live entries of a manifest. It is called from several goroutines.
 func (c *PlanCache) read(
 	ctx context.Context, store objstore.Store, manifest iceberg.ManifestFile,

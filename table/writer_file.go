@@ -78,10 +78,9 @@ func (f *dataFile) write(batch arrow.RecordBatch) error {
 	if err := f.parquet.Write(batch); err != nil {
 		return fmt.Errorf("write %s: %w", f.location, err)
 	}
-	if err := f.tell(batch); err != nil {
+	if err := f.wrote(batch); err != nil {
 		return err
 	}
-	f.rows += batch.NumRows()
 	if f.parquet.GroupBytes() >= f.layout.options.RowGroupBytes {
 		return f.endRowGroup()
 	}
@@ -94,11 +93,19 @@ func (f *dataFile) writeRowGroup(batches []arrow.RecordBatch) error {
 		return fmt.Errorf("write a row group of %s: %w", f.location, err)
 	}
 	for _, batch := range batches {
-		if err := f.tell(batch); err != nil {
+		if err := f.wrote(batch); err != nil {
 			return err
 		}
-		f.rows += batch.NumRows()
 	}
+	return nil
+}
+
+// wrote tells of the rows of a batch that is in the file now, and counts them.
+func (f *dataFile) wrote(batch arrow.RecordBatch) error {
+	if err := f.tell(batch); err != nil {
+		return err
+	}
+	f.rows += batch.NumRows()
 	return nil
 }
 

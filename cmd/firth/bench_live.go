@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firthlake/firth/catalog"
-	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/tail"
@@ -92,7 +91,7 @@ func (p *program) benchLive(ctx context.Context, o liveOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	return inFolder(o.dir, func(dir string) error {
+	return p.measured(o.dir, func(dir string) (benched, error) {
 		seam := seamOptions{seconds: o.seconds, rate: o.rate, checkpoint: o.checkpoint, seamKeys: o.seamKeys,
 			readers: liveReaders, back: seamBack{window: liveWindow, whole: liveWhole},
 			dir: filepath.Join(dir, "doors")}
@@ -102,23 +101,20 @@ func (p *program) benchLive(ctx context.Context, o liveOptions) error {
 		o.dir = filepath.Join(dir, "loads")
 		for _, each := range []string{seam.dir, o.dir} {
 			if err := os.MkdirAll(each, 0o755); err != nil {
-				return fmt.Errorf("make folder: %w", err)
+				return nil, fmt.Errorf("make folder: %w", err)
 			}
 		}
 		read, err := p.measureSeam(ctx, seam)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		result := &liveResult{seamResult: *read}
 		if o.chunks > 0 && !o.keyed {
 			if err := p.measureLoads(ctx, o, result); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if err := p.print(result, result.write); err != nil {
-			return err
-		}
-		return result.fault()
+		return result, nil
 	})
 }
 
@@ -133,8 +129,7 @@ func (r *liveResult) write(w io.Writer) error {
 
 // measureLoads loads the table while chunks come.
 func (p *program) measureLoads(ctx context.Context, o liveOptions, result *liveResult) error {
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
-		Topics: map[string]int32{demoTopic: demoPartitions}})
+	broker, err := benchBroker(o.dir, demoTopic)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -118,20 +117,17 @@ func (p *program) benchLookup(ctx context.Context, o lookupOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	return inFolder(o.dir, func(dir string) error {
+	return p.measured(o.dir, func(dir string) (benched, error) {
 		o.dir = dir
-		result, err := p.measureLookup(ctx, o)
-		if err != nil {
-			return err
-		}
-		if err := p.print(result, result.write); err != nil {
-			return err
-		}
-		if result.Fault != "" {
-			return fallsShort(errors.New(result.Fault), "")
-		}
-		return nil
+		return p.measureLookup(ctx, o)
 	})
+}
+
+func (r *lookupResult) fault() error {
+	if r.Fault != "" {
+		return fallsShort(errors.New(r.Fault), "")
+	}
+	return nil
 }
 
 func (r *lookupResult) write(w io.Writer) error {
@@ -147,8 +143,7 @@ func (r *lookupResult) write(w io.Writer) error {
 func (p *program) measureLookup(ctx context.Context, o lookupOptions) (*lookupResult, error) {
 	// The generator shall not keep askers waiting within this process.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(turnsEach * runtime.GOMAXPROCS(0)))
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
-		Topics: map[string]int32{lookupTopic: demoPartitions}})
+	broker, err := benchBroker(o.dir, lookupTopic)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/cmd/firth/stage"
-	"github.com/firthlake/firth/ingest/source"
 )
 
 // seamOptions are the flags of bench seam.
@@ -108,16 +106,9 @@ func (p *program) benchSeam(ctx context.Context, o seamOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	return inFolder(o.dir, func(dir string) error {
+	return p.measured(o.dir, func(dir string) (benched, error) {
 		o.dir = dir
-		result, err := p.measureSeam(ctx, o)
-		if err != nil {
-			return err
-		}
-		if err := p.print(result, result.write); err != nil {
-			return err
-		}
-		return result.fault()
+		return p.measureSeam(ctx, o)
 	})
 }
 
@@ -148,8 +139,7 @@ func (p *program) measureSeam(ctx context.Context, o seamOptions) (*seamResult, 
 	if err != nil {
 		return nil, err
 	}
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
-		Topics: map[string]int32{t.topic(): demoPartitions}})
+	broker, err := benchBroker(o.dir, t.topic())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -46,6 +48,33 @@ const (
 	flightNever flightWish = iota
 	flightAtAll            // where the build has it
 )
+
+// benchBroker starts a broker with a topic in a bench's folder. The caller closes it.
+func benchBroker(dir, topic string) (*source.Embedded, error) {
+	return source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(dir, "broker"),
+		Topics: map[string]int32{topic: demoPartitions}})
+}
+
+// benched is what was measured of a whole service.
+type benched interface {
+	write(w io.Writer) error
+	// fault is what the service fell short of, or nil.
+	fault() error
+}
+
+// measured prints what measure finds, which works in the folder, or in one of its own.
+func (p *program) measured(dir string, measure func(dir string) (benched, error)) error {
+	return inFolder(dir, func(dir string) error {
+		result, err := measure(dir)
+		if err != nil {
+			return err
+		}
+		if err := p.print(result, result.write); err != nil {
+			return err
+		}
+		return result.fault()
+	})
+}
 
 // startBenchService makes the table and starts the service. The caller closes it.
 func (p *program) startBenchService(ctx context.Context, o benchServiceOptions) (*benchService, error) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/cmd/firth/stage"
-	"github.com/firthlake/firth/ingest/source"
 )
 
 // subscribeOptions are the flags of bench subscribe.
@@ -112,20 +110,17 @@ func (p *program) benchSubscribe(ctx context.Context, o subscribeOptions) error 
 	if err := o.validate(); err != nil {
 		return err
 	}
-	return inFolder(o.dir, func(dir string) error {
+	return p.measured(o.dir, func(dir string) (benched, error) {
 		o.dir = dir
-		result, err := p.measureSubscribe(ctx, o)
-		if err != nil {
-			return err
-		}
-		if err := p.print(result, result.write); err != nil {
-			return err
-		}
-		if result.Fault != "" {
-			return fallsShort(errors.New(result.Fault), "")
-		}
-		return nil
+		return p.measureSubscribe(ctx, o)
 	})
+}
+
+func (r *subscribeResult) fault() error {
+	if r.Fault != "" {
+		return fallsShort(errors.New(r.Fault), "")
+	}
+	return nil
 }
 
 func (r *subscribeResult) write(w io.Writer) error {
@@ -139,8 +134,7 @@ func (r *subscribeResult) write(w io.Writer) error {
 }
 
 func (p *program) measureSubscribe(ctx context.Context, o subscribeOptions) (*subscribeResult, error) {
-	broker, err := source.StartEmbedded(source.EmbeddedOptions{Dir: filepath.Join(o.dir, "broker"),
-		Topics: map[string]int32{demoTopic: demoPartitions}})
+	broker, err := benchBroker(o.dir, demoTopic)
 	if err != nil {
 		return nil, err
 	}

@@ -44,18 +44,7 @@ func (p *Portion) Most() int64 {
 func Live(
 	ctx context.Context, plans *table.PlanCache, source *table.Table, store objstore.Store, s *icetable.Snapshot,
 ) (map[string]*table.Task, error) {
-	tasks, err := plans.Plan(ctx, source, store, table.Scan{SnapshotID: s.SnapshotID})
-	if err != nil {
-		return nil, err
-	}
-	files := make(map[string]*table.Task, len(tasks))
-	for i := range tasks {
-		files[tasks[i].File.FilePath()] = &tasks[i]
-	}
-	if len(files) < len(tasks) {
-		return nil, fmt.Errorf("it lists %d data files more than once: see firth verify", len(tasks)-len(files))
-	}
-	return files, nil
+	return plans.Files(ctx, source, store, table.Scan{SnapshotID: s.SnapshotID})
 }
 
 // Portions are the rows that came and went between the live files of two snapshots: those that went first, each in

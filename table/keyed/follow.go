@@ -84,19 +84,7 @@ func (k *Keeper) plan(
 		}
 		scan.Columns = columns
 	}
-	tasks, err := k.plans.Plan(ctx, t, k.store, scan)
-	if err != nil {
-		return nil, err
-	}
-	files := make(map[string]*table.Task, len(tasks))
-	for i := range tasks {
-		files[tasks[i].File.FilePath()] = &tasks[i]
-	}
-	if len(files) < len(tasks) {
-		return nil, fmt.Errorf("the snapshot lists %d data files more than once: see firth verify",
-			len(tasks)-len(files))
-	}
-	return files, nil
+	return k.plans.Files(ctx, t, k.store, scan)
 }
 
 // rebuild builds the index from the key columns of all live rows. Files are numbered by age, so that of
