@@ -183,10 +183,12 @@ func (c *checkpoint) commit(ctx context.Context) (commit.Committed, error) {
 	c.buffer.files = change.Files
 	c.table.opts.Keyed.Keys.Prepare(ctx, committed.Table, change.Files)
 	c.table.opts.Keyed.Keys.fresh.lands(c.buffer.seen)
+	c.table.opts.Keyed.Keys.fresh.changes.Add(1)
 	if err := c.index.Landed(ctx, committed.Table, c.landing(committed, deletesID)); err != nil {
 		// It is derived from the table: the next checkpoint finds out what this one did.
 		c.table.log.Warn("key index is behind its table", "err", err)
 	}
+	c.table.opts.Keyed.Keys.fresh.changes.Add(1)
 	c.table.opts.Keyed.Keys.fresh.land(c.buffer.seen, committed.Table, c.index.Snapshot(), opts.Now())
 	return committed, nil
 }

@@ -37,6 +37,8 @@ const freshFor = time.Minute
 type fresh struct {
 	wanted atomic.Int64 // when somebody looked up last, in nanoseconds since 1970
 	stood  atomic.Pointer[standing]
+	// changes grows when the index begins to move, and when it has moved: it is odd meanwhile.
+	changes atomic.Int64
 
 	mu        sync.Mutex // guards all below, which standing says at once
 	committer Committer  // nil before the first source
@@ -301,6 +303,10 @@ func (f *fresh) follow(t *table.Table, now time.Time) error {
 func (f *fresh) mirror(ctx context.Context, index KeyIndex, t *table.Table, now time.Time) error {
 	if err := f.moves(t); err != nil {
 		return err
+	}
+	if index.Snapshot() != snapshotOf(t) {
+		f.changes.Add(1)
+		defer f.changes.Add(1)
 	}
 	if err := index.Follow(ctx, t); err != nil {
 		return fmt.Errorf("%w: %w", errNotFollowed, err)

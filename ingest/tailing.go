@@ -79,7 +79,7 @@ func newTailing(t *tableState) *tailing {
 		every = TailEveryDefault
 	}
 	if opts.Keyed != nil {
-		h := &hiding{table: t}
+		h := newHiding(t)
 		return &tailing{feed: opts.Tail.FeedKeyed(h), every: every, hiding: h}
 	}
 	return &tailing{feed: opts.Tail.Feed(), every: every}
@@ -117,13 +117,16 @@ func (t *tableState) gather(p *portion) {
 	}
 	span.Next = p.part.Next
 	g.spans[id] = span
+	piece := tail.Piece{Change: b.change, TopicPartition: id, SchemaID: p.shape.schema.ID, Rows: p.rows,
+		Span: tail.Span{From: p.part.From, Next: p.part.Next, First: span.First && span.From == p.part.From}}
 	switch {
 	case p.rows == nil:
 	case g.versions != nil:
+		piece.Versions = &pieceVersions{of: g.versions, first: g.versions.Rows(), ops: p.ops, shape: g.shape}
 		if err := g.versions.Add(id, p.rows, p.ops); err != nil {
 			panic("BUG: the buffer took what the tail does not: " + err.Error())
 		}
-		b.versions.hold(tailedBytes*p.rows.NumRows(), t.ingester.opts.Budget)
+		b.versions.hold(tailedBytes*l.hiding.kinds(t.ingester.opts.Now())*p.rows.NumRows(), t.ingester.opts.Budget)
 	default:
 		p.rows.Retain()
 		g.batches = append(g.batches, p.rows)
@@ -131,10 +134,7 @@ func (t *tableState) gather(p *portion) {
 	t.ingester.opts.Budget.Charge(bytes)
 	g.bytes += bytes
 	l.bytes += bytes
-	if g.versions == nil {
-		l.feed.Add(tail.Piece{Change: b.change, TopicPartition: id, SchemaID: p.shape.schema.ID, Rows: p.rows,
-			Span: tail.Span{From: p.part.From, Next: p.part.Next, First: span.First && span.From == p.part.From}})
-	}
+	l.feed.Add(piece)
 }
 
 // open is what the portion goes to.
@@ -172,9 +172,6 @@ func (t *tableState) isFirst(id commit.TopicPartition, from commit.Offset) bool 
 func (t *tableState) unfollow(b *buffer) {
 	t.log.Warn("readers see rows later: they are read faster than they can be handed over", "bytes", t.tailing.bytes)
 	b.followed, b.unfollowable = false, true
-	if b.versions != nil {
-		t.tailing.forget(b, t.ingester.opts.Budget)
-	}
 }
 
 // giveUp ends handing over a buffer of which a chunk could not be written, nor is it tried again. Readers in this
@@ -182,7 +179,7 @@ func (t *tableState) unfollow(b *buffer) {
 func (l *tailing) giveUp(g *gathered, budget *table.Budget) {
 	b := g.buffer
 	b.followed, b.unfollowable = false, true
-	if g.versions != nil || b.gone {
+	if b.gone {
 		l.release(g, budget)
 		l.forget(b, budget)
 		return

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -49,182 +49,282 @@ func (t *tableState) tailVersions(ctx context.Context, g *gathered) (*tailVersio
 	return &tailVersions{made, g.shape, keying.index}, nil
 }
 
-// hiding finds the rows that the tail of a keyed table hides. It goes on from what it found for the view before; all
-// of it belongs to whoever has the turn of the table's key index.
+// hiding finds the rows that the tail of a keyed table hides. It goes on from what it found for the view before.
 //
 //	base ─► key index at that snapshot ─► places of keys ─┐
 //	chunks of the view ─► versions of keys ───────────────┴► upsert.Rolling ─► hidden rows
+//
+// Views of chunks alone and those that go on with what is in memory take turns, so each kind has its own.
 type hiding struct {
 	table *tableState
-
-	// snapshot and index are what rolling begins with, numbers its chunks.
-	snapshot int64
-	index    *keyindex.Index
-	rolling  *upsert.Rolling
-	numbers  []uint64
-	// files are those of the table in which rows were found, by the number that rolling knows them by, from 1.
-	files  []string
-	fileOf map[string]uint32
+	// chunks is for views of chunks alone, of whoever has the turn of the key index.
+	chunks rolled
+	// newest is for the others, of whoever has turn. Who has it may wait for the turn of the key index, not the other
+	// way around.
+	newest rolled
+	turn   chan struct{}
+	// hid and hidNewest are when each kind was asked for last, in nanoseconds since 1970.
+	hid, hidNewest atomic.Int64
 }
+
+func newHiding(t *tableState) *hiding {
+	return &hiding{table: t, chunks: rolled{table: t}, newest: rolled{table: t}, turn: make(chan struct{}, 1)}
+}
+
+// kinds are how many kinds of views are asked for now, of which each knows all versions.
+func (h *hiding) kinds(now time.Time) int64 {
+	since := now.Add(-hiddenFor).UnixNano()
+	if h.hid.Load() > since && h.hidNewest.Load() > since {
+		return 2
+	}
+	return 1
+}
+
+// hiddenFor is how long what was found is kept for the next view.
+const hiddenFor = time.Minute
 
 // Hide is what tail.Hider wants.
 func (h *hiding) Hide(ctx context.Context, base *table.Table, view tail.View) (found []tail.Hidden, err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnWait)
 	defer cancel()
+	h.hid.Store(h.table.ingester.opts.Now().UnixNano())
 	err = h.table.opts.Keyed.Keys.look(waiting, base, func(index KeyIndex) error {
 		// Others wait for the same, so it does not end with who asked first.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
 		defer cancel()
-		found, err = h.hide(ctx, index, base, view)
+		if err := h.chunks.roll(ctx, index, base, &view); err != nil {
+			return err
+		}
+		found, err = h.chunks.hidden(index, &view)
 		return err
 	})
-	switch {
-	case err == nil, errors.Is(err, tail.ErrMoved), ctx.Err() != nil:
-		return found, err
-	}
-	return nil, fmt.Errorf("%w: %w", tail.ErrUnresolved, err)
+	return found, unresolved(ctx, err)
 }
 
-func (h *hiding) hide(ctx context.Context, index KeyIndex, base *table.Table, view tail.View) ([]tail.Hidden, error) {
-	committer := h.table.opts.Committer
+// unresolved is an error as tail.Hider has it.
+func unresolved(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, tail.ErrMoved) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", tail.ErrUnresolved, err)
+}
+
+// rolled is what was found for the views of one kind, each of which goes on from the one before.
+type rolled struct {
+	table *tableState
+
+	// snapshot and index are what rolling begins with, taken its chunks.
+	snapshot int64
+	index    *keyindex.Index
+	rolling  *upsert.Rolling
+	taken    []taken
+	// files are those of the table in which rows were found, by the number that rolling knows them by, from 1; bounds
+	// are of their sequences.
+	files  []string
+	fileOf map[string]uint32
+	bounds map[uint32]upperBound
+	// changes are those of the key index when it was known to mirror the snapshot.
+	changes int64
+}
+
+// taken is what rolling has of a chunk, which need not be written.
+type taken struct {
+	of   *upsert.Set // tells it apart
+	rows int
+	own  upsert.Chunk // made of pieces
+}
+
+// roll brings what is found to a view, with the turn of the key index.
+func (r *rolled) roll(ctx context.Context, index KeyIndex, base *table.Table, view *tail.View) error {
+	committer := r.table.opts.Committer
 	if base.MetadataLocation() != committer.Table().MetadataLocation() {
 		if err := committer.Refresh(ctx); err != nil {
-			return nil, fmt.Errorf("load %s: %w", base, err)
+			return fmt.Errorf("load %s: %w", base, err)
 		}
 	}
 	// The index never goes back: what checkpoints begin with is the committer's newest, too.
 	standing := committer.Table()
 	if base.MetadataLocation() != standing.MetadataLocation() {
-		return nil, tail.ErrMoved
+		return tail.ErrMoved
 	}
-	snapshot := int64(0)
-	if head := base.Metadata().CurrentSnapshot(); head != nil {
-		snapshot = head.SnapshotID
-		if index.Snapshot() == 0 {
-			return nil, errors.New("the key index is built with the next checkpoint")
-		}
+	snapshot := snapshotOf(base)
+	if snapshot != 0 && index.Snapshot() == 0 {
+		return errors.New("the key index is built with the next checkpoint")
 	}
-	keys := h.table.opts.Keyed.Keys
-	if err := keys.fresh.mirror(ctx, index, standing, h.table.ingester.opts.Now()); err != nil {
-		return nil, err
+	keys := r.table.opts.Keyed.Keys
+	if err := keys.fresh.mirror(ctx, index, standing, r.table.ingester.opts.Now()); err != nil {
+		return err
 	}
 	switch {
 	case index.Snapshot() != snapshot:
 		panic(fmt.Sprintf("BUG: the key index followed %s to snapshot %d, not %d", base, index.Snapshot(), snapshot))
 	case index.Doubles() > 0:
-		return nil, fmt.Errorf("%d keys have more than one row until the next checkpoint", index.Doubles())
+		return fmt.Errorf("%d keys have more than one row until the next checkpoint", index.Doubles())
 	}
-	h.begin(index, snapshot, view.Numbers())
-	if err := h.add(ctx, index, view); err != nil {
-		h.rolling = nil
-		return nil, err
+	some, err := stretches(view)
+	if err != nil {
+		return err
 	}
-	return h.hidden(index, view)
+	if r.snapshot != snapshot || r.index != index.Index() || !r.goesOn(some) {
+		r.begin(index.Index(), snapshot)
+	}
+	r.changes = keys.fresh.changes.Load()
+	return r.add(ctx, index, some)
 }
 
-// begin begins anew unless the view goes on from the one before.
-func (h *hiding) begin(index KeyIndex, snapshot int64, numbers []uint64) {
-	if h.rolling != nil && h.snapshot == snapshot && h.index == index.Index() && len(numbers) >= len(h.numbers) &&
-		slices.Equal(h.numbers, numbers[:len(h.numbers)]) {
-		return
+// snapshotOf is the newest snapshot of a table, 0 for none.
+func snapshotOf(t *table.Table) int64 {
+	if head := t.Metadata().CurrentSnapshot(); head != nil {
+		return head.SnapshotID
 	}
-	h.snapshot, h.index, h.numbers = snapshot, index.Index(), nil
-	h.rolling = upsert.NewRolling(upsert.Options{First: h.table.opts.Keyed.First})
-	h.files, h.fileOf = []string{""}, map[string]uint32{}
+	return 0
 }
 
-// add takes in the chunks that are new in the view.
-func (h *hiding) add(ctx context.Context, index KeyIndex, view tail.View) error {
-	for i := len(h.numbers); i < len(view.Chunks); i++ {
-		chunk := &view.Chunks[i]
-		versions, _ := chunk.Versions.(*tailVersions)
-		switch {
-		case versions == nil:
-			return tail.ErrMoved // a commit has come to it
-		case versions.index != h.index && len(versions.Keys) > 0:
-			return errors.New("the key index was begun anew, and keys of chunks are others")
+// goesOn says that what was taken is the beginning of some, of which the last may have grown.
+func (r *rolled) goesOn(some []stretch) bool {
+	if r.rolling == nil || len(some) < len(r.taken) {
+		return false
+	}
+	for i := range r.taken {
+		t, s := &r.taken[i], &some[i]
+		if t.of != s.of || t.rows > s.rows || t.rows < s.rows && i < len(r.taken)-1 {
+			return false
 		}
-		if err := h.know(ctx, index, versions); err != nil {
+	}
+	return true
+}
+
+func (r *rolled) begin(index *keyindex.Index, snapshot int64) {
+	r.forget()
+	r.snapshot, r.index = snapshot, index
+	r.rolling = upsert.NewRolling(upsert.Options{First: r.table.opts.Keyed.First})
+	r.files, r.fileOf, r.bounds = []string{""}, map[string]uint32{}, map[uint32]upperBound{}
+}
+
+// forget lets go of what was found.
+func (r *rolled) forget() { r.rolling, r.taken = nil, nil }
+
+// add takes in what is new in some. Without the turn of the key index, index is nil.
+func (r *rolled) add(ctx context.Context, index KeyIndex, some []stretch) error {
+	for i := max(0, len(r.taken)-1); i < len(some); i++ {
+		if err := r.addOne(ctx, index, i, &some[i]); err != nil {
+			r.forget()
 			return err
 		}
-		h.rolling.Add(versions.Chunk)
-		h.numbers = append(h.numbers, view.Numbers()[i])
 	}
 	return nil
 }
 
-// know finds what the table holds for the keys of a chunk.
-func (h *hiding) know(ctx context.Context, index KeyIndex, v *tailVersions) error {
-	unknown := h.rolling.Unknown(v.Chunk)
-	if len(unknown) > 0 {
-		places := make([]keyindex.Place, len(unknown))
-		if err := index.Resolve(ctx, unknown, places); err != nil {
+func (r *rolled) addOne(ctx context.Context, index KeyIndex, i int, s *stretch) error {
+	fresh := i == len(r.taken)
+	if fresh {
+		r.taken = append(r.taken, taken{of: s.of})
+	}
+	t := &r.taken[i]
+	if !fresh && t.rows == s.rows {
+		return nil
+	}
+	chunk, shape, err := r.versionsOf(t, s)
+	if err != nil {
+		return err
+	}
+	if err := r.know(ctx, index, chunk, shape, t.rows); err != nil {
+		return err
+	}
+	if fresh {
+		r.rolling.Add(chunk)
+	} else {
+		r.rolling.Grow(chunk)
+	}
+	t.rows = s.rows
+	return nil
+}
+
+// know finds what the table holds for the keys of a chunk's rows from one on.
+func (r *rolled) know(ctx context.Context, index KeyIndex, chunk upsert.Chunk, shape *shape, from int) error {
+	if unknown := r.rolling.Unknown(chunk, from); len(unknown) > 0 {
+		places, err := r.places(ctx, index, unknown)
+		if err != nil {
 			return err
 		}
-		for i := range places {
-			if places[i].File != 0 {
-				places[i].File = h.number(index.Index().Path(places[i].File))
-			}
-		}
-		h.rolling.Know(unknown, places)
+		r.rolling.Know(unknown, places)
 	}
-	fields := v.shape.sequenceFields(0)
+	fields := shape.sequenceFields(0)
 	if len(fields) == 0 {
 		return nil
 	}
-	bounds := map[uint32]upperBound{}
-	lines, places := h.rolling.Need(v.Chunk, func(file uint32, value int64) bool {
-		bound, known := bounds[file]
-		if !known {
-			if task, ok := index.Task(h.files[file]); ok {
+	lines, places := r.rolling.Need(chunk, from, func(file uint32, value int64) bool {
+		bound, known := r.bounds[file]
+		if !known && index != nil {
+			if task, ok := index.Task(r.files[file]); ok {
 				bound = boundOf(task.File, fields[0].ID)
 			}
-			bounds[file] = bound
+			r.bounds[file] = bound
 		}
 		return bound.below(value)
 	})
+	if len(lines) > 0 && index == nil {
+		return errTurn
+	}
 	wanted := make([]wantedRow, len(lines))
 	for i, place := range places {
-		wanted[i] = wantedRow{index.Index().Number(h.files[place.File]), place.Row, i}
+		wanted[i] = wantedRow{index.Index().Number(r.files[place.File]), place.Row, i}
 	}
 	sequences := make([][]int64, len(lines))
-	reader := oldReader{index, h.table.ingester.opts.Store}
+	reader := oldReader{index, r.table.ingester.opts.Store}
 	for rows := range byFile(wanted, len(wanted)) {
 		if err := reader.readSequences(ctx, fields, rows, sequences); err != nil {
-			return fmt.Errorf("read sequences of rows that %s holds: %w", h.table, err)
+			return fmt.Errorf("read sequences of rows that %s holds: %w", r.table, err)
 		}
 	}
 	for i, line := range lines {
-		h.rolling.Found(line, sequences[i])
+		r.rolling.Found(line, sequences[i])
 	}
 	return nil
 }
 
+// places are where the table's rows of keys are.
+func (r *rolled) places(ctx context.Context, index KeyIndex, keys []keyindex.Key) ([]keyindex.Place, error) {
+	if index == nil {
+		return r.findPlaces(keys)
+	}
+	places := make([]keyindex.Place, len(keys))
+	if err := index.Resolve(ctx, keys, places); err != nil {
+		return nil, err
+	}
+	for i := range places {
+		if places[i].File != 0 {
+			places[i].File = r.number(index.Index().Path(places[i].File))
+		}
+	}
+	return places, nil
+}
+
 // number is that of a file in rolling: the index gives others when it is built anew.
-func (h *hiding) number(file string) uint32 {
-	number, known := h.fileOf[file]
+func (r *rolled) number(file string) uint32 {
+	number, known := r.fileOf[file]
 	if !known {
-		number = uint32(len(h.files))
-		h.files, h.fileOf[file] = append(h.files, file), number
+		number = uint32(len(r.files))
+		r.files, r.fileOf[file] = append(r.files, file), number
 	}
 	return number
 }
 
-// hidden lists what is hidden.
-func (h *hiding) hidden(index KeyIndex, view tail.View) ([]tail.Hidden, error) {
+// hidden lists what a view of chunks hides.
+func (r *rolled) hidden(index KeyIndex, view *tail.View) ([]tail.Hidden, error) {
 	var found []tail.Hidden
 	var err error
-	h.rolling.Hidden(func(file uint32, rows *roaring.Bitmap) bool {
-		task, ok := index.Task(h.files[file])
+	r.rolling.Hidden(func(file uint32, rows *roaring.Bitmap) bool {
+		task, ok := index.Task(r.files[file])
 		if !ok {
-			err = fmt.Errorf("BUG: key index knows a file that the table does not have: %s", h.files[file])
+			err = fmt.Errorf("BUG: key index knows a file that the table does not have: %s", r.files[file])
 			return false
 		}
 		found = append(found, tail.Hidden{File: task.File, Before: task.Deletes, Rows: rows})
 		return true
 	})
 	for i := range view.Chunks {
-		if rows := h.rolling.HiddenIn(i); !rows.IsEmpty() {
+		if rows := r.rolling.HiddenIn(i); !rows.IsEmpty() {
 			found = append(found, tail.Hidden{File: view.Chunks[i].Files[0], OfTail: true, Rows: rows})
 		}
 	}
@@ -233,7 +333,14 @@ func (h *hiding) hidden(index KeyIndex, view tail.View) ([]tail.Hidden, error) {
 
 // forgetHidden lets go of what was found of the snapshot before, by who has the turn of the index.
 func (l *tailing) forgetHidden() {
-	if l != nil && l.hiding != nil {
-		l.hiding.rolling, l.hiding.numbers = nil, nil
+	if l == nil || l.hiding == nil {
+		return
+	}
+	l.hiding.chunks.forget()
+	select {
+	case l.hiding.turn <- struct{}{}:
+		l.hiding.newest.forget()
+		<-l.hiding.turn
+	default: // whoever has it begins anew
 	}
 }

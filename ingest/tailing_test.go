@@ -80,13 +80,18 @@ func (w *world) newest(ident table.Ident, x *tail.Index) (tail.View, []int64) {
 	w.t.Helper()
 	loaded, position := w.stands(ident)
 	view := x.Newest(position, func(id int) bool { return id == loaded.Metadata().CurrentSchema().ID })
+	w.keepShown(view)
+	return view, w.idsOf(view, loaded)
+}
+
+// keepShown releases rows of a view at the end that are left to the garbage collector, which does not count for w.mem.
+func (w *world) keepShown(view tail.View) {
 	for _, p := range view.Pieces {
 		if p.Rows != nil && !w.shown[p.Rows] {
-			w.shown[p.Rows] = true // what is left to the garbage collector, which does not count for w.mem
+			w.shown[p.Rows] = true
 			w.t.Cleanup(p.Rows.Release)
 		}
 	}
-	return view, w.idsOf(view, loaded)
 }
 
 func (w *world) idsOf(view tail.View, of *table.Table) (ids []int64) {

@@ -171,7 +171,7 @@ func (r *taskReader) prepare(ctx context.Context) error {
 	if err := r.convert(columns.found, wide, source); err != nil {
 		return err
 	}
-	if len(r.task.Deletes) > 0 {
+	if len(r.task.Deletes) > 0 || r.task.Unseen != nil {
 		r.deleted, err = loadDeletes(ctx, r.store, r.task, r.opts.Deleted, r.parquet.ParquetReader().NumRows())
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -25,10 +26,23 @@ func loadDeletes(ctx context.Context, store objstore.Store, task Task, known *dv
 			return nil, err
 		}
 	}
+	if task.Unseen != nil {
+		positions = WithUnseen(positions, task.Unseen)
+	}
 	if positions.IsEmpty() {
 		return nil, nil
 	}
 	return positions.KeepMaskBytes(rows), nil
+}
+
+// WithUnseen are the positions that a task's delete files say are deleted, and those that it has besides.
+func WithUnseen(deleted *dv.RoaringPositionBitmap, unseen *roaring.Bitmap) *dv.RoaringPositionBitmap {
+	all := dv.NewRoaringPositionBitmap()
+	all.Or(deleted)
+	for each := unseen.Iterator(); each.HasNext(); {
+		all.Set(uint64(each.Next()))
+	}
+	return all
 }
 
 // ReadDeletes returns the positions that deletes, vectors and position delete files, say are deleted of the

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
@@ -44,6 +45,9 @@ type Task struct {
 	Deletes []iceberg.DataFile
 	// EqualityDeletes are those of others that apply to the file.
 	EqualityDeletes []EqualityDelete
+	// Unseen are positions in the file that are deleted besides, with no file that says so; nil is none. Nobody changes
+	// them.
+	Unseen *roaring.Bitmap
 	// Schema is what Read yields, by field id.
 	Schema *iceberg.Schema
 	// Spec is the partition spec of the file.

@@ -118,17 +118,21 @@ func (d *doors) of(c *commit.Committer) []doorReport {
 	if d.catalog {
 		show(doorLive, cut)
 	}
+	keyed, newest := len(t.Metadata().CurrentSchema().IdentifierFieldIDs) > 0, cut
+	if index != nil && (!keyed || note == "" && index.Hider() != nil) {
+		newest = index.Newest(position, func(schemaID int) bool {
+			return slices.ContainsFunc(t.Metadata().Schemas(), func(s *iceberg.Schema) bool { return s.ID == schemaID })
+		}).Cut
+	}
 	if d.flight {
-		show(doorFlight, cut)
+		show(doorFlight, newest)
 	}
 	switch {
 	case !d.streams:
-	case len(t.Metadata().CurrentSchema().IdentifierFieldIDs) > 0: // changes are those of commits
+	case keyed: // changes are those of commits
 		out = append(out, d.at(doorStream, t, position, ""))
 	case index != nil:
-		show(doorStream, index.Newest(position, func(schemaID int) bool {
-			return slices.ContainsFunc(t.Metadata().Schemas(), func(s *iceberg.Schema) bool { return s.ID == schemaID })
-		}).Cut)
+		show(doorStream, newest)
 	}
 	return out
 }

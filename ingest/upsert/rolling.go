@@ -1,6 +1,8 @@
 package upsert
 
 import (
+	"slices"
+
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/google/uuid"
 
@@ -57,6 +59,7 @@ type chunkRows struct {
 	Chunk
 	at     []uint32 // of each version its row in the file; without meaning for one that deletes
 	parts  []uint32 // of each version the number of its topic partition
+	seen   uint32   // versions that do not delete
 	hidden rows
 }
 
@@ -104,11 +107,11 @@ func NewRolling(opts Options) *Rolling {
 	return &Rolling{first: opts.First, byKey: map[keyindex.Key]int32{}, hidden: map[uint32]*rows{}}
 }
 
-// Unknown are the keys of a chunk that are not known, each once.
-func (r *Rolling) Unknown(p Chunk) []keyindex.Key {
+// Unknown are the keys of a chunk's rows from one on that are not known, each once.
+func (r *Rolling) Unknown(p Chunk, from int) []keyindex.Key {
 	var out []keyindex.Key
 	seen := map[keyindex.Key]bool{}
-	for _, key := range p.Keys {
+	for _, key := range p.Keys[from:] {
 		if _, known := r.byKey[key]; !known && !seen[key] {
 			seen[key] = true
 			out = append(out, key)
@@ -130,14 +133,15 @@ func (r *Rolling) Know(keys []keyindex.Key, places []keyindex.Place) {
 	}
 }
 
-// Need yields the lines of a chunk, whose keys are known, for which the sequence of the table's row decides, or
-// may do so later. isBelow says that all sequences of a file are below a value.
-func (r *Rolling) Need(p Chunk, isBelow func(file uint32, value int64) bool) (numbers []int, places []keyindex.Place) {
+// Need yields the lines of a chunk's rows from one on, whose keys are known, for which the sequence of the table's row
+// decides, or may do so later. isBelow says that all sequences of a file are below a value.
+func (r *Rolling) Need(p Chunk, from int, isBelow func(file uint32, value int64) bool,
+) (numbers []int, places []keyindex.Place) {
 	asked := map[int32]bool{}
-	for row, key := range p.Keys {
+	for i, key := range p.Keys[from:] {
 		number := r.byKey[key]
 		l := &r.lines[number]
-		own := p.Set.Sequence(row)
+		own := p.Set.Sequence(from + i)
 		// Behind a version that is above the table's row, that row decides nothing: what is below it is below the
 		// version too. Only a version that came first leaves the row as it is.
 		if own == nil || l.found || l.place.File == 0 || l.ordered && !r.first || asked[number] {
@@ -168,8 +172,18 @@ func (r *Rolling) Add(p Chunk) {
 		r.change = p.Change
 		r.number++
 	}
-	rows := r.open(p)
-	for row, key := range p.Keys {
+	rows := chunkRows{}
+	rows.hidden.now = roaring.New()
+	r.chunks = append(r.chunks, rows)
+	r.Grow(p)
+}
+
+// Grow takes in what the last chunk has behind the rows that it had: p has both.
+func (r *Rolling) Grow(p Chunk) {
+	rows := &r.chunks[len(r.chunks)-1]
+	from := rows.grow(r, p)
+	for i, key := range p.Keys[from:] {
+		row := from + i
 		l := &r.lines[r.byKey[key]]
 		if l.number != r.number {
 			l.number, l.begun, l.head, l.tail = r.number, l.now, -1, -1
@@ -184,27 +198,31 @@ func (r *Rolling) Add(p Chunk) {
 	}
 }
 
-// open makes room for the chunk's rows, all of them hidden.
-func (r *Rolling) open(p Chunk) *chunkRows {
-	rows := chunkRows{Chunk: p, at: make([]uint32, len(p.Keys)), parts: make([]uint32, len(p.Keys))}
+// grow makes room for the rows that p has more, all of them hidden, and returns the first of them.
+func (c *chunkRows) grow(r *Rolling, p Chunk) (from int) {
+	from = len(c.at)
+	c.Chunk = p
+	c.at, c.parts = slices.Grow(c.at, len(p.Keys)-from), slices.Grow(c.parts, len(p.Keys)-from)
 	for i := range p.Set.parts {
 		part := &p.Set.parts[i]
+		if part.First < from {
+			continue // they come part by part
+		}
 		number := r.partition(part.TopicPartition)
-		for row := part.First; row < part.First+part.rows; row++ {
-			rows.parts[row] = number
+		for range part.rows {
+			c.parts = append(c.parts, number)
 		}
 	}
-	next := uint32(0)
-	for row := range p.Keys {
-		rows.at[row] = next
+	first := c.seen
+	for row := from; row < len(p.Keys); row++ {
+		c.at = append(c.at, c.seen)
 		if p.Set.ops[row]&Delete == 0 {
-			next++
+			c.seen++
 		}
 	}
-	rows.hidden.now = roaring.New()
-	rows.hidden.now.AddRange(0, uint64(next))
-	r.chunks = append(r.chunks, rows)
-	return &r.chunks[len(r.chunks)-1]
+	c.hidden.now.AddRange(uint64(first), uint64(c.seen))
+	c.hidden.given = nil
+	return from
 }
 
 func (r *Rolling) partition(id commit.TopicPartition) uint32 {

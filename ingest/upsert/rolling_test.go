@@ -68,16 +68,37 @@ type rollingCheck struct {
 	copies []*roaring.Bitmap
 }
 
-// add hands over the next chunk as its callers do.
-func (c *rollingCheck) add(change uuid.UUID, events []event) {
-	s, keys := setOf(c.t, memory.DefaultAllocator, c.opts, events)
-	release(s)
-	chunk := Chunk{Change: change, Set: s, Keys: keys}
+// add hands over the next chunk as its callers do: whole, or part by part.
+func (c *rollingCheck) add(change uuid.UUID, events []event, byPart bool) {
+	for from := 0; from < len(events); {
+		to := len(events)
+		if byPart {
+			for to = from + 1; to < len(events) && events[to].partition == events[from].partition; {
+				to++
+			}
+		}
+		s, keys := setOf(c.t, memory.DefaultAllocator, c.opts, events[:to])
+		release(s)
+		chunk := Chunk{Change: change, Set: s, Keys: keys}
+		c.know(chunk, from)
+		if from == 0 {
+			c.begins = append(c.begins, len(c.events))
+			c.Add(chunk)
+		} else {
+			c.Grow(chunk)
+		}
+		c.events = append(c.events, events[from:to]...)
+		from = to
+	}
+}
+
+// know tells what the table has for the keys of a chunk's rows from one on.
+func (c *rollingCheck) know(chunk Chunk, from int) {
 	byKey := map[keyindex.Key]heldRow{}
 	for key, row := range c.table {
 		byKey[keyindex.Key{High: uint64(key) * 0x9e3779b97f4a7c15, Low: uint64(key)}] = row
 	}
-	unknown := c.Unknown(chunk)
+	unknown := c.Unknown(chunk, from)
 	places := make([]keyindex.Place, len(unknown))
 	for i, key := range unknown {
 		places[i] = byKey[key].place
@@ -88,7 +109,7 @@ func (c *rollingCheck) add(change uuid.UUID, events []event) {
 		bounds[row.place.File] = max(bounds[row.place.File], row.seq)
 		rows[row.place] = row
 	}
-	numbers, wanted := c.Need(chunk, func(file uint32, value int64) bool { return bounds[file] < value })
+	numbers, wanted := c.Need(chunk, from, func(file uint32, value int64) bool { return bounds[file] < value })
 	for i, number := range numbers {
 		var sequence []int64
 		if row := rows[wanted[i]]; row.seq >= 0 {
@@ -96,9 +117,6 @@ func (c *rollingCheck) add(change uuid.UUID, events []event) {
 		}
 		c.Found(number, sequence)
 	}
-	c.begins = append(c.begins, len(c.events))
-	c.events = append(c.events, events...)
-	c.Add(chunk)
 }
 
 // require holds what is seen against the model.
@@ -176,7 +194,7 @@ func TestWhatIsSeenIsWhatTheCheckpointsWouldLeave(t *testing.T) {
 					}
 					events = append(events, e)
 				}
-				c.add(change, events)
+				c.add(change, events, seed%2 == 1)
 				c.require(model.fold(t, opts, c.events[first:], first))
 			}
 			model = model.fold(t, opts, c.events[first:], first)

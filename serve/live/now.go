@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/firthlake/firth/table"
@@ -18,25 +19,28 @@ type shown struct {
 }
 
 // Now returns a table as it is committed and the tail behind it, for readers in this process: they see rows that are in
-// memory alone, and nothing is written for them. What has one row a key comes as LoadTable returns it, with nothing
-// behind it. Files are kept for Pin.
+// memory alone, and nothing is written for them. Of a table that has one row a key the view says what is unseen; where
+// that cannot be told here, it comes as LoadTable returns it, with nothing behind it. Files are kept for Pin.
 func (c *Catalog) Now(ctx context.Context, ident table.Ident) (*table.Table, tail.View, error) {
 	asked := c.opts.Now()
 	b, err := c.load(ctx, ident)
 	if err != nil {
 		return nil, tail.View{}, err
 	}
-	if b.isKeyed() {
+	index := c.tail(b)
+	if b.isKeyed() && (index == nil || index.Hider() == nil) {
 		t, err := c.LoadTable(ctx, ident)
 		return t, tail.View{}, err
 	}
-	index := c.tail(b)
 	if index == nil || b.meta.Version() < 2 {
 		return b.table(ident), tail.View{}, nil
 	}
 	o := c.overlay(b.meta)
 	if err := o.waitReady(ctx, index.Follow(asked.Add(Pin)), c.opts.Now); err != nil {
 		return nil, tail.View{}, err
+	}
+	if b.isKeyed() {
+		return o.newestKeyed(ctx, c, ident, index)
 	}
 	return o.newest(ctx, c, ident, index)
 }
@@ -78,6 +82,55 @@ func (o *overlay) newest(ctx context.Context, c *Catalog, ident table.Ident, ind
 	}
 	c.opts.Metrics.loaded("held")
 	s = o.hold(s)
+	return s.table, s.view, nil
+}
+
+// newestKeyed is newest of a table that has one row a key. What ingest gave up is not shown on, since nobody knows what
+// it hides: the table stays as it was for a while.
+func (o *overlay) newestKeyed(ctx context.Context, c *Catalog, ident table.Ident, index *tail.Index,
+) (*table.Table, tail.View, error) {
+	var s shown
+	for range movedMax {
+		b, err := c.load(ctx, ident)
+		if err != nil {
+			return nil, tail.View{}, err
+		}
+		s = shown{table: b.table(ident), at: c.opts.Now()}
+		position, known := c.position(b)
+		if !known || b.meta.TableUUID() != o.id {
+			return s.table, tail.View{}, nil
+		}
+		s.view = index.Begin(position)
+		hider := index.Hider()
+		if hider == nil {
+			break
+		}
+		view, err := hider.HideNewest(ctx, s.table, func() tail.View {
+			return index.Newest(position, s.table.HasSchema)
+		})
+		switch {
+		case err == nil:
+			if s.view = view; o.show(s) {
+				c.opts.Metrics.loaded("memory")
+				return s.table, s.view, nil
+			}
+		case ctx.Err() != nil:
+			return nil, tail.View{}, err
+		case !errors.Is(err, tail.ErrMoved):
+			c.opts.Log.Warn("readers see rows later: what the tail hides is not known", "table",
+				table.FormatIdent(ident), "err", err)
+			return o.heldKeyed(c, s)
+		}
+	}
+	return o.heldKeyed(c, s)
+}
+
+// heldKeyed is what was shown last, for a while, or s, of which only what is committed is known.
+func (o *overlay) heldKeyed(c *Catalog, s shown) (*table.Table, tail.View, error) {
+	c.opts.Metrics.loaded("held")
+	if s.view = s.view.Begin(); !o.show(s) {
+		s = o.hold(s)
+	}
 	return s.table, s.view, nil
 }
 

@@ -63,8 +63,10 @@ type keyedWorld struct {
 	other   *commit.Committer // of a process that compacts
 	kept    []keptView
 	cut     [keyedPartitions]int
-	hidden  int // rows of the base that views hid
-	exact   int // views that were fresher than the table
+	cutNow  [keyedPartitions]int // of readers in the process
+	hidden  int                  // rows of the base that views hid
+	exact   int                  // views that were fresher than the table
+	held    int                  // views of readers in the process with rows that are in memory alone
 }
 
 type keyedChange struct {
@@ -172,7 +174,7 @@ func (w *keyedWorld) start() {
 	require.NoError(w, err)
 	p.live.SetManifestChunks(3)
 	p.janitor = live.NewJanitor(p.live)
-	w.process, w.cut = p, [keyedPartitions]int{}
+	w.process, w.cut, w.cutNow = p, [keyedPartitions]int{}, [keyedPartitions]int{}
 }
 
 func (w *keyedWorld) crash() {
@@ -250,23 +252,29 @@ func (w *keyedWorld) rows(t *table.Table) map[int64]string {
 	w.Helper()
 	tasks, err := table.Plan(w.Context(), t, w.store, table.Scan{Columns: []string{"id", "name"}})
 	require.NoError(w, err)
+	return w.rowsOf(tasks)
+}
+
+// rowsOf are those that tasks read, each key once.
+func (w *keyedWorld) rowsOf(tasks []table.Task) map[int64]string {
+	w.Helper()
 	rows := map[int64]string{}
 	for _, task := range tasks {
 		for batch, err := range table.Read(w.Context(), w.store, task) {
 			require.NoError(w, err, w.logs.String())
+			names := batch.Column(batch.Schema().FieldIndices("name")[0]).(*array.String)
 			for i, id := range batch.Column(0).(*array.Int64).Int64Values() {
 				before, twice := rows[id]
-				require.False(w, twice, "key %d has the rows %s and %s", id, before, batch.Column(1))
-				rows[id] = batch.Column(1).(*array.String).Value(i)
+				require.False(w, twice, "key %d has the rows %s and %s", id, before, names)
+				rows[id] = names.Value(i)
 			}
 		}
 	}
 	return rows
 }
 
-// read reads the table as of now and holds it against the model.
-func (w *keyedWorld) read() {
-	w.Helper()
+// follow says that somebody reads, and waits until all that is read from now on is shown.
+func (w *keyedWorld) follow() {
 	for ready := w.process.index.Follow(w.clock.Add(live.Pin)); ; w.step() {
 		select {
 		case <-ready:
@@ -275,6 +283,12 @@ func (w *keyedWorld) read() {
 		}
 		break
 	}
+}
+
+// read reads the table as of now and holds it against the model.
+func (w *keyedWorld) read() {
+	w.Helper()
+	w.follow()
 	loaded, err := w.process.live.TableJSON(w.Context(), events)
 	require.NoError(w, err, w.logs.String())
 	meta, err := metafile.Parse(loaded.Metadata)

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/catalog"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
+	"github.com/firthlake/firth/table/gather"
 	"github.com/firthlake/firth/table/objstore"
 	"github.com/firthlake/firth/table/tail"
 )
@@ -28,7 +32,7 @@ type Loader interface {
 	LoadTable(ctx context.Context, ident table.Ident) (*table.Table, error)
 }
 
-// Newest has tables as of now: what is committed, and the tail that goes on where it ends, with no deletes in it.
+// Newest has tables as of now: what is committed, and the tail that goes on where it ends.
 type Newest interface {
 	Now(ctx context.Context, ident table.Ident) (*table.Table, tail.View, error)
 }
@@ -134,17 +138,41 @@ func (v *view) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task, err
 		}
 		tasks = append(tasks, more...)
 	}
-	var batches []arrow.RecordBatch
-	for _, piece := range v.tail.Pieces {
-		if piece.Rows != nil {
-			batches = append(batches, piece.Rows)
-		}
-	}
+	tasks = v.seen(tasks)
+	batches := v.inMemory()
 	if len(batches) == 0 {
 		return tasks, nil
 	}
 	inMemory, err := table.PlanBatches(v.table, scan, batches)
 	return append(tasks, inMemory), err
+}
+
+// seen are tasks without the rows that are hidden.
+func (v *view) seen(tasks []table.Task) []table.Task {
+	for i := range tasks {
+		tasks[i].Unseen = v.tail.Unseen.Files[tasks[i].File.FilePath()]
+	}
+	return slices.DeleteFunc(tasks, func(task table.Task) bool {
+		return task.Unseen != nil && task.Unseen.GetCardinality() == uint64(task.File.Count())
+	})
+}
+
+// inMemory are the rows of the tail that are in memory alone and not hidden.
+func (v *view) inMemory() []arrow.RecordBatch {
+	var batches []arrow.RecordBatch
+	for i, piece := range v.tail.Pieces {
+		switch {
+		case piece.Rows == nil:
+		case i < len(v.tail.Unseen.Pieces) && v.tail.Unseen.Pieces[i] != nil:
+			rest := roaring.Flip(v.tail.Unseen.Pieces[i], 0, uint64(piece.Rows.NumRows()))
+			if !rest.IsEmpty() { // a copy, which is left to the garbage collector
+				batches = append(batches, gather.Rows(memory.DefaultAllocator, piece.Rows, rest.ToArray()))
+			}
+		default:
+			batches = append(batches, piece.Rows)
+		}
+	}
+	return batches
 }
 
 // Close does nothing: files stay until their snapshot expires.

@@ -80,6 +80,8 @@ type View struct {
 	Cut table.Position
 	// Rows are those of all chunks and pieces.
 	Rows int64
+	// Unseen are those that are hidden, where a Hider has told.
+	Unseen Unseen
 
 	numbers []uint64 // of the chunks in their index
 	begin   table.Position

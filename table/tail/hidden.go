@@ -33,6 +33,16 @@ type Hider interface {
 	// Hide returns the rows of base and of the view's chunks that are hidden, where base is the table that the view
 	// begins behind. Its error is ErrMoved, ErrUnresolved or that of ctx.
 	Hide(ctx context.Context, base *table.Table, view View) ([]Hidden, error)
+	// HideNewest returns the view that look returns, with pieces and what is Unseen. Its errors are those of Hide.
+	HideNewest(ctx context.Context, base *table.Table, look func() View) (View, error)
+}
+
+// Unseen are the rows of a base and of a view of its tail that are hidden. Nobody changes them.
+type Unseen struct {
+	// Files are positions in data files of both, by location.
+	Files map[string]*roaring.Bitmap
+	// Pieces are rows of the view's pieces, in their order, with those that delete; nil is none.
+	Pieces []*roaring.Bitmap
 }
 
 // FeedKeyed is Feed for a table that has one row a key; h knows the Versions of the chunks that are handed over.

@@ -116,6 +116,9 @@ func (x *Index) At(position table.Position) View {
 	return view
 }
 
+// Begin is the tail behind a snapshot that stores position, without what it has.
+func (x *Index) Begin(position table.Position) View { return newView(position) }
+
 // Resume is At that begins with the chunks of a view that was shown, whether or not they were withdrawn since: their
 // rows are those of their offsets, whoever reads these again.
 func (x *Index) Resume(position table.Position, shown View) View {

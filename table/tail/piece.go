@@ -24,6 +24,8 @@ type Piece struct {
 	SchemaID int
 	// Rows are what came of the offsets, nil when no row did. Who gets them from a view may keep them.
 	Rows arrow.RecordBatch
+	// Versions are what a keyed table's Hider wants to know of the rows; nobody else looks at it.
+	Versions any
 	// Number tells the piece apart from all others of its index.
 	Number uint64
 }

@@ -21,7 +21,7 @@ import (
 func (e *Engine) findDeleted(ctx context.Context, parts []part, tasks []table.Task) error {
 	var equality table.EqualityDeletes // read once for all tasks
 	for i, task := range tasks {
-		if len(task.Deletes) == 0 && len(task.EqualityDeletes) == 0 {
+		if len(task.Deletes) == 0 && len(task.EqualityDeletes) == 0 && task.Unseen == nil {
 			continue
 		}
 		var err error
@@ -35,6 +35,9 @@ func (e *Engine) findDeleted(ctx context.Context, parts []part, tasks []table.Ta
 			return fmt.Errorf("deletes of %s: %w", location, err)
 		}
 		parts[i].deletes = deletesKey(task)
+		if task.Unseen != nil {
+			parts[i].deleted, parts[i].unseen = table.WithUnseen(parts[i].deleted, task.Unseen), true
+		}
 		if parts[i].deleted.IsEmpty() {
 			parts[i].deleted = nil
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
@@ -38,6 +39,8 @@ type lake struct {
 	tables map[string]*lakeTable
 	// held are rows of data files that are read from memory.
 	held map[string][]arrow.RecordBatch
+	// unseen are rows of data files that are hidden with no file that says so.
+	unseen map[string]*roaring.Bitmap
 }
 
 // lakeTable is one of them.
@@ -51,7 +54,7 @@ type lakeTable struct {
 
 func newLake(t testing.TB) *lake {
 	return &lake{t: t, store: objstore.NewMemory(func() time.Time { return time.Unix(0, 0) }),
-		tables: map[string]*lakeTable{}, held: map[string][]arrow.RecordBatch{}}
+		tables: map[string]*lakeTable{}, held: map[string][]arrow.RecordBatch{}, unseen: map[string]*roaring.Bitmap{}}
 }
 
 // engine is an engine over the lake, with plenty of everything but what change takes.
@@ -99,7 +102,9 @@ func (v *lakeView) Tasks(ctx context.Context, where *filter.Expr) ([]table.Task,
 	scan.Filter = where
 	tasks, err := table.Plan(ctx, v.table(), v.lake.store, scan)
 	for i, task := range tasks {
-		if rows := v.lake.held[task.File.FilePath()]; rows != nil && len(task.Deletes) == 0 && err == nil {
+		tasks[i].Unseen = v.lake.unseen[task.File.FilePath()]
+		if rows := v.lake.held[task.File.FilePath()]; rows != nil && len(task.Deletes) == 0 && tasks[i].Unseen == nil &&
+			err == nil {
 			tasks[i], err = table.PlanBatches(v.table(), v.scan, rows)
 		}
 	}
@@ -274,6 +279,7 @@ func (l *lakeTable) read(scan table.Scan) []string {
 	require.NoError(t, err)
 	rows := []string{}
 	for _, task := range tasks {
+		task.Unseen = l.lake.unseen[task.File.FilePath()]
 		for batch, err := range table.Read(t.Context(), l.lake.store, task) {
 			require.NoError(t, err)
 			rows = append(rows, rowTexts(batch, task.Schema)...)

@@ -29,6 +29,7 @@ type part struct {
 	selection selection
 	deleted   *dv.RoaringPositionBitmap // nil without deletes
 	deletes   string                    // says which deletes these are
+	unseen    bool                      // more is deleted than that says
 }
 
 // held are the local files of a statement, which stay until it ends.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
@@ -247,6 +248,17 @@ func (h *history) remove() {
 	h.table.commit(files...)
 }
 
+// unsee hides other rows of a file than before.
+func (h *history) unsee() {
+	file, rows := h.data[h.rng.IntN(len(h.data))], roaring.New()
+	for position := range uint32(file.Count()) {
+		if h.rng.IntN(3) == 0 {
+			rows.Add(position)
+		}
+	}
+	h.table.lake.unseen[file.FilePath()] = rows
+}
+
 func TestRowsAreThoseOfTableRead(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -275,6 +287,9 @@ func TestRowsAreThoseOfTableRead(t *testing.T) {
 					h.evolve()
 				default:
 					h.remove()
+				}
+				if h.rng.IntN(3) == 0 {
+					h.unsee()
 				}
 				got, err := ask(t.Context(), e, "SELECT * FROM db.t")
 				require.NoError(t, err, h.table.meta.CurrentSchema())

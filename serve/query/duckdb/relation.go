@@ -8,11 +8,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/serve/query"
+	"github.com/firthlake/firth/serve/query/filecache"
 )
 
 // relation is a table of a statement as DuckDB is told of it.
@@ -86,14 +88,22 @@ func (e *Engine) selectFrom(ctx context.Context, h *held, group []part) (string,
 	if group[0].deleted == nil {
 		return sql, nil
 	}
-	deleted, err := e.files.Get(ctx, deletedKey(group),
-		func(ctx context.Context, to io.Writer) error { return writeDeleted(ctx, to, group) })
+	deleted, err := e.deletedFile(ctx, group)
 	if err != nil {
 		return "", fmt.Errorf("deleted rows: %w", err)
 	}
 	h.files = append(h.files, deleted)
 	return sql + " ANTI JOIN read_parquet(" + quoteText(deleted.Path()) +
 		") AS x ON d.file_index = x.file AND d.file_row_number = x.pos", nil
+}
+
+// deletedFile has the deleted rows of a group. What is unseen in one statement is so in no other.
+func (e *Engine) deletedFile(ctx context.Context, group []part) (*filecache.File, error) {
+	write := func(ctx context.Context, to io.Writer) error { return writeDeleted(ctx, to, group) }
+	if slices.ContainsFunc(group, func(p part) bool { return p.unseen }) {
+		return e.files.Once(ctx, write)
+	}
+	return e.files.Get(ctx, deletedKey(group), write)
 }
 
 func deletedKey(group []part) string {
