@@ -76,6 +76,24 @@ func (l *Lookup) prepare(ctx context.Context, t *table.Table, files []iceberg.Da
 	}
 }
 
+// checkpointWaitMax is how long AwaitCheckpoint waits: an index that is built anew takes minutes.
+const checkpointWaitMax = 2 * time.Second
+
+// AwaitCheckpoint waits for a checkpoint that is under way, while somebody looks up. Who makes new files of old ones
+// does so behind it: both together take the memory and the cores that look-ups need.
+func (l *Lookup) AwaitCheckpoint(ctx context.Context) {
+	if !l.keys.fresh.isWanted(l.now()) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkpointWaitMax)
+	defer cancel()
+	select {
+	case l.keys.turn <- struct{}{}:
+		<-l.keys.turn
+	case <-ctx.Done():
+	}
+}
+
 // Preparing is the committer of those who make new files of old ones: each file is prepared, however large, before it
 // is committed.
 func (l *Lookup) Preparing(c Committer) Committer { return preparing{c, l} }

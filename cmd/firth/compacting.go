@@ -98,6 +98,7 @@ func (c *compacting) tables(ctx context.Context) ([]compaction.Committer, error)
 	var out []compaction.Committer
 	for _, name := range slices.Sorted(maps.Keys(committers)) {
 		if l := lookups[name]; l != nil {
+			l.AwaitCheckpoint(ctx)
 			out = append(out, l.Preparing(committers[name]))
 			continue
 		}
