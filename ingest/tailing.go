@@ -92,6 +92,9 @@ func (l *tailing) mustCut(b *buffer) bool {
 	if !l.isOn() || b.unfollowable {
 		return false
 	}
+	if l.hiding != nil && l.hiding.unbuilt.CompareAndSwap(true, false) {
+		return true // a checkpoint builds the index
+	}
 	return !b.followed || b.chunkNames.Count() >= chunksMax || b.versions != nil && b.versions.set.Rows() >= versionsMax
 }
 
@@ -323,7 +326,11 @@ func (t *tableState) makeChunk(ctx context.Context, g *gathered) (tail.Chunk, er
 	batches := g.batches
 	if g.versions != nil {
 		var err error
-		if chunk.Versions, err = t.tailVersions(ctx, g); err != nil {
+		chunk.Versions, err = t.tailVersions(ctx, g)
+		if err == nil {
+			chunk.Keys, err = tailKeys(g)
+		}
+		if err != nil {
 			return chunk, fmt.Errorf("make keys of a chunk: %w", err)
 		}
 		batches = g.versions.Seen(opts.Allocator)

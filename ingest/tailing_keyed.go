@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,25 @@ func (t *tableState) tailVersions(ctx context.Context, g *gathered) (*tailVersio
 	return &tailVersions{made, g.shape, keying.index}, nil
 }
 
+// tailKeys are the keys of a chunk in the making as all processes make them, in order: hashed without the salt that
+// each index has of its own.
+func tailKeys(g *gathered) ([]uint64, error) {
+	hasher, err := keyindex.NewHasher(g.schema, keyindex.Seed{})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keysOf(g.versions, hasher)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]uint64, len(keys))
+	for i, key := range keys {
+		out[i] = key.High
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
 // hiding finds the rows that the tail of a keyed table hides. It goes on from what it found for the view before.
 //
 //	base ─► key index at that snapshot ─► places of keys ─┐
@@ -57,45 +77,80 @@ func (t *tableState) tailVersions(ctx context.Context, g *gathered) (*tailVersio
 // Views of chunks alone and those that go on with what is in memory take turns, so each kind has its own.
 type hiding struct {
 	table *tableState
-	// chunks is for views of chunks alone, of whoever has the turn of the key index.
-	chunks rolled
+	// chunks are for views of chunks alone, of whoever has the turn of the key index: for readers here, and for another
+	// process, which knows of the last chunks a little later.
+	chunks [2]rolled
 	// newest is for the others, of whoever has turn. Who has it may wait for the turn of the key index, not the other
 	// way around.
 	newest rolled
 	turn   chan struct{}
-	// hid and hidNewest are when each kind was asked for last, in nanoseconds since 1970.
-	hid, hidNewest atomic.Int64
+	// hid are when each of chunks was asked for last, and hidNewest when newest was, in nanoseconds since 1970.
+	hid       [2]atomic.Int64
+	hidNewest atomic.Int64
+	// unbuilt says that a reader needs the key index of a table that this process has not committed to yet.
+	unbuilt atomic.Bool
 }
 
 func newHiding(t *tableState) *hiding {
-	return &hiding{table: t, chunks: rolled{table: t}, newest: rolled{table: t}, turn: make(chan struct{}, 1)}
+	h := &hiding{table: t, turn: make(chan struct{}, 1)}
+	for _, r := range []*rolled{&h.chunks[0], &h.chunks[1], &h.newest} {
+		r.table, r.unbuilt = t, &h.unbuilt
+	}
+	return h
 }
 
 // kinds are how many kinds of views are asked for now, of which each knows all versions.
 func (h *hiding) kinds(now time.Time) int64 {
-	since := now.Add(-hiddenFor).UnixNano()
-	if h.hid.Load() > since && h.hidNewest.Load() > since {
-		return 2
+	since, kinds := now.Add(-hiddenFor).UnixNano(), int64(0)
+	for _, asked := range []*atomic.Int64{&h.hid[0], &h.hid[1], &h.hidNewest} {
+		if asked.Load() > since {
+			kinds++
+		}
 	}
-	return 1
+	return max(1, kinds)
+}
+
+// goingOn is what was found for views that the view goes on from, or else what is empty, or was asked for longer ago.
+// Who has the turn of the key index calls it.
+func (h *hiding) goingOn(view *tail.View) (*rolled, error) {
+	some, err := stretches(view)
+	if err != nil {
+		return nil, err
+	}
+	one, two := &h.chunks[0], &h.chunks[1]
+	best := 0
+	switch {
+	case one.goesOn(some) && two.goesOn(some):
+		if len(two.taken) > len(one.taken) {
+			best = 1
+		}
+	case one.goesOn(some) || one.rolling == nil:
+	case two.goesOn(some) || two.rolling == nil || h.hid[1].Load() < h.hid[0].Load():
+		best = 1
+	}
+	h.hid[best].Store(h.table.ingester.opts.Now().UnixNano())
+	return &h.chunks[best], nil
 }
 
 // hiddenFor is how long what was found is kept for the next view.
 const hiddenFor = time.Minute
 
 // Hide is what tail.Hider wants.
-func (h *hiding) Hide(ctx context.Context, base *table.Table, view tail.View) (found []tail.Hidden, err error) {
+func (h *hiding) Hide(ctx context.Context, base string, view tail.View) (found []tail.Hidden, err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnWait)
 	defer cancel()
-	h.hid.Store(h.table.ingester.opts.Now().UnixNano())
-	err = h.table.opts.Keyed.Keys.look(waiting, base, func(index KeyIndex) error {
+	err = h.table.opts.Keyed.Keys.look(waiting, h.table.opts.Committer.Table(), func(index KeyIndex) error {
 		// Others wait for the same, so it does not end with who asked first.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
 		defer cancel()
-		if err := h.chunks.roll(ctx, index, base, &view); err != nil {
+		r, err := h.goingOn(&view)
+		if err != nil {
 			return err
 		}
-		found, err = h.chunks.hidden(index, &view)
+		if err := r.roll(ctx, index, base, &view); err != nil {
+			return err
+		}
+		found, err = r.hidden(index, &view)
 		return err
 	})
 	return found, unresolved(ctx, err)
@@ -111,7 +166,8 @@ func unresolved(ctx context.Context, err error) error {
 
 // rolled is what was found for the views of one kind, each of which goes on from the one before.
 type rolled struct {
-	table *tableState
+	table   *tableState
+	unbuilt *atomic.Bool // of the hiding
 
 	// snapshot and index are what rolling begins with, taken its chunks.
 	snapshot int64
@@ -135,20 +191,21 @@ type taken struct {
 }
 
 // roll brings what is found to a view, with the turn of the key index.
-func (r *rolled) roll(ctx context.Context, index KeyIndex, base *table.Table, view *tail.View) error {
+func (r *rolled) roll(ctx context.Context, index KeyIndex, base string, view *tail.View) error {
 	committer := r.table.opts.Committer
-	if base.MetadataLocation() != committer.Table().MetadataLocation() {
+	if base != committer.Table().MetadataLocation() {
 		if err := committer.Refresh(ctx); err != nil {
-			return fmt.Errorf("load %s: %w", base, err)
+			return fmt.Errorf("load %s: %w", r.table, err)
 		}
 	}
 	// The index never goes back: what checkpoints begin with is the committer's newest, too.
 	standing := committer.Table()
-	if base.MetadataLocation() != standing.MetadataLocation() {
+	if base != standing.MetadataLocation() {
 		return tail.ErrMoved
 	}
-	snapshot := snapshotOf(base)
+	snapshot := snapshotOf(standing)
 	if snapshot != 0 && index.Snapshot() == 0 {
+		r.unbuilt.Store(true)
 		return errors.New("the key index is built with the next checkpoint")
 	}
 	keys := r.table.opts.Keyed.Keys
@@ -157,7 +214,8 @@ func (r *rolled) roll(ctx context.Context, index KeyIndex, base *table.Table, vi
 	}
 	switch {
 	case index.Snapshot() != snapshot:
-		panic(fmt.Sprintf("BUG: the key index followed %s to snapshot %d, not %d", base, index.Snapshot(), snapshot))
+		panic(fmt.Sprintf("BUG: the key index followed %s to snapshot %d, not %d", standing, index.Snapshot(),
+			snapshot))
 	case index.Doubles() > 0:
 		return fmt.Errorf("%d keys have more than one row until the next checkpoint", index.Doubles())
 	}
@@ -320,12 +378,14 @@ func (r *rolled) hidden(index KeyIndex, view *tail.View) ([]tail.Hidden, error) 
 			err = fmt.Errorf("BUG: key index knows a file that the table does not have: %s", r.files[file])
 			return false
 		}
-		found = append(found, tail.Hidden{File: task.File, Before: task.Deletes, Rows: rows})
+		found = append(found, tail.Hidden{Path: task.File.FilePath(), File: task.File, Before: task.Deletes,
+			Rows: rows})
 		return true
 	})
 	for i := range view.Chunks {
 		if rows := r.rolling.HiddenIn(i); !rows.IsEmpty() {
-			found = append(found, tail.Hidden{File: view.Chunks[i].Files[0], OfTail: true, Rows: rows})
+			file := view.Chunks[i].Files[0]
+			found = append(found, tail.Hidden{Path: file.FilePath(), File: file, OfTail: true, Rows: rows})
 		}
 	}
 	return found, err
@@ -336,7 +396,9 @@ func (l *tailing) forgetHidden() {
 	if l == nil || l.hiding == nil {
 		return
 	}
-	l.hiding.chunks.forget()
+	for i := range l.hiding.chunks {
+		l.hiding.chunks[i].forget()
+	}
 	select {
 	case l.hiding.turn <- struct{}{}:
 		l.hiding.newest.forget()

@@ -84,7 +84,7 @@ func (h *hiding) HideNewest(ctx context.Context, base *table.Table, look func() 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
 		defer cancel()
 		view = look()
-		if err := r.roll(ctx, index, base, &view); err != nil {
+		if err := r.roll(ctx, index, base.MetadataLocation(), &view); err != nil {
 			return err
 		}
 		return r.unsee(&view)

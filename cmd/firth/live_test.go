@@ -21,10 +21,17 @@ import (
 // tasksIn are the files of db.events in a warehouse, to be read for some columns or all.
 func tasksIn(t *testing.T, url, warehouse string, columns ...string) (*table.Table, objstore.Store, []table.Task) {
 	t.Helper()
+	return tasksOf(t, table.Ident{"db", "events"}, url, warehouse, columns...)
+}
+
+// tasksOf are the files of a table.
+func tasksOf(t *testing.T, ident table.Ident, url, warehouse string, columns ...string,
+) (*table.Table, objstore.Store, []table.Task) {
+	t.Helper()
 	remote, err := catalog.DialRemote(t.Context(), catalog.RemoteConfig{URI: url, Warehouse: warehouse},
 		http.DefaultClient)
 	require.NoError(t, err)
-	loaded, err := remote.LoadTable(t.Context(), table.Ident{"db", "events"})
+	loaded, err := remote.LoadTable(t.Context(), ident)
 	require.NoError(t, err)
 	store, err := objstore.Open(objstore.Config{})
 	require.NoError(t, err)

@@ -41,6 +41,7 @@ func (s *service) tellHandler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(peers.Path, s.peers.Handler())
+	mux.Handle(peers.HiddenPath, s.peers.HiddenHandler())
 	mux.Handle(peers.RowsPath, s.rows.Handler())
 	return mux
 }
@@ -59,7 +60,7 @@ func withPeers(tell, rest http.Handler) http.Handler {
 		return rest
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == peers.Path || r.URL.Path == peers.RowsPath {
+		if slices.Contains([]string{peers.Path, peers.HiddenPath, peers.RowsPath}, r.URL.Path) {
 			tell.ServeHTTP(w, r)
 			return
 		}

@@ -147,10 +147,9 @@ func (c *Catalog) overlay(meta icetable.Metadata) *overlay {
 	return o
 }
 
-// tail is the tail of a table. Of one that only grows there is one although this process does not ingest it, since
-// others may tell of theirs.
+// tail is the tail of a table. There is one although this process does not ingest it, since others may tell of theirs.
 func (c *Catalog) tail(b committed) *tail.Index {
-	if b.isKeyed() || b.meta.Version() < 2 {
+	if b.meta.Version() < 2 {
 		return c.opts.Tails.Find(b.meta.TableUUID())
 	}
 	return c.opts.Tails.Index(b.meta.TableUUID(), b.meta.Location())
@@ -158,37 +157,32 @@ func (c *Catalog) tail(b committed) *tail.Index {
 
 func (b committed) isKeyed() bool { return len(b.meta.CurrentSchema().IdentifierFieldIDs) > 0 }
 
-// view is the tail behind a base, who knows what it hides, and why it is not all that there could be.
-func (c *Catalog) view(b committed) (v version, hider tail.Hider) {
+// view is the tail behind a base, and why it is not all that there could be.
+func (c *Catalog) view(b committed) (v version) {
 	position, err := c.opts.Position(b.meta)
 	if err != nil {
-		return version{degraded: "the table's ledger is damaged: only what is committed is shown"}, nil
+		return version{degraded: "the table's ledger is damaged: only what is committed is shown"}
 	}
 	index := c.opts.Tails.Find(b.meta.TableUUID())
 	if index == nil || !index.Fed() {
 		v.degraded = "this process does not ingest the table: it is shown as it is committed"
 		if b.isKeyed() {
 			v.degraded = "a keyed table is shown as it is committed where rows are merged, " +
-				"or this process does not ingest it"
+				"or neither this process ingests it nor one that tells it of its rows"
 		}
 	}
 	if index == nil {
 		v.view = tail.View{Cut: position}
-		return v, nil
+		return v
 	}
 	v.view = index.At(position)
 	if v.elsewhere = index.Elsewhere(position); v.degraded == "" && len(v.elsewhere) > 0 {
 		v.degraded = fmt.Sprintf("this process does not read %d of %d topic partitions, nor hears from who does: "+
 			"their rows are shown once they are committed", len(v.elsewhere), len(v.view.Cut))
 	}
-	if !b.isKeyed() {
-		return v, nil
-	}
-	if hider = index.Hider(); hider == nil {
-		if index.Fed() {
-			v.degraded = "a keyed table with several sources is shown as it is committed"
-		}
+	if b.isKeyed() && !index.Ordered() {
+		v.degraded = "a keyed table with several sources is shown as it is committed"
 		v.view = v.view.Begin()
 	}
-	return v, hider
+	return v
 }

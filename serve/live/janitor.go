@@ -86,7 +86,7 @@ func (j *Janitor) sweep(ctx context.Context) error {
 	folders, known := map[string]bool{}, map[string]bool{}
 	for _, o := range c.all() {
 		folders[o.folder] = true
-		for _, file := range o.files() {
+		for _, file := range o.written() {
 			known[file] = true
 		}
 	}

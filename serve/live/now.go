@@ -30,7 +30,13 @@ func (c *Catalog) Now(ctx context.Context, ident table.Ident) (*table.Table, tai
 	index := c.tail(b)
 	if b.isKeyed() && (index == nil || index.Hider() == nil) {
 		t, err := c.LoadTable(ctx, ident)
-		return t, tail.View{}, err
+		if err != nil {
+			return nil, tail.View{}, err
+		}
+		if held := c.overlay(b.meta).heldNow(c.opts.Now()); held != nil {
+			return held.table, held.view, nil
+		}
+		return t, tail.View{}, nil
 	}
 	if index == nil || b.meta.Version() < 2 {
 		return b.table(ident), tail.View{}, nil
@@ -132,6 +138,19 @@ func (o *overlay) heldKeyed(c *Catalog, s shown) (*table.Table, tail.View, error
 		s = o.hold(s)
 	}
 	return s.table, s.view, nil
+}
+
+// heldNow is what readers in the process were shown of a keyed table while all of it was read here, for as long as the
+// live catalog has less: another process has just begun to read some of it.
+func (o *overlay) heldNow(now time.Time) *shown {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.versions); o.shown != nil && n > 0 && now.Sub(o.shown.at) < holdFor &&
+		goesBack(o.shown.view.Cut, o.versions[n-1].view.Cut) {
+		return o.shown
+	}
+	o.shown = nil
+	return nil
 }
 
 // show takes s for what is shown, unless it has less than what was. That is so when a commit has landed since its table

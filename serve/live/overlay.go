@@ -36,6 +36,8 @@ type overlay struct {
 	blocked time.Time
 	read    readManifests
 	deletes map[string][]iceberg.ManifestEntry
+	// files are those of the last base in which other processes hid rows.
+	files plannedFiles
 }
 
 // version is one state of a table as readers get it. It does not change, but for handed.
@@ -172,16 +174,15 @@ func (o *overlay) find(
 		if b, err = c.load(ctx, ident); err != nil {
 			return b, v, err
 		}
-		var hider tail.Hider
-		v, hider = c.view(b)
+		v = c.view(b)
 		if !b.isKeyed() {
 			o.carry(c, b, last, &v)
-		}
-		if hider == nil || len(v.view.Chunks) == 0 || last != nil && last.same(b, &v, c.opts.Now()) {
 			return b, v, nil
 		}
-		base := table.New(ident, b.meta, b.loaded.MetadataLocation)
-		if v.hidden, err = hider.Hide(ctx, base, v.view); err == nil {
+		if len(v.view.Chunks) == 0 || last != nil && last.same(b, &v, c.opts.Now()) {
+			return b, v, nil
+		}
+		if v.hidden, err = o.hide(ctx, c, b, ident, v.view); err == nil {
 			return b, v, nil
 		}
 		if !errors.Is(err, tail.ErrMoved) {
@@ -273,8 +274,8 @@ func (o *overlay) expire(before time.Time) []string {
 	return slices.DeleteFunc(slices.Compact(gone), func(file string) bool { return used[file] })
 }
 
-// files are those of all versions.
-func (o *overlay) files() []string {
+// written are the files of all versions.
+func (o *overlay) written() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var files []string

@@ -9,7 +9,7 @@ import (
 // Shown is what a reader who comes now is shown of a table that is committed so: where it ends, and why no further. It
 // makes nothing and reads nothing, so it may be asked at any time.
 func (c *Catalog) Shown(t *table.Table) (cut table.Position, degraded string) {
-	v, _ := c.view(committed{meta: t.Metadata()})
+	v := c.view(committed{meta: t.Metadata()})
 	if v.degraded != "" {
 		return v.view.Cut, v.degraded
 	}

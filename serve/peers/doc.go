@@ -5,6 +5,8 @@
 // Chunks lie in the table's storage already, so that only their list goes over the wire: the offsets that they cover,
 // and a manifest of their files. Where the others answer stands in the catalog.
 //
+// Of a keyed table the mirror asks HiddenHandler there which rows its chunks hide, whenever a view of them is made.
+//
 // Rows looks up rows of keyed tables in this process and in all others that read one of the table's topic partitions:
 //
 //	key ─► what is read here ─┐

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,6 +89,7 @@ type teller struct {
 	heard   time.Time // when it was asked what it answered last
 	again   time.Time // when it is asked next
 	fails   int
+	silent  atomic.Bool // it did not answer when it was asked last; read by those who ask what its chunks hide
 }
 
 // New returns Peers. It starts nothing.
@@ -202,7 +204,9 @@ func (p *Peers) meet(followed map[uuid.UUID]*tail.Index) {
 			if other.Name == p.opts.Name || p.tellers[id] != nil {
 				continue
 			}
-			p.tellers[id] = &teller{address: other.Address, mirror: index.Mirror()}
+			t := &teller{address: other.Address}
+			t.mirror = index.Mirror(&hiderThere{peers: p, process: other, table: tableID, silent: &t.silent})
+			p.tellers[id] = t
 		}
 	}
 }
@@ -228,11 +232,15 @@ func (p *Peers) part() {
 func (p *Peers) ask(ctx context.Context, id tellerID, t *teller) {
 	begun := p.opts.Now()
 	told, err := p.fetch(ctx, id, t)
+	if errors.Is(err, errNothing) {
+		t.again, err = begun.Add(listEvery), nil // it may begin to ingest the table
+	}
 	if err != nil {
 		if errors.Is(err, errSucceeded) {
 			t.mirror.Close(begun) // it has ended
 		}
 		t.fails++
+		t.silent.Store(true)
 		t.again = begun.Add(min(patienceMax, askEvery<<min(t.fails, 8)))
 		if t.fails == 1 {
 			p.opts.Log.Info("another process does not tell of its rows", "address", t.address, "err", err)
@@ -240,11 +248,15 @@ func (p *Peers) ask(ctx context.Context, id tellerID, t *teller) {
 		return
 	}
 	t.fails, t.heard = 0, begun
+	t.silent.Store(false)
 	t.mirror.Set(told, p.opts.Now())
 }
 
 // errSucceeded says that a process has ended and another listens at its address.
 var errSucceeded = errors.New("another process answers than was announced")
+
+// errNothing says that a process has nothing to tell of a table.
+var errNothing = errors.New("it does not ingest the table")
 
 func (p *Peers) fetch(ctx context.Context, id tellerID, t *teller) (tail.Told, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -266,7 +278,7 @@ func (p *Peers) fetch(ctx context.Context, id tellerID, t *teller) (tail.Told, e
 	}
 	defer response.Body.Close() // reading: the decoder's error says it all
 	if response.StatusCode == http.StatusNotFound {
-		return tail.Told{}, nil // it has nothing of the table
+		return tail.Told{}, errNothing
 	}
 	if response.StatusCode != http.StatusOK {
 		return tail.Told{}, fmt.Errorf("ask %s: %s", t.address, response.Status)

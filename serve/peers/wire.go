@@ -2,6 +2,7 @@ package peers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/apache/iceberg-go"
@@ -38,6 +39,8 @@ type chunk struct {
 	Rows     int64     `json:"rows"`
 	Files    int       `json:"files"`
 	Spans    []span    `json:"spans"`
+	// Keys are those of a keyed table's versions, eight bytes each, the lowest first.
+	Keys []byte `json:"keys,omitempty"`
 }
 
 type span struct {
@@ -46,6 +49,9 @@ type span struct {
 	Next  table.Offset `json:"next"`
 	First bool         `json:"first,omitempty"`
 }
+
+// keyBytes are those of a key.
+const keyBytes = 8
 
 // manifestVersion is the format of the manifests on the wire, of which both ends are firth.
 const manifestVersion = 2
@@ -63,6 +69,9 @@ func encode(process string, told tail.Told, known func(number uint64) bool) (ans
 		}
 		each := chunk{Number: told.Numbers[i], Change: c.Change, SchemaID: c.SchemaID, Rows: c.Rows,
 			Files: len(c.Files)}
+		for _, key := range c.Keys {
+			each.Keys = binary.LittleEndian.AppendUint64(each.Keys, key)
+		}
 		for id, s := range c.Spans {
 			each.Spans = append(each.Spans, span{topicPartition(id), s.From, s.Next, s.First})
 		}
@@ -118,6 +127,9 @@ func (a *answer) decode() (tail.Told, error) {
 		}
 		made := tail.Chunk{Change: c.Change, SchemaID: c.SchemaID, Rows: c.Rows, Files: files[:c.Files:c.Files],
 			Spans: map[table.TopicPartition]tail.Span{}}
+		for at := 0; at+keyBytes <= len(c.Keys); at += keyBytes {
+			made.Keys = append(made.Keys, binary.LittleEndian.Uint64(c.Keys[at:]))
+		}
 		for _, s := range c.Spans {
 			made.Spans[table.TopicPartition(s.topicPartition)] = tail.Span{From: s.From, Next: s.Next, First: s.First}
 		}

@@ -41,6 +41,9 @@ type Chunk struct {
 	// Versions are what a keyed table's Hider wants to know of the rows; nobody else looks at it. It is nil once a
 	// commit has come to the chunk.
 	Versions any
+	// Keys are those of a keyed table's rows and deletes, as numbers that all processes make alike: by them it is told
+	// whether two have versions of one key.
+	Keys []uint64
 }
 
 // behind says that the position has come to or beyond what the chunk begins with, in any topic partition: then it is

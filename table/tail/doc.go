@@ -15,7 +15,9 @@
 // a reader has loaded.
 //
 // In a keyed table newer versions hide rows that the snapshot or earlier chunks have. Which, ingest knows: the
-// index has its Hider, which answers for the very snapshot that a view begins behind, or not at all.
+// index has its Hider, which answers for the very snapshot that a view begins behind, or not at all. Of what another
+// process has read its mirror's does; a view is divided into Shares for that. Who has versions of which keys goes with
+// the chunks, since no key may be of two.
 //
 // Invariants:
 //   - a chunk is shown whole or not at all, and only where each of its ranges begins at the cut;

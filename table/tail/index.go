@@ -22,7 +22,7 @@ type Index struct {
 	next   uint64 // number of the next chunk
 	chunks []held
 	feeds  map[*Feed]bool // and whether each hands over all that it reads
-	hider  Hider          // nil for a table whose rows nothing hides
+	hider  NewestHider    // nil for a table whose rows nothing hides
 	rules  string         // by which records become rows; empty when nobody has said
 	// mirrors are what other processes tell.
 	mirrors map[*Mirror]struct{}
@@ -100,11 +100,11 @@ func (x *Index) Followed(now time.Time) bool { return now.UnixNano() < x.until.L
 func (x *Index) FollowedHere(now time.Time) bool { return now.UnixNano() < x.asked.Load() }
 
 // Fed says whether any ingest hands over what it reads of the table, or will once it is followed: here, or at a process
-// that tells of it.
+// that tells what it reads.
 func (x *Index) Fed() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.feeds)+len(x.mirrors) > 0
+	return len(x.feeds) > 0 || x.mirrored()
 }
 
 // At returns the tail behind a snapshot that stores position, as far as it is in chunks.

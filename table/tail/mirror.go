@@ -27,20 +27,22 @@ func (x *Index) Rule(rules string) {
 	x.rules = rules
 }
 
-// Tells says whether others may know of the tail. They may not of a table that has one row a key, since which rows are
-// hidden only the process knows that has read them.
+// Tells says whether others may know of the tail. They may not of a keyed table with several sources, since nobody
+// knows which rows its chunks hide.
 func (x *Index) Tells() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.hider == nil
+	return x.tells()
 }
+
+func (x *Index) tells() bool { return x.hider == nil || x.ordered() }
 
 // Tell is what others may know of the tail.
 func (x *Index) Tell() Told {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	out := Told{Rules: x.rules}
-	if x.hider != nil {
+	if !x.tells() {
 		return out
 	}
 	for f := range x.feeds {
@@ -61,11 +63,12 @@ type Mirror struct {
 	index *Index
 	known map[uint64]bool               // numbers there of chunks that are here and not withdrawn
 	reads map[table.TopicPartition]bool // under the index's mu
+	hider Hider                         // of a keyed table's chunks; nil when nobody tells what they hide
 }
 
-// Mirror opens what another process tells.
-func (x *Index) Mirror() *Mirror {
-	return &Mirror{index: x, known: map[uint64]bool{}}
+// Mirror opens what another process tells. Of a keyed table h asks it what its chunks hide.
+func (x *Index) Mirror(h Hider) *Mirror {
+	return &Mirror{index: x, known: map[uint64]bool{}, hider: h}
 }
 
 // Set takes what the process tells now in the place of what it told before. Chunks that it does not tell any more are

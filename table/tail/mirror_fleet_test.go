@@ -154,7 +154,7 @@ func (f *fleet) ask(m *fellow) {
 			continue
 		}
 		if m.mirrors[other] == nil {
-			m.mirrors[other] = m.index.Mirror()
+			m.mirrors[other] = m.index.Mirror(nil)
 		}
 		m.mirrors[other].Set(other.index.Tell(), f.clock)
 	}

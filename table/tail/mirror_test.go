@@ -18,7 +18,7 @@ func TestAMirrorShowsWhatAnotherProcessTells(t *testing.T) {
 	feed := there.Feed()
 	feed.Reads(map[table.TopicPartition]bool{id: true}, func(table.TopicPartition) bool { return true })
 	feed.Give(chunk(1, 10, 20))
-	mirror := here.Mirror()
+	mirror := here.Mirror(nil)
 	require.False(t, here.Fed())
 	mirror.Set(there.Tell(), now)
 	require.True(t, here.Fed())
@@ -56,7 +56,7 @@ func TestChunksOfOtherRulesAreNotShown(t *testing.T) {
 	there, here := tail.NewIndex("mem://lake/db.events"), tail.NewIndex("mem://lake/db.events")
 	there.Feed().Give(chunk(1, 10, 20))
 	there.Rule("one")
-	mirror := here.Mirror()
+	mirror := here.Mirror(nil)
 	mirror.Set(there.Tell(), now)
 	require.Len(t, here.At(position).Chunks, 1, "it has no rules of its own")
 	here.Rule("two")
@@ -67,14 +67,17 @@ func TestChunksOfOtherRulesAreNotShown(t *testing.T) {
 	require.Len(t, here.At(position).Chunks, 1)
 }
 
-func TestNothingIsToldOfAKeyedTable(t *testing.T) {
+func TestNothingIsToldOfAKeyedTableWithSeveralSources(t *testing.T) {
 	x := tail.NewIndex("mem://lake/db.users")
 	feed := x.FeedKeyed(noHider{})
 	feed.Reads(map[table.TopicPartition]bool{{Topic: "events"}: true}, func(table.TopicPartition) bool { return true })
 	feed.Give(chunk(1, 10, 20))
+	require.True(t, x.Tells())
+	require.Len(t, x.Tell().Chunks, 1)
+	x.FeedKeyed(noHider{})
 	require.False(t, x.Tells())
 	require.Empty(t, x.Tell())
 }
 
 // noHider knows nothing.
-type noHider struct{ tail.Hider }
+type noHider struct{ tail.NewestHider }
