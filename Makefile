@@ -26,9 +26,9 @@ demo: build ## run the main job on the embedded broker, store and catalog
 	$(BIN)/firth demo
 
 test: ## unit, conformance, crash sweeps, simulator, whole-service runs (no server needed)
-	$(GO) test ./...
+	$(GO) test -vet=off -short ./...
 
-race: ## the same in short forms under the race detector, then without it the long forms and what it would spoil
+race: ## the same under the race detector, then without it the long forms and what it would spoil
 	$(GO) test -vet=off -race -short -timeout 20m ./...
 	$(GO) test -vet=off -timeout 20m ./cmd/sim $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
 	$(GO) test -vet=off -timeout 20m -run MemoryLimit ./cmd/firth
