@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,27 +57,18 @@ type hiddenRows struct {
 //
 // to the location of a base and numbers of chunks, as JSON.
 func (p *Peers) HiddenHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !mayAsk(p.opts.Tokens, r) {
-			http.Error(w, "this needs one of the catalog's tokens", http.StatusUnauthorized)
-			return
-		}
+	return answering(p.opts.Tokens, p.opts.Log, func(r *http.Request) (any, *refusal) {
 		var asked hiding
 		id, err := uuid.Parse(r.URL.Query().Get("table"))
 		if err == nil {
 			err = json.NewDecoder(io.LimitReader(r.Body, answerBytesMax)).Decode(&asked)
 		}
 		if err != nil || r.Method != http.MethodPost {
-			http.Error(w, "ask by POST, for a table by its UUID", http.StatusBadRequest)
-			return
+			return nil, &refusal{http.StatusBadRequest, "ask by POST, for a table by its UUID"}
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), hiddenTimeout)
 		defer cancel()
-		out := p.hide(ctx, id, &asked)
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(out); err != nil {
-			p.opts.Log.DebugContext(ctx, "answer another process", "err", err)
-		}
+		return p.hide(ctx, id, &asked), nil
 	})
 }
 
@@ -207,19 +197,7 @@ func (h *hiderThere) ask(ctx context.Context, asked *hiding) (hidden, error) {
 	if err != nil {
 		return hidden{}, err
 	}
-	if tokens := h.peers.opts.Tokens; len(tokens) > 0 {
-		request.Header.Set("Authorization", "Bearer "+tokens[0])
-	}
-	response, err := h.peers.opts.Client.Do(request)
-	if err != nil {
-		return hidden{}, err
-	}
-	defer response.Body.Close() // reading: the decoder's error says it all
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, faultBytesMax)) // it is a reason, as far as it came
-		return hidden{}, fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(text)))
-	}
 	var out hidden
-	err = json.NewDecoder(io.LimitReader(response.Body, answerBytesMax)).Decode(&out)
+	err = h.peers.asking().ask(request, &out)
 	return out, err
 }

@@ -2,10 +2,8 @@ package peers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -258,6 +256,8 @@ var errSucceeded = errors.New("another process answers than was announced")
 // errNothing says that a process has nothing to tell of a table.
 var errNothing = errors.New("it does not ingest the table")
 
+func (p *Peers) asking() *asking { return &asking{p.opts.Client, p.opts.Tokens, answerBytesMax} }
+
 func (p *Peers) fetch(ctx context.Context, id tellerID, t *teller) (tail.Told, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -269,22 +269,12 @@ func (p *Peers) fetch(ctx context.Context, id tellerID, t *teller) (tail.Told, e
 	if err != nil {
 		return tail.Told{}, err
 	}
-	if len(p.opts.Tokens) > 0 {
-		request.Header.Set("Authorization", "Bearer "+p.opts.Tokens[0])
-	}
-	response, err := p.opts.Client.Do(request)
-	if err != nil {
-		return tail.Told{}, err
-	}
-	defer response.Body.Close() // reading: the decoder's error says it all
-	if response.StatusCode == http.StatusNotFound {
-		return tail.Told{}, errNothing
-	}
-	if response.StatusCode != http.StatusOK {
-		return tail.Told{}, fmt.Errorf("ask %s: %s", t.address, response.Status)
-	}
 	var a answer
-	if err := json.NewDecoder(io.LimitReader(response.Body, answerBytesMax)).Decode(&a); err != nil {
+	var refused *refusal
+	switch err := p.asking().ask(request, &a); {
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+		return tail.Told{}, errNothing
+	case err != nil:
 		return tail.Told{}, fmt.Errorf("ask %s: %w", t.address, err)
 	}
 	if a.Process != id.process {

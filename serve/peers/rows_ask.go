@@ -3,14 +3,11 @@ package peers
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +31,6 @@ const (
 	// keyBytesMax and rowBytesMax bound a question and an answer.
 	keyBytesMax = 16 << 20
 	rowBytesMax = 256 << 20
-	// faultBytesMax are read of a refusal.
-	faultBytesMax = 4 << 10
 )
 
 // answerer is another process as far as look-ups go.
@@ -217,11 +212,6 @@ func (r *Rows) note(ctx context.Context, q *question, name string, err error) {
 	}
 }
 
-// refusal is the answer of a process that is there and cannot look up now.
-type refusal struct{ text string }
-
-func (e *refusal) Error() string { return e.text }
-
 // ask asks one process.
 func (r *Rows) ask(ctx context.Context, q *question, other catalog.Process, keys []byte) (point.Part, error) {
 	ctx, cancel := context.WithTimeout(ctx, rowsTimeout)
@@ -232,25 +222,14 @@ func (r *Rows) ask(ctx context.Context, q *question, other catalog.Process, keys
 	if err != nil {
 		return point.Part{}, err
 	}
-	if len(r.opts.Tokens) > 0 {
-		request.Header.Set("Authorization", "Bearer "+r.opts.Tokens[0])
-	}
-	response, err := r.opts.Client.Do(request)
-	if err != nil {
-		return point.Part{}, err
-	}
-	defer response.Body.Close() // reading: the decoder's error says it all
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return point.Part{}, errStranger
-	default:
-		text, _ := io.ReadAll(io.LimitReader(response.Body, faultBytesMax)) // it is a reason, as far as it came
-		return point.Part{}, &refusal{response.Status + ": " + strings.TrimSpace(string(text))}
-	}
 	var p part
-	if err := json.NewDecoder(io.LimitReader(response.Body, rowBytesMax)).Decode(&p); err != nil {
-		return point.Part{}, fmt.Errorf("read its answer: %w", err)
+	var refused *refusal
+	asking := asking{r.opts.Client, r.opts.Tokens, rowBytesMax}
+	switch err := asking.ask(request, &p); {
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+		return point.Part{}, errStranger
+	case err != nil:
+		return point.Part{}, err
 	}
 	switch {
 	case p.Process != other.Name:

@@ -2,9 +2,7 @@ package peers
 
 import (
 	"context"
-	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -21,17 +19,12 @@ const RowsPath = "/v1/peers/rows"
 //
 // to keys as an Arrow IPC stream, a batch each, and asks nobody else.
 func (r *Rows) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if !mayAsk(r.opts.Tokens, request) {
-			http.Error(w, "this needs one of the catalog's tokens", http.StatusUnauthorized)
-			return
-		}
+	return answering(r.opts.Tokens, r.opts.Log, func(request *http.Request) (any, *refusal) {
 		query := request.URL.Query()
 		ident, err := table.ParseIdent(query.Get("table"))
 		number, numberErr := strconv.ParseInt(query.Get("number"), 10, 64)
 		if err != nil || numberErr != nil || request.Method != http.MethodPost {
-			http.Error(w, "ask by POST, for a table by its name", http.StatusBadRequest)
-			return
+			return nil, &refusal{http.StatusBadRequest, "ask by POST, for a table by its name"}
 		}
 		ctx, cancel := context.WithTimeout(request.Context(), rowsTimeout)
 		defer cancel()
@@ -41,13 +34,9 @@ func (r *Rows) Handler() http.Handler {
 			if fault.Status == http.StatusMisdirectedRequest {
 				fault.Status = http.StatusNotFound
 			}
-			http.Error(w, fault.Text, fault.Status)
-			return
+			return nil, &refusal{fault.Status, fault.Text}
 		}
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(out); err != nil {
-			r.opts.Log.Log(ctx, slog.LevelDebug, "answer another process", "err", err)
-		}
+		return out, nil
 	})
 }
 
