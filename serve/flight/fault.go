@@ -3,6 +3,7 @@ package flight
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -67,4 +68,21 @@ func (d *door) DoPutCommandStatementIngest(
 func (d *door) BeginTransaction(context.Context, flightsql.ActionBeginTransactionRequest) ([]byte, error) {
 	return nil, status.Error(codes.Unimplemented, "there are no transactions: each statement reads one state of each "+
 		"table, and AT (VERSION => …) has several read the same")
+}
+
+// codeOf is the code that says what a status of HTTP does, or otherwise where it says nothing of its own.
+func codeOf(httpStatus int, otherwise codes.Code) codes.Code {
+	switch httpStatus {
+	case http.StatusBadRequest:
+		return codes.InvalidArgument
+	case http.StatusNotFound:
+		return codes.NotFound
+	case http.StatusGone:
+		return codes.OutOfRange
+	case http.StatusMisdirectedRequest:
+		return codes.FailedPrecondition
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable
+	}
+	return otherwise
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -62,16 +61,7 @@ func (d *ticketDoor) rowsSchema(ctx context.Context, asked *ticket, ident table.
 
 func faultOfRows(name string, err error) error {
 	fault := lookup.FaultOf(name, err)
-	code := codes.Unavailable
-	switch fault.Status {
-	case http.StatusBadRequest:
-		code = codes.InvalidArgument
-	case http.StatusNotFound:
-		code = codes.NotFound
-	case http.StatusMisdirectedRequest:
-		code = codes.FailedPrecondition
-	}
-	return status.Error(code, fault.Text)
+	return status.Error(codeOf(fault.Status, codes.Unavailable), fault.Text)
 }
 
 // rowsBatch makes one batch of the rows that there are, in the order of their keys, with the columns of a schema.

@@ -2,7 +2,6 @@ package flight
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -107,18 +106,5 @@ func faultOfStream(err error) error {
 	if _, is := status.FromError(err); is {
 		return err
 	}
-	code := codes.Internal
-	switch stream.StatusOf(err) {
-	case http.StatusBadRequest:
-		code = codes.InvalidArgument
-	case http.StatusNotFound:
-		code = codes.NotFound
-	case http.StatusGone:
-		code = codes.OutOfRange
-	case http.StatusMisdirectedRequest:
-		code = codes.FailedPrecondition
-	case http.StatusServiceUnavailable:
-		code = codes.Unavailable
-	}
-	return status.Error(code, err.Error())
+	return status.Error(codeOf(stream.StatusOf(err), codes.Internal), err.Error())
 }
