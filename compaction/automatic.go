@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/objstore"
 )
 
@@ -149,7 +148,7 @@ func (a *Automatic) Step(ctx context.Context) (more bool, err error) {
 
 // table rewrites the group of a table that goes first, and pays for looking at it.
 func (a *Automatic) table(ctx context.Context, c Committer) (more bool, err error) {
-	name, head := c.Table().String(), snapshotOf(c.Table())
+	name, head := c.Table().String(), c.Table().SnapshotID()
 	known := a.tables[name]
 	if known == nil {
 		known = &watched{}
@@ -210,7 +209,7 @@ func (a *Automatic) rewrite(ctx context.Context, c *Compactor, known *watched, h
 			return false, nil
 		}
 		err := r.bury(ctx)
-		known.idle = snapshotOf(base)
+		known.idle = base.SnapshotID()
 		return false, err
 	}
 	share := shareOf(a.opts.Share, files)
@@ -262,12 +261,4 @@ func (a *Automatic) owe(name string, groups []Group) (files int) {
 			"files", files)
 	}
 	return files
-}
-
-// snapshotOf is the id of a table's newest snapshot, or 0.
-func snapshotOf(t *table.Table) int64 {
-	if s := t.Metadata().CurrentSnapshot(); s != nil {
-		return s.SnapshotID
-	}
-	return 0
 }

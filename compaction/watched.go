@@ -39,7 +39,7 @@ type watched struct {
 
 // look says how a table is to be looked at now.
 func (w *watched) look(t *table.Table, now time.Time) look {
-	head := snapshotOf(t)
+	head := t.SnapshotID()
 	if head != w.judged {
 		w.judged = head
 		if count := foreignCommits(t); count != w.foreign || othersWrote(t, now.Add(-wholeEvery)) {

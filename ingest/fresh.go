@@ -304,7 +304,7 @@ func (f *fresh) mirror(ctx context.Context, index KeyIndex, t *table.Table, now 
 	if err := f.moves(t); err != nil {
 		return err
 	}
-	if index.Snapshot() != snapshotOf(t) {
+	if index.Snapshot() != t.SnapshotID() {
 		f.changes.Add(1)
 		defer f.changes.Add(1)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/firthlake/firth/ingest/upsert"
-	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/keyindex"
 	"github.com/firthlake/firth/table/tail"
 )
@@ -203,7 +202,7 @@ func (r *rolled) roll(ctx context.Context, index KeyIndex, base string, view *ta
 	if base != standing.MetadataLocation() {
 		return tail.ErrMoved
 	}
-	snapshot := snapshotOf(standing)
+	snapshot := standing.SnapshotID()
 	if snapshot != 0 && index.Snapshot() == 0 {
 		r.unbuilt.Store(true)
 		return errors.New("the key index is built with the next checkpoint")
@@ -228,14 +227,6 @@ func (r *rolled) roll(ctx context.Context, index KeyIndex, base string, view *ta
 	}
 	r.changes = keys.fresh.changes.Load()
 	return r.add(ctx, index, some)
-}
-
-// snapshotOf is the newest snapshot of a table, 0 for none.
-func snapshotOf(t *table.Table) int64 {
-	if head := t.Metadata().CurrentSnapshot(); head != nil {
-		return head.SnapshotID
-	}
-	return 0
 }
 
 // goesOn says that what was taken is the beginning of some, of which the last may have grown.

@@ -94,7 +94,7 @@ func (h *hiding) HideNewest(ctx context.Context, base *table.Table, look func() 
 
 // quickly goes on without the turn of the key index, or says errTurn.
 func (r *rolled) quickly(ctx context.Context, base *table.Table, look func() tail.View) (tail.View, error) {
-	if r.rolling == nil || r.snapshot != snapshotOf(base) || !r.stands() {
+	if r.rolling == nil || r.snapshot != base.SnapshotID() || !r.stands() {
 		return tail.View{}, errTurn
 	}
 	view := look()

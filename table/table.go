@@ -83,6 +83,14 @@ func (t *Table) Schema() *iceberg.Schema {
 	return t.schema.Load()
 }
 
+// SnapshotID is the id of the current snapshot, 0 when there is none.
+func (t *Table) SnapshotID() int64 {
+	if s := t.metadata.CurrentSnapshot(); s != nil {
+		return s.SnapshotID
+	}
+	return 0
+}
+
 // MetadataLocation is the location of the metadata file of this version.
 func (t *Table) MetadataLocation() string { return t.metadataLocation }
 

@@ -61,20 +61,29 @@ func (b committed) table(ident table.Ident) *table.Table {
 	return table.New(ident, b.meta, b.loaded.MetadataLocation)
 }
 
+// standing is the newest committed table, and where it stands in its topics; that is not known of a table whose ledger
+// does not tell, or that was made again just now, of which the next finds the tail.
+func (o *overlay) standing(ctx context.Context, c *Catalog, ident table.Ident,
+) (s shown, position table.Position, known bool, err error) {
+	b, err := c.load(ctx, ident)
+	if err != nil {
+		return shown{}, nil, false, err
+	}
+	position, known = c.position(b)
+	return shown{table: b.table(ident), at: c.opts.Now()}, position, known && b.meta.TableUUID() == o.id, nil
+}
+
 // newest is the table and its tail of this moment. No answer has less of a topic partition than one that was given
 // before it was asked for.
 func (o *overlay) newest(ctx context.Context, c *Catalog, ident table.Ident, index *tail.Index,
 ) (*table.Table, tail.View, error) {
 	var s shown
 	for range movedMax {
-		b, err := c.load(ctx, ident)
-		if err != nil {
-			return nil, tail.View{}, err
-		}
-		s = shown{table: b.table(ident), at: c.opts.Now()}
-		position, known := c.position(b)
-		if !known || b.meta.TableUUID() != o.id { // it was made again just now, and the next finds its tail
-			return s.table, tail.View{}, nil
+		var position table.Position
+		var known bool
+		var err error
+		if s, position, known, err = o.standing(ctx, c, ident); err != nil || !known {
+			return s.table, tail.View{}, err
 		}
 		s.view = index.Newest(position, s.table.HasSchema)
 		if o.show(s) {
@@ -97,14 +106,11 @@ func (o *overlay) newestKeyed(ctx context.Context, c *Catalog, ident table.Ident
 ) (*table.Table, tail.View, error) {
 	var s shown
 	for range movedMax {
-		b, err := c.load(ctx, ident)
-		if err != nil {
-			return nil, tail.View{}, err
-		}
-		s = shown{table: b.table(ident), at: c.opts.Now()}
-		position, known := c.position(b)
-		if !known || b.meta.TableUUID() != o.id {
-			return s.table, tail.View{}, nil
+		var position table.Position
+		var known bool
+		var err error
+		if s, position, known, err = o.standing(ctx, c, ident); err != nil || !known {
+			return s.table, tail.View{}, err
 		}
 		s.view = index.Begin(position)
 		hider := index.Hider()
