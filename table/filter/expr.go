@@ -28,6 +28,35 @@ func (e *Expr) Columns() [][]string {
 	return columns
 }
 
+// Texts are the texts that columns are compared with for being equal or not, by dotted name of column.
+func (e *Expr) Texts() map[string][]string {
+	texts := map[string][]string{}
+	collectTexts(e.root, texts)
+	return texts
+}
+
+func collectTexts(n node, texts map[string][]string) {
+	add := func(c column, literals ...literal) {
+		for _, l := range literals {
+			if name := strings.Join(c.parts, "."); l.kind == literalString {
+				texts[name] = append(texts[name], l.text)
+			}
+		}
+	}
+	switch n := n.(type) {
+	case *logic:
+		for _, term := range n.terms {
+			collectTexts(term, texts)
+		}
+	case *not:
+		collectTexts(n.term, texts)
+	case *compare:
+		add(n.column, n.literal)
+	case *in:
+		add(n.column, n.literals...)
+	}
+}
+
 // Error says what is wrong with a filter, and where.
 type Error struct {
 	// Text is the filter.
