@@ -199,7 +199,7 @@ func clustersOf(specs []*spec.Spec) []string {
 
 // table makes the options of one source of a spec.
 func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
-	t, err := f.rows(s, index)
+	t, err := rowOptions(s, index, f.schemas)
 	if err != nil {
 		return t, err
 	}
@@ -223,10 +223,10 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	return t, nil
 }
 
-// rows is the part of the options that decides what becomes of a record.
-func (f *feeder) rows(s *spec.Spec, index int) (ingest.TableOptions, error) {
+// rowOptions is the part of a source's options that decides what becomes of a record.
+func rowOptions(s *spec.Spec, index int, schemas decode.Schemas) (ingest.TableOptions, error) {
 	src := s.Sources[index]
-	options, writer, err := decoding(s, src, f.schemas)
+	options, writer, err := decoding(s, src, schemas)
 	if err != nil {
 		return ingest.TableOptions{}, err
 	}

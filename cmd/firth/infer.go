@@ -141,7 +141,10 @@ func (p *program) inferSample(ctx context.Context, c config, o inferOptions, s *
 	if err != nil {
 		return err
 	}
-	samples, err := sample(ctx, connection, o)
+	var samples [][]byte
+	err = newestRecords(ctx, connection, sampled{o.topic, o.records}, func(_ commit.TopicPartition, r source.Record) {
+		samples = append(samples, r.Value)
+	})
 	if err != nil {
 		return err
 	}
@@ -176,37 +179,55 @@ func inferredColumn(f iceberg.NestedField, options decode.ColumnOptions) spec.Co
 	return column
 }
 
-// sample reads the newest values of every partition of a topic, up to o.records together.
-func sample(ctx context.Context, connection source.Connection, o inferOptions) ([][]byte, error) {
+// sampled is a topic and how many of its records are looked at.
+type sampled struct {
+	topic   string
+	records int
+}
+
+// newestRecords takes the newest records of every partition of a topic, so many together. They own their bytes.
+func newestRecords(ctx context.Context, connection source.Connection, of sampled,
+	take func(commit.TopicPartition, source.Record),
+) error {
 	admin, err := source.OpenAdmin(ctx, connection)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer admin.Close()
-	topics, err := admin.Topics(ctx, o.topic)
+	topics, err := admin.Topics(ctx, of.topic)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reader, err := source.OpenReader(ctx, connection)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer reader.Close()
 	topic := topics[0]
-	each := (o.records + len(topic.Partitions) - 1) / len(topic.Partitions)
-	var samples [][]byte
+	each := (of.records + len(topic.Partitions) - 1) / len(topic.Partitions)
 	for _, partition := range topic.Partitions {
 		tp := commit.TopicPartition{Cluster: reader.Cluster(), TopicID: topic.ID, Topic: topic.Name,
 			Partition: partition.Partition}
 		from := max(partition.First, partition.End-commit.Offset(each))
 		for chunk, err := range reader.Read(ctx, tp, from, partition.End) {
 			if err != nil {
-				return nil, fmt.Errorf("sample %s: %w", tp, err)
+				return fmt.Errorf("sample %s: %w", tp, err)
 			}
 			for _, record := range chunk.Records {
-				samples = append(samples, bytes.Clone(record.Value))
+				take(tp, ownRecord(record))
 			}
 		}
 	}
-	return samples, nil
+	return nil
+}
+
+// ownRecord is a record with bytes of its own.
+func ownRecord(r source.Record) source.Record {
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	headers := make([]source.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = source.Header{Key: strings.Clone(h.Key), Value: bytes.Clone(h.Value)}
+	}
+	r.Headers = headers
+	return r
 }

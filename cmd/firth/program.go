@@ -72,7 +72,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		p.demoCommand(), p.runCommand(),
-		p.topicsCommand(), p.inferCommand(), p.planCommand(), p.applyCommand(),
+		p.topicsCommand(), p.inferCommand(), p.testCommand(), p.planCommand(), p.applyCommand(),
 		p.tablesCommand(), p.describeCommand(), p.readCommand(), p.getCommand(), p.sqlCommand(),
 		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(), p.expireCommand(),
 		p.orphansCommand(),

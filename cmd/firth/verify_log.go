@@ -75,7 +75,7 @@ func (p *program) openTopicLog(ctx context.Context, l *lake, o verifyOptions, t 
 			}
 			continue
 		}
-		options, err := f.rows(s, i)
+		options, err := rowOptions(s, i, f.schemas)
 		if err != nil {
 			return out, err
 		}
