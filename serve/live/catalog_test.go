@@ -138,6 +138,7 @@ func (w *world) read(change uuid.UUID, rows int) {
 	span := tail.Span{From: w.next, Next: w.next + commit.Offset(rows), First: !known && w.next == 0}
 	batch := w.batch(rows)
 	w.waiting = append(w.waiting, batch)
+	w.feed.Add(tail.Piece{Change: change, TopicPartition: partition, Span: span, Rows: batch}) // it is in memory first
 	files := w.write(table.WriterOptions{Folder: tail.Folder, ChangeID: uuid.New()}, batch)
 	w.feed.Give(tail.Chunk{Change: change, Files: files, Rows: int64(rows),
 		Spans: map[table.TopicPartition]tail.Span{partition: span}})

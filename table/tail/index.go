@@ -19,7 +19,7 @@ type Index struct {
 	until, asked atomic.Int64
 
 	mu     sync.Mutex
-	next   uint64 // number of the next chunk
+	next   uint64 // number of the next chunk: there is none between two that follow each other
 	chunks []held
 	feeds  map[*Feed]bool // and whether each hands over all that it reads
 	hider  NewestHider    // nil for a table whose rows nothing hides
@@ -28,7 +28,9 @@ type Index struct {
 	mirrors map[*Mirror]struct{}
 	ready   chan struct{} // closed once all feeds do; nil when nobody waits
 	pieces  []heldPiece   // in no chunk yet
-	wakes   map[chan<- struct{}]struct{}
+	// nextPiece is the number of the next piece.
+	nextPiece uint64
+	wakes     map[chan<- struct{}]struct{}
 }
 
 // held is a chunk in the index.

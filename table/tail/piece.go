@@ -26,7 +26,7 @@ type Piece struct {
 	Rows arrow.RecordBatch
 	// Versions are what a keyed table's Hider wants to know of the rows; nobody else looks at it.
 	Versions any
-	// Number tells the piece apart from all others of its index.
+	// Number tells the piece apart from all other pieces of its index.
 	Number uint64
 }
 
@@ -56,8 +56,8 @@ func (f *Feed) Add(p Piece) {
 	if p.Rows != nil {
 		p.Rows.Retain()
 	}
-	p.Number = x.next
-	x.next++
+	p.Number = x.nextPiece
+	x.nextPiece++
 	x.pieces = append(x.pieces, heldPiece{Piece: p, feed: f})
 	x.wake()
 }
