@@ -123,8 +123,8 @@ func (b *buffer) commitVersions(ctx context.Context, t *tableState) (out commit.
 	}
 	err = t.opts.Keyed.Keys.use(ctx, t.opts.Committer.Table(), func(index KeyIndex) error {
 		for range staleMax {
-			c := checkpoint{versions: b.versions, buffer: b, table: t,
-				oldReader: oldReader{index, t.ingester.opts.Store}}
+			c := checkpoint{versions: b.versions, oldReader: oldReaderOf(index, t.ingester.opts.Store), index: index,
+				buffer: b, table: t}
 			if out, err = c.commit(ctx); !errors.Is(err, commit.ErrStale) {
 				t.tailing.forgetHidden()
 				return err
@@ -142,6 +142,7 @@ func (b *buffer) commitVersions(ctx context.Context, t *tableState) (out commit.
 type checkpoint struct {
 	*versions
 	oldReader
+	index  KeyIndex
 	buffer *buffer
 	table  *tableState
 

@@ -66,16 +66,25 @@ func (c *checkpoint) oldSequences(ctx context.Context, which int) ([][]int64, er
 
 // oldReader reads rows that a keyed table holds.
 type oldReader struct {
-	index KeyIndex
 	store objstore.Store
+	// live is where a file of a number lies and what it is, false when the table does not have it.
+	live func(file uint32) (string, table.Task, bool)
+}
+
+// oldReaderOf knows files by the numbers that the index gives them.
+func oldReaderOf(index KeyIndex, store objstore.Store) oldReader {
+	return oldReader{store, func(file uint32) (string, table.Task, bool) {
+		path := index.Index().Path(file)
+		task, ok := index.Files().Task(path)
+		return path, task, ok
+	}}
 }
 
 // taskOf is the live data file of a number, to read rows of by their positions.
 func (r oldReader) taskOf(file uint32) (table.Task, error) {
-	task, ok := r.index.Task(r.index.Index().Path(file))
+	path, task, ok := r.live(file)
 	if !ok {
-		return task, fmt.Errorf("BUG: key index knows a file that the table does not have: %s",
-			r.index.Index().Path(file))
+		return task, fmt.Errorf("BUG: key index knows a file that the table does not have: %s", path)
 	}
 	task.Deletes, task.EqualityDeletes = nil, nil // the rows are live, or the index would not know them
 	return task, nil

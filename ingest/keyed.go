@@ -48,8 +48,8 @@ type KeyIndex interface {
 	Index() *keyindex.Index
 	// Resolve looks up where the rows of keys are.
 	Resolve(ctx context.Context, keys []keyindex.Key, places []keyindex.Place) error
-	// Task is the live data file of a location, and false when there is none.
-	Task(location string) (table.Task, bool)
+	// Files are the live data files of the snapshot. They stay good while the index moves on.
+	Files() keyed.Files
 	// Doubles is how many rows beside old Deletes takes out, since their keys have newer ones.
 	Doubles() int
 	// Deletes writes the delete files for rows that go.
@@ -136,6 +136,21 @@ func (k *Keys) look(ctx context.Context, t *table.Table, f func(KeyIndex) error)
 	if err := k.take(ctx, t); err != nil {
 		return err
 	}
+	return k.looked(t, f)
+}
+
+// lookNow is look that does not wait: errTurn says that others have the index.
+func (k *Keys) lookNow(t *table.Table, f func(KeyIndex) error) error {
+	select {
+	case k.turn <- struct{}{}:
+		return k.looked(t, f)
+	default:
+		return errTurn
+	}
+}
+
+// looked ends a turn with a look.
+func (k *Keys) looked(t *table.Table, f func(KeyIndex) error) error {
 	defer func() { <-k.turn }()
 	if k.index == nil || k.of != t.Metadata().TableUUID() {
 		return errors.New("the key index is not open yet")

@@ -11,12 +11,14 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/firthlake/firth/ingest/upsert"
+	"github.com/firthlake/firth/table"
+	"github.com/firthlake/firth/table/keyed"
 	"github.com/firthlake/firth/table/keyindex"
 	"github.com/firthlake/firth/table/tail"
 )
 
 const (
-	// turnWait is how long a reader waits for the key index while a checkpoint uses it.
+	// turnWait is how long a reader waits for the key index while a checkpoint uses it, where he has to.
 	turnWait = time.Second
 	// hideTimeout bounds what is done for a reader while a checkpoint waits for the index.
 	hideTimeout = 10 * time.Second
@@ -73,36 +75,43 @@ func tailKeys(g *gathered) ([]uint64, error) {
 //	base ─► key index at that snapshot ─► places of keys ─┐
 //	chunks of the view ─► versions of keys ───────────────┴► upsert.Rolling ─► hidden rows
 //
-// Views of chunks alone and those that go on with what is in memory take turns, so each kind has its own.
+// Once the key index is known to mirror the base, further keys are found in it while others have its turn: readers do
+// not wait for a checkpoint that is committed. Views of chunks alone and those that go on with what is in memory take
+// turns, so each kind has its own.
 type hiding struct {
 	table *tableState
-	// chunks are for views of chunks alone, of whoever has the turn of the key index: for readers here, and for another
-	// process, which knows of the last chunks a little later.
-	chunks [2]rolled
-	// newest is for the others, of whoever has turn. Who has it may wait for the turn of the key index, not the other
-	// way around.
-	newest rolled
-	turn   chan struct{}
-	// hid are when each of chunks was asked for last, and hidNewest when newest was, in nanoseconds since 1970.
-	hid       [2]atomic.Int64
-	hidNewest atomic.Int64
+	// chunks are for views of chunks alone: for readers here, and for another process, which knows of the last chunks
+	// a little later. newest is for the others.
+	chunks, newest kind
 	// unbuilt says that a reader needs the key index of a table that this process has not committed to yet.
 	unbuilt atomic.Bool
 }
 
+// kind is what was found for views of one kind.
+type kind struct {
+	// turn is of whoever uses rolled. Who has the turn of the key index may wait for it, not the other way around.
+	turn   chan struct{}
+	rolled []*rolled
+}
+
 func newHiding(t *tableState) *hiding {
-	h := &hiding{table: t, turn: make(chan struct{}, 1)}
-	for _, r := range []*rolled{&h.chunks[0], &h.chunks[1], &h.newest} {
-		r.table, r.unbuilt = t, &h.unbuilt
+	h := &hiding{table: t}
+	of := func(views int) kind {
+		k := kind{turn: make(chan struct{}, 1)}
+		for range views {
+			k.rolled = append(k.rolled, &rolled{table: t, unbuilt: &h.unbuilt})
+		}
+		return k
 	}
+	h.chunks, h.newest = of(2), of(1)
 	return h
 }
 
 // kinds are how many kinds of views are asked for now, of which each knows all versions.
 func (h *hiding) kinds(now time.Time) int64 {
 	since, kinds := now.Add(-hiddenFor).UnixNano(), int64(0)
-	for _, asked := range []*atomic.Int64{&h.hid[0], &h.hid[1], &h.hidNewest} {
-		if asked.Load() > since {
+	for _, r := range slices.Concat(h.chunks.rolled, h.newest.rolled) {
+		if r.asked.Load() > since {
 			kinds++
 		}
 	}
@@ -110,49 +119,98 @@ func (h *hiding) kinds(now time.Time) int64 {
 }
 
 // goingOn is what was found for views that the view goes on from, or else what is empty, or was asked for longer ago.
-// Who has the turn of the key index calls it.
-func (h *hiding) goingOn(view *tail.View) (*rolled, error) {
+func (k *kind) goingOn(view *tail.View) (*rolled, error) {
+	one := k.rolled[0]
+	if len(k.rolled) == 1 {
+		return one, nil
+	}
 	some, err := stretches(view)
 	if err != nil {
 		return nil, err
 	}
-	one, two := &h.chunks[0], &h.chunks[1]
-	best := 0
+	two := k.rolled[1]
 	switch {
 	case one.goesOn(some) && two.goesOn(some):
 		if len(two.taken) > len(one.taken) {
-			best = 1
+			return two, nil
 		}
 	case one.goesOn(some) || one.rolling == nil:
-	case two.goesOn(some) || two.rolling == nil || h.hid[1].Load() < h.hid[0].Load():
-		best = 1
+	case two.goesOn(some) || two.rolling == nil || two.asked.Load() < one.asked.Load():
+		return two, nil
 	}
-	h.hid[best].Store(h.table.ingester.opts.Now().UnixNano())
-	return &h.chunks[best], nil
+	return one, nil
 }
 
 // hiddenFor is how long what was found is kept for the next view.
 const hiddenFor = time.Minute
 
-// Hide is what tail.Hider wants.
+// Hide is what tail.Hider wants. Many keys are found at once by who has the turn of the key index, so it is taken when
+// it is free.
 func (h *hiding) Hide(ctx context.Context, base string, view tail.View) (found []tail.Hidden, err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnWait)
 	defer cancel()
-	err = h.table.opts.Keyed.Keys.look(waiting, h.table.opts.Committer.Table(), func(index KeyIndex) error {
-		// Others wait for the same, so it does not end with who asked first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
-		defer cancel()
-		r, err := h.goingOn(&view)
-		if err != nil {
+	b := bringing{hiding: h, kind: &h.chunks, base: base, look: func() tail.View { return view },
+		tell: func(r *rolled, view *tail.View) (err error) {
+			found, err = r.hidden(view)
 			return err
-		}
-		if err := r.roll(ctx, index, base, &view); err != nil {
-			return err
-		}
-		found, err = r.hidden(index, &view)
-		return err
+		}}
+	opts := &h.table.opts
+	err = opts.Keyed.Keys.lookNow(opts.Committer.Table(), func(index KeyIndex) error {
+		return b.by(ctx, waiting, index)
 	})
+	if errors.Is(err, errTurn) {
+		err = b.soon(ctx, waiting)
+	}
 	return found, unresolved(ctx, err)
+}
+
+// bringing brings what is found to the view that look returns, which is of a kind and behind a base, and tells it.
+type bringing struct {
+	*hiding
+	*kind
+	base string
+	look func() tail.View
+	tell func(*rolled, *tail.View) error
+}
+
+// soon does it without the turn of the key index if it can, or waits for that.
+func (b *bringing) soon(ctx, waiting context.Context) error {
+	if err := b.by(ctx, waiting, nil); !errors.Is(err, errTurn) {
+		return err
+	}
+	opts := &b.table.opts
+	return opts.Keyed.Keys.look(waiting, opts.Committer.Table(), func(index KeyIndex) error {
+		return b.by(ctx, waiting, index)
+	})
+}
+
+// by does it with the turn of the key index, or with none, where index is nil, or says errTurn. It waits for others of
+// the kind while waiting is not over.
+func (b *bringing) by(ctx, waiting context.Context, index KeyIndex) error {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-waiting.Done():
+		return context.Cause(waiting)
+	}
+	// Others wait for the same, so it does not end with who asked first.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
+	defer cancel()
+	view := b.look()
+	r, err := b.goingOn(&view)
+	if err != nil {
+		return err
+	}
+	r.asked.Store(b.table.ingester.opts.Now().UnixNano())
+	if index == nil {
+		err = r.quickly(ctx, b.base, &view)
+	} else {
+		err = r.roll(ctx, index, b.base, &view)
+	}
+	if err != nil {
+		return err
+	}
+	return b.tell(r, &view)
 }
 
 // unresolved is an error as tail.Hider has it.
@@ -167,8 +225,13 @@ func unresolved(ctx context.Context, err error) error {
 type rolled struct {
 	table   *tableState
 	unbuilt *atomic.Bool // of the hiding
+	// asked is when a view was asked for last, in nanoseconds since 1970.
+	asked atomic.Int64
 
-	// snapshot and index are what rolling begins with, taken its chunks.
+	// base is where the metadata of the table lies that the last view was behind, live its files. snapshot is its, and
+	// index the one that mirrors it: what rolling begins with. taken are the chunks of rolling.
+	base     string
+	live     keyed.Files
 	snapshot int64
 	index    *keyindex.Index
 	rolling  *upsert.Rolling
@@ -225,7 +288,7 @@ func (r *rolled) roll(ctx context.Context, index KeyIndex, base string, view *ta
 	if r.snapshot != snapshot || r.index != index.Index() || !r.goesOn(some) {
 		r.begin(index.Index(), snapshot)
 	}
-	r.changes = keys.fresh.changes.Load()
+	r.base, r.live, r.changes = base, index.Files(), keys.fresh.changes.Load()
 	return r.add(ctx, index, some)
 }
 
@@ -251,9 +314,9 @@ func (r *rolled) begin(index *keyindex.Index, snapshot int64) {
 }
 
 // forget lets go of what was found.
-func (r *rolled) forget() { r.rolling, r.taken = nil, nil }
+func (r *rolled) forget() { r.rolling, r.taken, r.live = nil, nil, nil }
 
-// add takes in what is new in some. Without the turn of the key index, index is nil.
+// add takes in what is new in some. Without the turn of the key index, index is nil, and it may end with errTurn.
 func (r *rolled) add(ctx context.Context, index KeyIndex, some []stretch) error {
 	for i := max(0, len(r.taken)-1); i < len(some); i++ {
 		if err := r.addOne(ctx, index, i, &some[i]); err != nil {
@@ -304,23 +367,23 @@ func (r *rolled) know(ctx context.Context, index KeyIndex, chunk upsert.Chunk, s
 	}
 	lines, places := r.rolling.Need(chunk, from, func(file uint32, value int64) bool {
 		bound, known := r.bounds[file]
-		if !known && index != nil {
-			if task, ok := index.Task(r.files[file]); ok {
+		if !known {
+			if task, ok := r.live.Task(r.files[file]); ok {
 				bound = boundOf(task.File, fields[0].ID)
 			}
 			r.bounds[file] = bound
 		}
 		return bound.below(value)
 	})
-	if len(lines) > 0 && index == nil {
-		return errTurn
-	}
 	wanted := make([]wantedRow, len(lines))
 	for i, place := range places {
-		wanted[i] = wantedRow{index.Index().Number(r.files[place.File]), place.Row, i}
+		wanted[i] = wantedRow{place.File, place.Row, i}
 	}
 	sequences := make([][]int64, len(lines))
-	reader := oldReader{index, r.table.ingester.opts.Store}
+	reader := oldReader{store: r.table.ingester.opts.Store, live: func(file uint32) (string, table.Task, bool) {
+		task, ok := r.live.Task(r.files[file])
+		return r.files[file], task, ok
+	}}
 	for rows := range byFile(wanted, len(wanted)) {
 		if err := reader.readSequences(ctx, fields, rows, sequences); err != nil {
 			return fmt.Errorf("read sequences of rows that %s holds: %w", r.table, err)
@@ -360,11 +423,11 @@ func (r *rolled) number(file string) uint32 {
 }
 
 // hidden lists what a view of chunks hides.
-func (r *rolled) hidden(index KeyIndex, view *tail.View) ([]tail.Hidden, error) {
+func (r *rolled) hidden(view *tail.View) ([]tail.Hidden, error) {
 	var found []tail.Hidden
 	var err error
 	r.rolling.Hidden(func(file uint32, rows *roaring.Bitmap) bool {
-		task, ok := index.Task(r.files[file])
+		task, ok := r.live.Task(r.files[file])
 		if !ok {
 			err = fmt.Errorf("BUG: key index knows a file that the table does not have: %s", r.files[file])
 			return false
@@ -387,13 +450,14 @@ func (l *tailing) forgetHidden() {
 	if l == nil || l.hiding == nil {
 		return
 	}
-	for i := range l.hiding.chunks {
-		l.hiding.chunks[i].forget()
-	}
-	select {
-	case l.hiding.turn <- struct{}{}:
-		l.hiding.newest.forget()
-		<-l.hiding.turn
-	default: // whoever has it begins anew
+	for _, k := range []*kind{&l.hiding.chunks, &l.hiding.newest} {
+		select {
+		case k.turn <- struct{}{}:
+			for _, r := range k.rolled {
+				r.forget()
+			}
+			<-k.turn
+		default: // whoever has it begins anew
+		}
 	}
 }

@@ -63,53 +63,36 @@ func stretches(view *tail.View) ([]stretch, error) {
 // errTurn says that something cannot be told without the turn of the key index.
 var errTurn = errors.New("the key index has to be asked in its turn")
 
-// HideNewest is what tail.Hider wants. Once the key index is known to mirror the base, keys are found in it while
-// others have its turn: readers do not wait for a checkpoint that is committed.
-func (h *hiding) HideNewest(ctx context.Context, base *table.Table, look func() tail.View) (tail.View, error) {
+// HideNewest is what tail.Hider wants.
+func (h *hiding) HideNewest(ctx context.Context, base *table.Table, look func() tail.View,
+) (found tail.View, err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnWait)
 	defer cancel()
-	h.hidNewest.Store(h.table.ingester.opts.Now().UnixNano())
-	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
-	case <-waiting.Done():
-		return tail.View{}, unresolved(ctx, context.Cause(waiting))
-	}
-	r := &h.newest
-	view, err := r.quickly(ctx, base, look)
-	if !errors.Is(err, errTurn) {
-		return view, unresolved(ctx, err)
-	}
-	err = h.table.opts.Keyed.Keys.look(waiting, base, func(index KeyIndex) error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hideTimeout)
-		defer cancel()
-		view = look()
-		if err := r.roll(ctx, index, base.MetadataLocation(), &view); err != nil {
+	b := bringing{hiding: h, kind: &h.newest, base: base.MetadataLocation(), look: look,
+		tell: func(r *rolled, view *tail.View) error {
+			err := r.unsee(view)
+			found = *view
 			return err
-		}
-		return r.unsee(&view)
-	})
-	return view, unresolved(ctx, err)
+		}}
+	return found, unresolved(ctx, b.soon(ctx, waiting))
 }
 
-// quickly goes on without the turn of the key index, or says errTurn.
-func (r *rolled) quickly(ctx context.Context, base *table.Table, look func() tail.View) (tail.View, error) {
-	if r.rolling == nil || r.snapshot != base.SnapshotID() || !r.stands() {
-		return tail.View{}, errTurn
+// quickly brings what is found to a view without the turn of the key index, or says errTurn.
+func (r *rolled) quickly(ctx context.Context, base string, view *tail.View) error {
+	if r.rolling == nil || r.base != base || !r.stands() {
+		return errTurn
 	}
-	view := look()
-	some, err := stretches(&view)
+	some, err := stretches(view)
 	if err != nil {
-		return view, err
+		return err
 	}
 	if !r.goesOn(some) {
-		return view, errTurn
+		return errTurn
 	}
-	if err := r.add(ctx, nil, some); err != nil {
-		return view, err
+	if r.add(ctx, nil, some) != nil {
+		return errTurn // with the turn it is found out whether that stays so
 	}
-	err = r.unsee(&view)
-	return view, err
+	return nil
 }
 
 // stands says that the key index has not moved since it was known to mirror the snapshot.

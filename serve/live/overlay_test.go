@@ -59,6 +59,7 @@ type keyedWorld struct {
 	deleted   map[int64]int64                // that of its last delete
 	seed      uint64
 	indexDir  string
+	wrap      func(ingest.KeyIndex) ingest.KeyIndex // of a process; nil leaves it as it is
 	logs      strings.Builder
 
 	process *keyedProcess
@@ -152,7 +153,11 @@ func (w *keyedWorld) start() {
 	p := &keyedProcess{reader: w.log.Join("g", 7, "events"), committer: w.open()}
 	dir := w.indexDir
 	p.keys = ingest.NewKeys(func(ctx context.Context, t *table.Table) (ingest.KeyIndex, error) {
-		return keyed.Open(ctx, w.store, t, keyed.Options{Dir: dir, Salt: w.rng.Uint64})
+		index, err := keyed.Open(ctx, w.store, t, keyed.Options{Dir: dir, Salt: w.rng.Uint64})
+		if err == nil && w.wrap != nil {
+			return w.wrap(index), nil
+		}
+		return index, err
 	})
 	tails := tail.NewSet()
 	meta := p.committer.Table().Metadata()
