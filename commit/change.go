@@ -167,7 +167,8 @@ type Change struct {
 	// Expiry takes rows out since they are too old, with the files in Removed that hold no other; nil is
 	// no such change. It has neither Files nor Ranges, and its Deletes are what its Rebase makes.
 	Expiry *RowExpiry
-	// DeadLetters are data files of the dead-letter table that belong to the same ranges.
+	// DeadLetters are data files of the dead-letter table that belong to the same ranges: a row for each dead
+	// letter, and for each that a replay resolves one that says so.
 	DeadLetters []iceberg.DataFile
 	// Ranges are the offsets the change covers. Each From must be where the table stands; a topic
 	// partition that the table does not know yet may begin anywhere.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +72,7 @@ func (c *Committer) newTrunk(ident table.Ident, catalog Catalog, store objstore.
 func (c *Committer) Table() *table.Table { return c.current.Load().table }
 
 // Position is where the table stood when it was last seen.
-func (c *Committer) Position() Position { return maps.Clone(c.current.Load().ledger.Position) }
+func (c *Committer) Position() Position { return c.current.Load().ledger.Topics() }
 
 // Refresh reads the table's newest version and publishes what is pending.
 func (c *Committer) Refresh(ctx context.Context) error {
@@ -229,6 +228,9 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	}
 	if err := fence(h.ledger.Position, in.change.Ranges, in.declared); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(h.fenced(err), unresolved))
+	}
+	if err := validateReplays(h.ledger, in.change.Ranges); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", c.main.name(), err)
 	}
 	if err := pinned(h, &in.change); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))

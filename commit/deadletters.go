@@ -111,8 +111,8 @@ func (in *publishIntent) build(ctx context.Context, h *head) (*swap, error) {
 		id: deadLetterCommitID(in.pending.CommitID), snapshotID: in.pending.SnapshotID, ledger: h.ledger,
 		properties: iceberg.Properties{PropertyApplied: toText(encodeApplied(applied))},
 	}
+	w.ready = in.pending.ManifestFiles()
 	for _, m := range in.pending.Manifests {
-		w.ready = append(w.ready, m.file(in.pending.SnapshotID))
 		w.tally.files += int64(m.Files)
 		w.tally.records += m.Rows
 		w.tally.bytes += m.FileBytes

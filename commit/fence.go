@@ -8,7 +8,12 @@ import "github.com/google/uuid"
 func fence(position Position, ranges map[TopicPartition]Range, declared bool) error {
 	var unknown []TopicPartition
 	for _, tp := range sortedTopicPartitions(ranges) {
+		_, replays := ReplayedBy(tp)
 		switch at, known := position[tp]; {
+		case !known && replays: // nothing was resolved yet
+			if from := ranges[tp].From; from != 0 {
+				return &FencedError{TopicPartition: tp, From: from}
+			}
 		case !known:
 			unknown = append(unknown, tp)
 		case at != ranges[tp].From:

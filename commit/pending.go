@@ -37,6 +37,15 @@ func (p Pending) Rows() (rows int64) {
 	return rows
 }
 
+// ManifestFiles are the manifests as a manifest list takes them.
+func (p Pending) ManifestFiles() []iceberg.ManifestFile {
+	var out []iceberg.ManifestFile
+	for _, m := range p.Manifests {
+		out = append(out, m.file(p.SnapshotID))
+	}
+	return out
+}
+
 // file is the manifest as a manifest list takes it; sequence number and row ids come from the list.
 func (m PendingManifest) file(snapshotID int64) iceberg.ManifestFile {
 	return iceberg.NewManifestFile(m.Version, m.Location, m.Bytes, m.SpecID, snapshotID).

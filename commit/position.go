@@ -23,7 +23,7 @@ func PositionAt(ctx context.Context, store objstore.Store, meta icetable.Metadat
 	oldest := int64(0)
 	for s := range Ancestry(meta) {
 		if s.SnapshotID == snapshotID {
-			return position, nil
+			return withoutReplays(position), nil
 		}
 		oldest = s.SnapshotID
 		ranges, err := SnapshotRanges(ctx, store, s)

@@ -32,7 +32,10 @@ func (c Change) Validate(meta icetable.Metadata) error {
 		}
 		rows += r.Counts.Inserted + r.Counts.Updated
 		gone += r.Counts.Updated + r.Counts.Deleted
-		deadLetters += r.Counts.DeadLetters
+		deadLetters += r.Counts.DeadLetters + resolved(tp, r)
+		if c := r.Counts; resolved(tp, r) > c.Inserted+c.Filtered+c.Tombstones {
+			return invalid("%s: dead letters become rows, filtered or tombstones, not %s", tp, c)
+		}
 	}
 	if got, err := validateFiles(c.Files, meta); err != nil {
 		return err

@@ -151,7 +151,7 @@ func describeTable(t *table.Table) tableReport {
 		return out // summarize has put it into Fault
 	}
 	out.Pending, out.Foreign = len(ledger.Pending), ledger.Foreign
-	for tp, next := range ledger.Position {
+	for tp, next := range ledger.Topics() {
 		out.Offsets = append(out.Offsets, positionReport{Cluster: tp.Cluster, Topic: tp.Topic,
 			TopicID: tp.TopicID.String(), Partition: tp.Partition, Next: next})
 	}

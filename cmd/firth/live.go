@@ -69,7 +69,7 @@ func (s *service) catalogHandler(p *program, now *live.Catalog, vend string) (*c
 // positionOf is where a table stands in its topics.
 func positionOf(meta icetable.Metadata) (table.Position, error) {
 	ledger, err := commit.ReadLedger(meta)
-	return ledger.Position, err
+	return ledger.Topics(), err
 }
 
 // tailOf is where ingest hands over what it reads of a table; nil when nobody is to see it.

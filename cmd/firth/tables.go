@@ -125,7 +125,7 @@ func summarize(t *table.Table) tableSummary {
 	if err != nil {
 		out.Fault = err.Error()
 	}
-	out.Partitions = len(ledger.Position)
+	out.Partitions = len(ledger.Topics())
 	return out
 }
 

@@ -72,6 +72,9 @@ type check struct {
 
 	files, letters []liveFile
 	listed         bool // files is all that the head references
+	// applied is the newest commit whose dead letters are published.
+	applied int64
+	replays replays
 }
 
 func (c *check) note(format string, args ...any) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/firthlake/firth/commit"
 )
 
 // compareTotal is all that can be said of a table whose rows do not tell where they come from.
@@ -45,9 +47,7 @@ func (c *check) comparePlaces(found *tallied) {
 	for _, key := range sortedPlaces(found.places) {
 		s := found.places[key]
 		c.tellDoubled(key, s)
-		for i := range s.list {
-			c.compareSegment(key, &s.list[i], &all)
-		}
+		c.compareReplays(key, s, &all)
 	}
 	if all.changed > 0 {
 		c.note("rows of %d ranges have other values; others changed this table, and a wanted change is not told from "+
@@ -164,6 +164,12 @@ func (c *check) replaced() int64 {
 func (c *check) tellRows(found *tallied) {
 	for i := range c.report.Partitions {
 		p := &c.report.Partitions[i]
+		if of, ok := commit.ReplayedBy(p.tp); ok {
+			if sum := c.replays.sums[place{of.Topic, of.Partition}]; sum.ranges == 1 {
+				p.Rows = sum.found.rows
+			}
+			continue
+		}
 		s := found.places[place{p.Topic, p.Partition}]
 		if s == nil {
 			continue

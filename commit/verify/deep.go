@@ -27,6 +27,9 @@ var (
 // tallied is what deep reading found, guarded while files are read side by side.
 type tallied struct {
 	names coordinates
+	// replays are told apart from other rows; of letters, those that are resolved are noted in it.
+	replays replays
+	letters *check // not nil while letters are read
 	// changes is the topic of changes, whose ordinals place rows; "" for other tables.
 	changes string
 
@@ -49,7 +52,12 @@ func (c *check) deep(ctx context.Context) error {
 		return nil
 	}
 	rows := func(n commit.Counts) int64 { return n.Inserted + n.Updated }
-	found := &tallied{names: rowCoordinates, places: c.segments(rows), astray: map[string]int64{}}
+	c.replays = c.newReplays()
+	letters, err := c.readLetters(ctx)
+	if err != nil {
+		return err
+	}
+	found := &tallied{names: rowCoordinates, places: c.segments(rows), astray: map[string]int64{}, replays: c.replays}
 	if c.opts.ChangesOf != nil {
 		found.changes = commit.ChangesOf(c.opts.ChangesOf).Topic
 	}
@@ -74,7 +82,8 @@ func (c *check) deep(ctx context.Context) error {
 	if err := c.foldChanges(ctx); err != nil {
 		return err
 	}
-	return c.deepLetters(ctx)
+	c.compareLetters(letters)
+	return nil
 }
 
 // placed says whether the table has the columns that place its rows.
@@ -95,7 +104,7 @@ func (c *check) placed() bool {
 func (c *check) segments(count func(commit.Counts) int64) map[place]*segments {
 	places := map[place]*segments{}
 	add := func(tp commit.TopicPartition, r commit.Range, snapshotID int64) {
-		if r.Next <= r.From {
+		if _, replays := commit.ReplayedBy(tp); replays || r.Next <= r.From {
 			return
 		}
 		key := place{tp.Topic, tp.Partition}
@@ -217,6 +226,8 @@ func (t *tallied) count(batch arrow.RecordBatch, sums []uint64, file *liveFile) 
 	partition, ok2 := column(batch, t.names.partition).(*array.Int32)
 	offset, ok3 := column(batch, t.names.offset).(*array.Int64)
 	switch {
+	case t.letters != nil:
+		placed = t.placeLetters(batch, runner{topic, partition, offset}, sums, origin{file.name, file.snapshotID})
 	case t.changes != "":
 		placed = t.placeChanges(batch, sums, origin{file.name, file.snapshotID})
 	case ok1 && ok2 && ok3:
@@ -261,8 +272,9 @@ func (t *tallied) place(r runner, sums []uint64, in origin) (placed int64) {
 			continue
 		}
 		j := r.end(i)
-		if here := t.places[place{r.topic.Value(i), r.partition.Value(i)}]; here != nil {
-			placed += here.run(commit.Offset(r.offset.Value(i)), sums[i:j], in)
+		key := place{r.topic.Value(i), r.partition.Value(i)}
+		if here := t.places[key]; here != nil {
+			placed += t.replays.run(key, here, commit.Offset(r.offset.Value(i)), sums[i:j], in)
 		}
 		i = j
 	}

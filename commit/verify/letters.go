@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	icetable "github.com/apache/iceberg-go/table"
 
 	"github.com/firthlake/firth/commit"
@@ -12,7 +13,11 @@ import (
 // deadLettersAddUp compares the dead letters counted with those published and pending.
 func (c *check) deadLettersAddUp(ctx context.Context) error {
 	d := DeadLetters{Counted: c.report.Counts.DeadLetters}
-	applied := int64(0)
+	for tp, t := range c.totals {
+		if _, replays := commit.ReplayedBy(tp); replays {
+			d.Resolved += int64(t.Next)
+		}
+	}
 	var foreign commit.Foreign
 	listed := true
 	if dead := c.opts.DeadLetters; dead != nil {
@@ -33,23 +38,25 @@ func (c *check) deadLettersAddUp(ctx context.Context) error {
 		if err != nil {
 			c.report.faultf(FaultDeadLetters, "%s: %v", d.Table, err)
 		}
-		applied = sequences[c.meta.TableUUID()]
+		c.applied = sequences[c.meta.TableUUID()]
 		foreign = c.foreignLetters(dead.Metadata(), d.Rows)
 	}
 	for _, p := range c.ledger.Pending {
-		if p.Sequence > applied {
+		if p.Sequence > c.applied {
 			d.Pending += p.Rows()
 		}
 	}
 	c.report.DeadLetters = d
-	want := d.Counted - d.Pending + foreign.AddedRecords - foreign.RemovedRecords
+	want := d.Counted + d.Resolved - d.Pending + foreign.AddedRecords - foreign.RemovedRecords
 	if foreign.AddedRecords+foreign.RemovedRecords > 0 {
 		c.note("%s: others added %d rows and removed %d", d.Table, foreign.AddedRecords, foreign.RemovedRecords)
 	}
 	if listed && d.Rows != want {
 		c.report.faultf(FaultDeadLetters,
-			"%d dead letters are counted, %d are in %s, %d pending, %d added and %d removed by others",
-			d.Counted, d.Rows, orNoTable(d.Table), d.Pending, foreign.AddedRecords, foreign.RemovedRecords)
+			"%d dead letters are counted, %d as resolved, %d rows are in %s, %d pending, "+
+				"%d added and %d removed by others",
+			d.Counted, d.Resolved, d.Rows, orNoTable(d.Table), d.Pending, foreign.AddedRecords,
+			foreign.RemovedRecords)
 	}
 	return nil
 }
@@ -71,16 +78,39 @@ func (c *check) foreignLetters(meta icetable.Metadata, rows int64) commit.Foreig
 	return ledger.Foreign.Since(meta, rows)
 }
 
-// deepLetters reads the dead-letter table and looks that each letter is there once.
-func (c *check) deepLetters(ctx context.Context) error {
-	if c.opts.DeadLetters == nil || len(c.letters) == 0 {
-		return nil
-	}
+// readLetters reads the dead-letter table, and notes which letters are resolved.
+func (c *check) readLetters(ctx context.Context) (*tallied, error) {
 	letters := func(n commit.Counts) int64 { return n.DeadLetters }
-	found := &tallied{names: letterCoordinates, places: c.segments(letters), astray: map[string]int64{}}
-	if err := c.readTable(ctx, c.opts.DeadLetters, c.letters, found); err != nil {
-		return err
+	found := &tallied{names: letterCoordinates, places: c.segments(letters), astray: map[string]int64{}, letters: c}
+	if len(c.letters) == 0 {
+		return found, c.markPending(ctx)
 	}
+	if err := c.readTable(ctx, c.opts.DeadLetters, c.letters, found); err != nil {
+		return nil, err
+	}
+	return found, c.markPending(ctx)
+}
+
+// placeLetters adds letters to their segments. t.mu is held.
+func (t *tallied) placeLetters(batch arrow.RecordBatch, r runner, sums []uint64, in origin) (placed int64) {
+	twice := func(key place, offset commit.Offset) {
+		t.faults = append(t.faults, Fault{Kind: FaultDeadLetters, Topic: key.topic, Partition: key.partition,
+			From: offset, Next: offset + 1, File: in.file, SnapshotID: in.snapshotID,
+			Text: "the dead letter was resolved more than once"})
+	}
+	others := t.letters.replays.mark(batch, twice)
+	placed = batch.NumRows() - int64(len(others))
+	for _, row := range others {
+		here := t.places[place{r.topic.Value(row), r.partition.Value(row)}]
+		if here != nil && r.valid(row) {
+			placed += here.run(commit.Offset(r.offset.Value(row)), sums[row:row+1], in)
+		}
+	}
+	return placed
+}
+
+// compareLetters looks that each letter is there once.
+func (c *check) compareLetters(found *tallied) {
 	c.tellAstray(found, c.letters, FaultDeadLetters)
 	for _, key := range sortedPlaces(found.places) {
 		s := found.places[key]
@@ -94,5 +124,19 @@ func (c *check) deepLetters(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	c.compareMarks()
+}
+
+// compareMarks looks that no more letters are resolved than the ledger says.
+func (c *check) compareMarks() {
+	for key, marks := range c.replays.marks {
+		var want commit.Offset
+		if sum := c.replays.sums[key]; sum != nil {
+			want = sum.next
+		}
+		if have := marks.GetCardinality(); have > uint64(want) {
+			c.report.fault(Fault{Kind: FaultDeadLetters, Topic: key.topic, Partition: key.partition,
+				Text: fmt.Sprintf("%d dead letters are marked as resolved, the ledger says %d", have, want)})
+		}
+	}
 }

@@ -45,6 +45,9 @@ func (c *check) askLog(ctx context.Context, found *tallied) ([]stretch, error) {
 	}
 	var spans []stretch
 	for _, tp := range sorted(c.totals) {
+		if _, replays := commit.ReplayedBy(tp); replays {
+			continue // its records are those of the topic, which counts them as dead letters
+		}
 		first, ok, err := c.opts.Log.Earliest(ctx, tp)
 		if err != nil {
 			if err := c.logTrouble(ctx, tp, err); err != nil {

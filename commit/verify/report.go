@@ -69,8 +69,10 @@ type Files struct {
 type DeadLetters struct {
 	Table   string `json:"table,omitempty"`
 	Counted int64  `json:"counted"`
-	Rows    int64  `json:"rows"`
-	Pending int64  `json:"pending"`
+	// Resolved are those that replays have dealt with: each has a second row in the table, that says so.
+	Resolved int64 `json:"resolved"`
+	Rows     int64 `json:"rows"`
+	Pending  int64 `json:"pending"`
 }
 
 // Kind is the kind of a Fault; scripts match on it.

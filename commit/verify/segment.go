@@ -155,6 +155,15 @@ func (s *segments) see(first, n commit.Offset, in origin) {
 	}
 }
 
+// seeEach is see for offsets of several segments, of which those of several ranges are passed over.
+func (s *segments) seeEach(first, n commit.Offset, in origin) {
+	for offset := first; offset < first+n; offset++ {
+		if seg := s.find(offset); seg != nil && seg.ranges == 1 {
+			s.see(offset, 1, in)
+		}
+	}
+}
+
 // any says whether an offset of [first, next) was seen.
 func (s *segments) any(first, next commit.Offset) bool {
 	it := s.seen.Iterator()
