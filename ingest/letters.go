@@ -9,6 +9,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/ingest/decode"
+	"github.com/firthlake/firth/ingest/letters"
 	"github.com/firthlake/firth/ingest/source"
 )
 
@@ -66,6 +67,26 @@ func letterBatch(mem memory.Allocator, schema *arrow.Schema, p *portion, now tim
 		} else {
 			b.Field(10).AppendNull()
 		}
+		b.Field(11).(*array.TimestampBuilder).Append(arrow.Timestamp(now.UnixMicro()))
+	}
+	return b.NewRecordBatch()
+}
+
+// resolvedBatch makes the rows of the dead-letter table that say that letters are resolved. schema is as for
+// letterBatch.
+func resolvedBatch(mem memory.Allocator, schema *arrow.Schema, resolved []*letters.Letter, now time.Time,
+) arrow.RecordBatch {
+	b := array.NewRecordBuilder(mem, schema)
+	defer b.Release()
+	for _, l := range resolved {
+		for _, empty := range []int{0, 1, 2, 8, 9, 10} {
+			b.Field(empty).AppendNull()
+		}
+		b.Field(3).(*array.StringBuilder).Append(l.Topic)
+		b.Field(4).(*array.Int32Builder).Append(l.Partition)
+		b.Field(5).(*array.Int64Builder).Append(int64(l.Record.Offset))
+		b.Field(6).(*array.TimestampBuilder).Append(arrow.Timestamp(l.Record.Timestamp * 1000))
+		b.Field(7).(*array.StringBuilder).Append(string(letters.Resolved))
 		b.Field(11).(*array.TimestampBuilder).Append(arrow.Timestamp(now.UnixMicro()))
 	}
 	return b.NewRecordBatch()
