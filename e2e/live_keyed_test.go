@@ -80,9 +80,9 @@ type newest struct {
 	rows map[int]int
 }
 
-// reach moves on to the next cut at which the rows are those found. That may lie behind the last of them, where what
-// followed was deleted, but not far.
-func (n *newest) reach(partition int, found map[int]int) bool {
+// reach moves on to the next cut of records at which the rows are those found. That may lie behind the last of them,
+// where what followed was deleted, but not far.
+func (n *newest) reach(record func(offset int) (id int, gone bool), found map[int]int) bool {
 	if n.rows == nil {
 		n.rows = map[int]int{}
 	}
@@ -95,7 +95,7 @@ func (n *newest) reach(partition int, found map[int]int) bool {
 		if n.cut >= last && maps.Equal(n.rows, found) {
 			return true
 		}
-		if id, gone := change(partition, n.cut); gone {
+		if id, gone := record(n.cut); gone {
 			delete(n.rows, id)
 		} else {
 			n.rows[id] = n.cut
@@ -124,8 +124,9 @@ func (c *cuts) check(t *testing.T, of string, answer components.Answer) {
 	before := c.states[0].cut
 	for p := range found {
 		cut := c.states[p].cut
-		require.True(t, c.states[p].reach(p, found[p]), "%s, partition %d: no cut from %d on has these rows: %v", of, p,
-			cut, found[p])
+		record := func(offset int) (int, bool) { return change(p, offset) }
+		require.True(t, c.states[p].reach(record, found[p]), "%s, partition %d: no cut from %d on has these rows: %v",
+			of, p, cut, found[p])
 	}
 	c.answers++
 	if c.states[0].cut != before {
