@@ -74,7 +74,9 @@ type check struct {
 	listed         bool // files is all that the head references
 	// applied is the newest commit whose dead letters are published.
 	applied int64
-	replays replays
+	// lettersAdded are rows that others put into the dead-letter table.
+	lettersAdded int64
+	replays      replays
 }
 
 func (c *check) note(format string, args ...any) {

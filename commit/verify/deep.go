@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -289,10 +290,9 @@ func column(batch arrow.RecordBatch, name string) arrow.Array {
 }
 
 func sortedPlaces(places map[place]*segments) []place {
-	return slices.SortedFunc(maps.Keys(places), func(a, b place) int {
-		if c := strings.Compare(a.topic, b.topic); c != 0 {
-			return c
-		}
-		return int(a.partition) - int(b.partition)
-	})
+	return slices.SortedFunc(maps.Keys(places), comparePlaces)
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 }

@@ -58,6 +58,7 @@ func letterFields() []iceberg.NestedField {
 		{ID: 1, Name: "topic", Type: iceberg.PrimitiveTypes.String},
 		{ID: 2, Name: "partition", Type: iceberg.PrimitiveTypes.Int32},
 		{ID: 3, Name: "offset", Type: iceberg.PrimitiveTypes.Int64},
+		{ID: 4, Name: "error_class", Type: iceberg.PrimitiveTypes.String},
 	}
 }
 
@@ -107,7 +108,7 @@ func (w *world) rows(ident table.Ident, partition int32, from commit.Offset, n i
 			switch f.Name {
 			case "id":
 				b.Field(c).(*array.Int64Builder).Append(int64(from) + int64(i))
-			case "name":
+			case "name", "error_class":
 				b.Field(c).(*array.StringBuilder).Append(name)
 			case "_kafka_topic", "topic":
 				b.Field(c).(*array.StringBuilder).Append("events")
