@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 
 	"github.com/firthlake/firth/commit"
+	"github.com/firthlake/firth/commit/verify"
 	"github.com/firthlake/firth/ingest/source"
 	"github.com/firthlake/firth/ingest/spec"
 	"github.com/firthlake/firth/table"
@@ -82,24 +84,26 @@ func (r *Recounter) Earliest(ctx context.Context, tp commit.TopicPartition) (com
 	return first, found, err
 }
 
-// Recount reads [from, next) again, with the table's schema of that id, and returns what becomes of it.
-func (r *Recounter) Recount(
-	ctx context.Context, tp commit.TopicPartition, from, next commit.Offset, schemaID int,
-) (commit.Range, error) {
-	sum := commit.Range{From: from, Next: from}
-	s, schema := r.source(tp), r.schema(schemaID)
+// Recount reads a stretch again and returns what becomes of it.
+func (r *Recounter) Recount(ctx context.Context, again verify.Again) (commit.Range, error) {
+	tp, sum := again.TopicPartition, commit.Range{From: again.From, Next: again.From}
+	s, schema := r.source(tp), r.schema(again.SchemaID)
 	if s == nil || schema == nil {
-		return sum, fmt.Errorf("recount %s: no source, or no schema %d", tp, schemaID)
+		return sum, fmt.Errorf("recount %s: no source, or no schema %d", tp, again.SchemaID)
 	}
 	run, err := r.newRecount(ctx, s, schema)
 	if err != nil {
 		return sum, fmt.Errorf("recount %s: %w", tp, err)
 	}
 	defer run.worker.close()
-	for chunk, err := range s.log.Read(ctx, tp, from, next) {
+	var resolved int64
+	for chunk, err := range s.log.Read(ctx, tp, again.From, again.Next) {
 		if err != nil {
 			return sum, fmt.Errorf("recount %s: %w", tp, err)
 		}
+		others := without(chunk.Records, again.Resolved)
+		resolved += int64(len(chunk.Records) - len(others))
+		chunk.Records = others
 		for _, piece := range split(chunk, rowsOfUnit(run.group.rowBytes)) {
 			part, err := run.count(ctx, piece)
 			if err != nil {
@@ -108,7 +112,23 @@ func (r *Recounter) Recount(
 			sum = sum.Join(part)
 		}
 	}
+	sum.Counts.Absent -= resolved
+	sum.Counts.DeadLetters += resolved
 	return sum, nil
+}
+
+// without returns the records at offsets that are not in a set, which may be nil.
+func without(records []source.Record, offsets *roaring64.Bitmap) []source.Record {
+	if offsets == nil {
+		return records
+	}
+	out := make([]source.Record, 0, len(records))
+	for _, r := range records {
+		if !offsets.Contains(uint64(r.Offset)) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func (r *Recounter) schema(id int) *iceberg.Schema {

@@ -12,6 +12,7 @@ import (
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/commit/committest"
 	"github.com/firthlake/firth/commit/verify"
+	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/letters"
 	"github.com/firthlake/firth/ingest/mapping"
 	"github.com/firthlake/firth/table"
@@ -178,6 +179,25 @@ func TestReplayTakesTheLettersThatAreAskedFor(t *testing.T) {
 	require.EqualValues(t, 8, w.proven().DeadLetters.Resolved)
 	_, err = NewReplayer(ReplayOptions{Sources: []TableOptions{{Keyed: &KeyedOptions{}}}})
 	require.ErrorIs(t, err, ErrReplayKeyed)
+}
+
+// TestLettersOfAnOldSpecAreReplayedAndProven changes the spec, so that letters are rows: their records are still what
+// was counted.
+func TestLettersOfAnOldSpecAreReplayedAndProven(t *testing.T) {
+	w := newWorld(t)
+	w.log.Create("events", 1)
+	w.append(0, event(0), `{"id":1,"id":2,"name":"x"}`, event(3), "not json", `{"id":4,"id":5}`)
+	l := &lettersWorld{world: w, ident: w.create("db.events", placedFields(t)...)}
+	l.opts = w.options(l.ident, "g")
+	g := w.ingester(w.log.Join("g", 50, "events"), l.opts)
+	w.steps(g, 15)
+	l.opts.Decode.DuplicateKeys = decode.DuplicateLast
+	done := l.replay()
+	require.EqualValues(t, 2, done.Rows)
+	require.Equal(t, "syntax", done.Reasons[0].Class)
+	require.EqualValues(t, 2, l.proven().DeadLetters.Resolved)
+	require.ElementsMatch(t, []int64{0, 2, 3, 5}, rows(w, l.ident, "id", longAt))
+	g.Close(t.Context())
 }
 
 // TestReplaysBesideEachOtherAndIngestDoubleNothing lets a second replay and new records come between the reading of

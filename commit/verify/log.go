@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firthlake/firth/commit"
@@ -16,10 +17,19 @@ type Log interface {
 	// Earliest returns the first offset that is still there, and false when the log has another
 	// incarnation of the topic or none.
 	Earliest(ctx context.Context, tp commit.TopicPartition) (commit.Offset, bool, error)
-	// Recount reads [from, next) again, with the table's schema of that id, and returns what
-	// became of it.
-	Recount(ctx context.Context, tp commit.TopicPartition, from, next commit.Offset, schemaID int,
-	) (commit.Range, error)
+	// Recount reads a stretch again and returns what became of it.
+	Recount(ctx context.Context, again Again) (commit.Range, error)
+}
+
+// Again is a stretch of a log that is to be read again.
+type Again struct {
+	TopicPartition commit.TopicPartition
+	From, Next     commit.Offset
+	// SchemaID is the table's schema that it is decoded with.
+	SchemaID int
+	// Resolved are offsets of dead letters that replays have dealt with; nil is none. They count as dead letters,
+	// whatever the spec makes of them by now: that it makes something else may be why they were replayed.
+	Resolved *roaring64.Bitmap
 }
 
 // stretch is what the log still has of one range, or the retained end of it.
@@ -178,8 +188,13 @@ type verdict struct {
 // recount tries the schemas until one gives what was committed; the first is the one to report.
 func (c *check) recount(ctx context.Context, s stretch) (verdict, error) {
 	var first verdict
+	stretch := Again{TopicPartition: s.tp, From: s.from, Next: s.next}
+	if _, replayed := c.totals[commit.ReplaysOf(s.tp)]; replayed {
+		stretch.Resolved = c.replays.marks[place{s.tp.Topic, s.tp.Partition}]
+	}
 	for i, schema := range s.schemas {
-		again, err := c.opts.Log.Recount(ctx, s.tp, s.from, s.next, schema)
+		stretch.SchemaID = schema
+		again, err := c.opts.Log.Recount(ctx, stretch)
 		if err != nil {
 			return first, err
 		}

@@ -26,9 +26,8 @@ func (s *script) Earliest(context.Context, commit.TopicPartition) (commit.Offset
 	return s.first, !s.gone, s.err
 }
 
-func (s *script) Recount(
-	_ context.Context, p commit.TopicPartition, from, next commit.Offset, schemaID int,
-) (commit.Range, error) {
+func (s *script) Recount(_ context.Context, again Again) (commit.Range, error) {
+	p, from, next := again.TopicPartition, again.From, again.Next
 	sum := commit.Range{From: from, Next: from}
 	for _, change := range s.w.changes {
 		r, moved := change.Ranges[p]
@@ -49,7 +48,7 @@ func (s *script) Recount(
 	if s.spoil != nil {
 		s.spoil(&sum)
 	}
-	if schemaID != s.schemaID {
+	if again.SchemaID != s.schemaID {
 		sum.Checksum++
 	}
 	return sum, nil
