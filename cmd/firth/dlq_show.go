@@ -42,18 +42,24 @@ func (p *program) dlqShowCommand() *cobra.Command {
 // shownLetter is what 'firth dlq show --json' prints of a letter. Bytes that are no text are in the other field.
 type shownLetter struct {
 	letters.Place
-	Offset        commit.Offset     `json:"offset"`
-	Timestamp     time.Time         `json:"timestamp"`
-	IngestedAt    time.Time         `json:"ingested_at"`
-	Class         decode.Class      `json:"class"`
-	Message       string            `json:"message"`
-	Column        string            `json:"column,omitempty"`
-	SchemaID      int32             `json:"schema_id,omitempty"`
-	Hint          string            `json:"hint,omitempty"`
-	Key           *string           `json:"key,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	Payload       *string           `json:"payload,omitempty"`
-	PayloadBase64 []byte            `json:"payload_base64,omitempty"`
+	Offset        commit.Offset `json:"offset"`
+	Timestamp     time.Time     `json:"timestamp"`
+	IngestedAt    time.Time     `json:"ingested_at"`
+	Class         decode.Class  `json:"class"`
+	Message       string        `json:"message"`
+	Column        string        `json:"column,omitempty"`
+	SchemaID      int32         `json:"schema_id,omitempty"`
+	Hint          string        `json:"hint,omitempty"`
+	Key           *string       `json:"key,omitempty"`
+	Headers       []shownHeader `json:"headers,omitempty"`
+	Payload       *string       `json:"payload,omitempty"`
+	PayloadBase64 []byte        `json:"payload_base64,omitempty"`
+}
+
+// shownHeader is a header of a record, which may have several of one name.
+type shownHeader struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
 
 func (p *program) dlqShow(ctx context.Context, o lettersOptions, limit int64) error {
@@ -83,10 +89,7 @@ func showLetter(l *letters.Letter) shownLetter {
 		s.Key = &key
 	}
 	for _, h := range l.Record.Headers {
-		if s.Headers == nil {
-			s.Headers = map[string]string{}
-		}
-		s.Headers[h.Key] = readable(h.Value)
+		s.Headers = append(s.Headers, shownHeader{h.Key, readable(h.Value)})
 	}
 	switch {
 	case l.Record.Value == nil:
@@ -146,8 +149,8 @@ func writeLetters(w io.Writer, name string, shown []shownLetter) error {
 		if s.Key != nil {
 			writeField(w, "key", *s.Key)
 		}
-		for key, value := range s.Headers {
-			writeField(w, "header", key+": "+value)
+		for _, h := range s.Headers {
+			writeField(w, "header", h.Key+": "+h.Value)
 		}
 		if s.Payload != nil {
 			writeField(w, "payload", *s.Payload)
@@ -163,8 +166,10 @@ func writeField(w io.Writer, name, value string) {
 	if value == "" {
 		return
 	}
-	if value = strings.Trim(strconv.Quote(value), `"`); len(value) > showBytesMax {
-		value = value[:showBytesMax] + "… (--json has all)"
+	value = strconv.Quote(value)
+	value = strings.ReplaceAll(value[1:len(value)-1], `\"`, `"`)
+	if len(value) > showBytesMax {
+		value = strings.ToValidUTF8(value[:showBytesMax], "") + "… (--json has all)"
 	}
-	fmt.Fprintf(w, "  %-8s%s\n", name, strings.ReplaceAll(value, `\"`, `"`))
+	fmt.Fprintf(w, "  %-8s%s\n", name, value)
 }

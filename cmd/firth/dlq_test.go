@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/gen"
+	"github.com/firthlake/firth/ingest/letters"
+	"github.com/firthlake/firth/ingest/source"
 )
 
 // newLettersFolder is a folder whose table has 1,000 rows and as many dead letters, and whose service runs.
@@ -27,6 +31,10 @@ func newLettersFolder(t *testing.T) (*lakeFolder, *running) {
 	require.NoError(t, err)
 	r := f.run(t)
 	f.committed(t, 2000)
+	require.Eventually(t, func() bool { // letters are published one swap behind their commit
+		open, _ := f.lettersListed(t)
+		return open == 1000
+	}, patience, 100*time.Millisecond)
 	return f, r
 }
 
@@ -108,4 +116,26 @@ func TestDlqSaysWhatIsWrong(t *testing.T) {
 		require.Equal(t, exitCouldNot, out.code, args)
 		require.Contains(t, out.stderr, want, args)
 	}
+}
+
+func TestLettersAreShownOnLinesOfTheirOwn(t *testing.T) {
+	l := letters.Letter{Place: letters.Place{Topic: "events", Partition: 3}, Class: "type", Column: "amount",
+		Message: "a text", SchemaID: 7,
+		Record: source.Record{Offset: 5, Key: []byte("k\xff"), Value: []byte("\"a\"\nb"),
+			Headers: []source.Header{{Key: "h", Value: []byte("1")}, {Key: "h", Value: []byte("2")}}}}
+	var out bytes.Buffer
+	require.NoError(t, writeLetters(&out, "db.events", []shownLetter{showLetter(&l)}))
+	require.Equal(t, `events-3 offset 5  1970-01-01T00:00:00Z
+  error   type, column amount, schema 7: a text
+  hint    give the column amount another type and 'firth apply', or have the producer send the right one
+  key     base64:a/8=
+  header  h: 1
+  header  h: 2
+  payload "a"\nb
+`, out.String())
+	l.Record.Value = []byte{0xff, 0}
+	require.Equal(t, []byte{0xff, 0}, showLetter(&l).PayloadBase64)
+	out.Reset()
+	writeField(&out, "payload", strings.Repeat("ä", showBytesMax))
+	require.Equal(t, "  payload "+strings.Repeat("ä", showBytesMax/2)+"… (--json has all)\n", out.String())
 }
