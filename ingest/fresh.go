@@ -9,12 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/firthlake/firth/commit"
-	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
-	"github.com/firthlake/firth/table/keyindex"
 )
 
 // freshFor is how long after the last look-up buffers are still begun so that look-ups see them.
@@ -192,6 +188,9 @@ func (f *fresh) stand() *standing {
 		if b.shape == nil {
 			continue // nothing was added yet
 		}
+		if b.afterHidden {
+			break // what is hidden need not be of a topic partition that the base knows
+		}
 		if !b.goesOn(s.position) {
 			s.behind = behindOthers
 			break
@@ -234,7 +233,8 @@ func (f *fresh) begin(now time.Time) *seenBuffer {
 		f.hidden++
 		return nil
 	}
-	s := &seenBuffer{from: commit.Position{}, next: commit.Position{}, landed: make(chan struct{})}
+	s := &seenBuffer{from: commit.Position{}, next: commit.Position{}, landed: make(chan struct{}),
+		afterHidden: f.hidden > 0}
 	s.refs.Store(1)
 	f.held = append(f.held, s)
 	return s
@@ -351,6 +351,9 @@ func (f *fresh) withdraw(s *seenBuffer) {
 func (f *fresh) remove(s *seenBuffer) {
 	if s == nil {
 		f.hidden = max(0, f.hidden-1)
+		for _, b := range f.held {
+			b.afterHidden = b.afterHidden && f.hidden > 0
+		}
 	}
 	if i := slices.Index(f.held, s); i >= 0 {
 		f.held = slices.Delete(f.held, i, i+1)
@@ -424,70 +427,4 @@ func (v *view) release() {
 		s.seenBuffer.release()
 	}
 	v.standing = &standing{}
-}
-
-// seenBuffer are the rows of a buffer as look-ups find them.
-type seenBuffer struct {
-	shape *shape
-	parts []seenPart // only appended to
-	rows  int
-	// from is where it begins and next where it ends.
-	from, next commit.Position
-	// landing says that the index takes in its rows. landed is closed when it is seen no more.
-	landing bool
-	landed  chan struct{}
-
-	// refs are those who may read the parts; fresh is one of them while it holds the buffer.
-	refs atomic.Int32
-
-	keys seenKeys
-}
-
-// seenPart is what one portion brought.
-type seenPart struct {
-	topicPartition commit.TopicPartition
-	batch          arrow.RecordBatch
-	ops            []upsert.Op
-	first          int // number of its first row in the buffer
-}
-
-// goesOn says whether the buffer begins where a position ends.
-func (s *seenBuffer) goesOn(position commit.Position) bool {
-	for id, from := range s.from {
-		if at, known := position[id]; known && at != from {
-			return false
-		}
-	}
-	return true
-}
-
-// hold keeps the parts until release, unless they are gone.
-func (s *seenBuffer) hold() bool {
-	for {
-		refs := s.refs.Load()
-		if refs <= 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(refs, refs+1) {
-			return true
-		}
-	}
-}
-
-func (s *seenBuffer) release() {
-	if s.refs.Add(-1) > 0 {
-		return
-	}
-	for _, part := range s.parts {
-		part.batch.Release()
-	}
-}
-
-// versions are the rows of a key, in the order of their coming.
-func (s *seenUntil) versions(key keyindex.Key, seed keyindex.Seed) ([]int32, error) {
-	runs, err := s.keys.of(s.shape, s.parts, seed)
-	if err != nil {
-		return nil, err
-	}
-	return runs.rows(key, s.rows), nil
 }

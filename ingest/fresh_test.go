@@ -91,3 +91,33 @@ func TestNothingIsSeenWhileTheIndexTakesInWhatIsHidden(t *testing.T) {
 	_, ok = f.look()
 	require.False(t, ok)
 }
+
+// What a buffer that look-ups do not see has of a topic partition that is new to the table is missing, so nothing goes
+// on behind it.
+func TestNothingIsSeenBehindWhatIsHidden(t *testing.T) {
+	now, id := time.Unix(1000, 0), commit.TopicPartition{Topic: "events"}
+	f := freshOf(&mirrored{position: commit.Position{}, at: now})
+	require.Nil(t, f.begin(now), "nobody looks up")
+	f.wanted.Store(now.UnixNano())
+	s := f.begin(now)
+	f.add(s, &portion{shape: &shape{}, chunk: &source.Chunk{TopicPartition: id}, part: commit.Range{From: 5, Next: 7}})
+	v, ok := f.look()
+	require.True(t, ok)
+	require.Empty(t, v.position, "offsets below 5 are hidden")
+	require.Empty(t, v.buffers)
+	require.Equal(t, behindHidden, v.behind)
+	f.withdraw(nil)
+	v, ok = f.look()
+	require.True(t, ok)
+	require.Equal(t, commit.Position{id: 7}, v.position)
+	require.Empty(t, v.behind)
+	v.release()
+
+	f.wanted.Store(0)
+	require.Nil(t, f.begin(now), "nobody looks up any more")
+	v, ok = f.look()
+	require.True(t, ok)
+	require.Equal(t, commit.Position{id: 7}, v.position, "it does not go back")
+	v.release()
+	f.withdraw(s)
+}
