@@ -214,7 +214,9 @@ type appendIntent struct {
 	change    Change
 	// declared lets topic partitions begin under another identity.
 	declared bool
-	last     *swap
+	// branch is one whose files the change adds, and that goes with it; nil is none.
+	branch *branchPin
+	last   *swap
 }
 
 func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
@@ -234,6 +236,11 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 	}
 	if err := pinned(h, &in.change); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
+	}
+	if in.branch != nil {
+		if err := in.branch.check(h.meta); err != nil {
+			return nil, fmt.Errorf("commit %s: %w", c.main.name(), keepFiles(err, unresolved))
+		}
 	}
 	ledger := h.ledger.advance(in.change.Ranges)
 	ledger.Pending = c.unpublished(ledger)
@@ -267,6 +274,11 @@ func (in *appendIntent) build(ctx context.Context, h *head) (*swap, error) {
 			c.deadLetters.discard(ctx, &swap{desk: letters})
 		}
 		return nil, err
+	}
+	if in.branch != nil {
+		updates, gone := in.branch.drop(h.meta)
+		s.requirements = append(s.requirements, in.branch.requires())
+		s.updates, s.expired = append(s.updates, updates...), append(s.expired, gone...)
 	}
 	if letters != nil {
 		s.desk.wrote = append(s.desk.wrote, letters.wrote...)
@@ -303,7 +315,7 @@ func (in *appendIntent) landed(h *head, s *swap) verdict {
 // as it is cannot help: it was fenced, stale, invalid or refused.
 func IsFinal(err error) bool {
 	return !errors.Is(err, ErrStateUnknown) && (errors.Is(err, ErrFenced) ||
-		errors.Is(err, ErrStale) || errors.Is(err, ErrInvalid) ||
+		errors.Is(err, ErrStale) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrBranch) ||
 		errors.Is(err, ErrTopicRecreated) || errors.Is(err, ErrClusterChanged) ||
 		errors.Is(err, table.ErrRefused) || errors.Is(err, table.ErrNotFound))
 }

@@ -23,6 +23,8 @@ var (
 	// ErrStale says that data files of which a change deletes rows, or which it removes, are not any more
 	// what they were at its base: work the change out anew from the head. The error is a *StaleError.
 	ErrStale = errors.New("stale")
+	// ErrBranch says that a branch does not stand where the caller left it. The error is a *BranchError.
+	ErrBranch = errors.New("branch moved")
 	// ErrInvalid says that a change contradicts itself or the table.
 	ErrInvalid = errors.New("invalid change")
 	// ErrDamaged says that the ledger in the table was edited or damaged.
@@ -80,6 +82,26 @@ func (e *StaleError) Error() string {
 
 // Is makes errors.Is(err, ErrStale) true.
 func (e *StaleError) Is(target error) bool { return target == ErrStale }
+
+// BranchError tells where a branch stands.
+type BranchError struct {
+	Branch string
+	// Want is the snapshot that it was to have, At the one that it has; 0 is no branch.
+	Want, At int64
+}
+
+func (e *BranchError) Error() string {
+	switch {
+	case e.Want == 0:
+		return fmt.Sprintf("branch %s is there already, at snapshot %d", e.Branch, e.At)
+	case e.At == 0:
+		return fmt.Sprintf("branch %s is gone: it was promoted, abandoned or dropped", e.Branch)
+	}
+	return fmt.Sprintf("branch %s was moved: it is at snapshot %d, and was left at %d", e.Branch, e.At, e.Want)
+}
+
+// Is makes errors.Is(err, ErrBranch) true.
+func (e *BranchError) Is(target error) bool { return target == ErrBranch }
 
 // IdentityError says that the table knows a topic partition by another identity. It is
 // ErrTopicRecreated or ErrClusterChanged.

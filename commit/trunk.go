@@ -146,12 +146,12 @@ const (
 // settle finds out what became of s after the catalog answered with cause, which names the commit and
 // its table already.
 func (t *trunk) settle(ctx context.Context, in intent, s *swap, cause error) (step, error) {
-	refused := errors.Is(cause, table.ErrRefused) || errors.Is(cause, table.ErrNotFound)
+	refused := errors.Is(cause, table.ErrRefused) && !t.overtaken(ctx, s) || errors.Is(cause, table.ErrNotFound)
 	switch {
 	case refused && !s.unknown:
 		t.discard(ctx, s)
 		return 0, cause
-	case !refused && !errors.Is(cause, table.ErrConflict):
+	case !refused && !errors.Is(cause, table.ErrConflict) && !errors.Is(cause, table.ErrRefused):
 		s.unknown = true
 		t.opts.Metrics.unknown.WithLabelValues(t.name()).Inc()
 		t.log.Warn("commit outcome unknown, reading back", "err", cause)
@@ -181,6 +181,12 @@ func (t *trunk) settle(ctx context.Context, in intent, s *swap, cause error) (st
 	}
 	t.discard(ctx, s)
 	return stepRebuild, nil
+}
+
+// overtaken says that somebody took the sequence number of s by a commit to another branch, which leaves main where it
+// was. Some catalogs refuse such a swap for good, as they do a wrong one: a rebuilt one fits.
+func (t *trunk) overtaken(ctx context.Context, s *swap) bool {
+	return t.reload(ctx) == nil && t.head.meta.LastSequenceNumber() > s.base.meta.LastSequenceNumber()
 }
 
 func sameSnapshot(a, b *head) bool {

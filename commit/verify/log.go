@@ -58,6 +58,10 @@ func (c *check) askLog(ctx context.Context, found *tallied) ([]stretch, error) {
 		if _, replays := commit.ReplayedBy(tp); replays {
 			continue // its records are those of the topic, which counts them as dead letters
 		}
+		if _, own := commit.BackfillID(tp); own {
+			c.note("%s: %d rows of files, which are not read again", tp, c.totals[tp].Counts.Inserted)
+			continue
+		}
 		first, ok, err := c.opts.Log.Earliest(ctx, tp)
 		if err != nil {
 			if err := c.logTrouble(ctx, tp, err); err != nil {
