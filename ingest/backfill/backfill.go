@@ -249,16 +249,19 @@ func (b *Backfill) opener() (*opener, error) {
 // write reads files, as many at a time as there are lanes.
 func (b *Backfill) write(ctx context.Context, lanes []*lane, o *opener, files []objstore.Object,
 ) ([]iceberg.DataFile, error) {
-	group, running := errgroup.WithContext(ctx)
+	// A file of a writer lives as long as the context it was opened with, so the group has none of its own.
+	var group errgroup.Group
 	var next atomic.Int64
+	var failed atomic.Bool
 	for _, l := range lanes[:min(len(lanes), b.opts.Parallel)] {
 		group.Go(func() error {
 			for {
 				at := int(next.Add(1)) - 1
-				if at >= len(files) {
+				if at >= len(files) || failed.Load() {
 					return nil
 				}
-				if err := l.read(running, o, files[at]); err != nil {
+				if err := l.read(ctx, o, files[at]); err != nil {
+					failed.Store(true)
 					return err
 				}
 			}

@@ -47,10 +47,13 @@ var schema = iceberg.NewSchema(0,
 )
 
 func newLake(t *testing.T, version string) *lake {
+	return newLakeOf(t, version, iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1000,
+		Name: "region", Transform: iceberg.IdentityTransform{}}))
+}
+
+func newLakeOf(t *testing.T, version string, spec iceberg.PartitionSpec) *lake {
 	l := &lake{t: t, store: objstore.NewMemory(func() time.Time { return time.Unix(1_600_000_000, 0) }),
 		catalog: committest.NewCatalog(), ident: table.Ident{"db", "events"}}
-	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{2}, FieldID: 1000, Name: "region",
-		Transform: iceberg.IdentityTransform{}})
 	meta, err := icetable.NewMetadata(schema, &spec, icetable.UnsortedSortOrder, location,
 		iceberg.Properties{"format-version": version})
 	require.NoError(t, err)
@@ -236,6 +239,28 @@ func TestRowsOfAllFormatsBecomeRowsOfMainOnce(t *testing.T) {
 		require.ErrorIs(t, err, ErrPromoted)
 		require.Len(t, l.ids(table.Scan{}), 59)
 	}
+}
+
+// TestRowsThatDoNotFitInMemoryAreWritten has a data file that is open from one file of the source to the next.
+func TestRowsThatDoNotFitInMemoryAreWritten(t *testing.T) {
+	l := newLakeOf(t, "2", *iceberg.UnpartitionedSpec)
+	for file := range 2 {
+		var csv strings.Builder
+		csv.WriteString("id,region\n")
+		for id := range 6000 {
+			fmt.Fprintf(&csv, "%d,%0500d\n", file*6000+id, id)
+		}
+		l.put(fmt.Sprint(file, ".csv"), csv.String())
+	}
+	opts, err := l.options(l.catalog, l.store)
+	require.NoError(t, err)
+	opts.Memory = table.NewBudget(1)
+	b, err := Open(t.Context(), opts, Plan{Pattern: "mem://lake/in/*", Checks: []string{"rows = 12000"}})
+	require.NoError(t, err)
+	require.NoError(t, b.Run(t.Context()))
+	_, _, err = b.Promote(t.Context())
+	require.NoError(t, err)
+	require.Len(t, l.ids(table.Scan{}), 12000)
 }
 
 func TestLostRowOfABackfillIsFound(t *testing.T) {
@@ -432,7 +457,7 @@ func sweep(t *testing.T, catalogPlan func(int) committest.Fault, storePlan objst
 	}
 	for try := 0; err != nil && try < 3; try++ {
 		next := committest.NewProcess(l.catalog, l.store, func(op int) committest.Fault {
-			if op == 1 { // the next process has begun
+			if op == 2 { // the next process knows the branch as it was
 				p.Catalog.Settle()
 			}
 			return committest.NoFault
