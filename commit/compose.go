@@ -25,8 +25,10 @@ type work struct {
 	// rewriteOf is the sequence number of the snapshot whose data files a rewrite puts in another form, or 0.
 	rewriteOf int64
 	compacted int64
-	tally     tally
-	ranges    map[TopicPartition]Range
+	// retreat is the way back of a rollback, or nil: then the ledger has what others did until its target, too.
+	retreat *retreat
+	tally   tally
+	ranges  map[TopicPartition]Range
 	// ledger is the head's ledger with this work done, what others did aside.
 	ledger     Ledger
 	summary    iceberg.Properties
@@ -51,17 +53,14 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 	}
 	f := facts{work: w, now: t.opts.Now(), writer: t.opts.Writer, parent: h.snapshotID(),
 		sequence: h.meta.LastSequenceNumber() + 1}
-	f.expired = planExpiry(h.meta, t.retention(h))
+	if w.retreat == nil {
+		f.expired = planExpiry(h.meta, t.retention(h))
+	}
 	f.list, f.manifests, f.nextRowID, err = d.list(ctx, f.parent, f.sequence, manifests)
 	if err != nil {
 		return nil, err
 	}
-	f.ledger.Foreign = h.ledger.Foreign.Since(h.meta, rowsOf(h.manifests))
-	f.ledger.Foreign.Compacted += w.compacted
-	if w.cut != nil {
-		f.ledger.Foreign.Expired += w.cut.expired
-	}
-	f.ledger.Foreign.Through, f.ledger.Foreign.TotalRecords = f.sequence, rowsOf(f.manifests)
+	f.settle(h)
 	if f.coded = encodeRanges(kindRanges, w.ranges); len(f.coded) > rangesInlineBytesMax {
 		body, statistics, err := rangesBlob(f.coded, d.location("-ranges.puffin"), w.snapshotID, f.sequence)
 		if err != nil {
@@ -77,9 +76,27 @@ func (t *trunk) compose(ctx context.Context, h *head, w work) (_ *swap, err erro
 	return s, nil
 }
 
+// settle tells in the ledger what others did, and how far it has seen.
+func (f *facts) settle(h *head) {
+	foreign := &f.ledger.Foreign
+	if f.retreat == nil {
+		*foreign = h.ledger.Foreign.Since(h.meta, rowsOf(h.manifests))
+	} else {
+		foreign.RolledBack = f.sequence
+	}
+	foreign.Compacted += f.compacted
+	if f.cut != nil {
+		foreign.Expired += f.cut.expired
+	}
+	foreign.Through, foreign.TotalRecords = f.sequence, rowsOf(f.manifests)
+}
+
 // manifests writes what is new and returns what the snapshot lists, and the files that leave with it.
 func (t *trunk) manifests(ctx context.Context, d *desk, h *head, w *work,
 ) (manifests []iceberg.ManifestFile, removed []iceberg.DataFile, err error) {
+	if w.retreat != nil {
+		return t.restore(ctx, d, h, w)
+	}
 	var sequence *int64
 	if w.rewriteOf > 0 {
 		sequence = &w.rewriteOf
@@ -154,10 +171,10 @@ func (f *facts) describe(h *head) *swap {
 	properties := f.ledger.properties(h.meta.Properties())
 	snapshot.Summary.Properties[SummaryState] = stateOf(properties)
 	maps.Copy(properties, f.properties)
-	updates := []icetable.Update{
+	updates := append(f.retreat.guard(snapshot.SnapshotID),
 		icetable.NewAddSnapshotUpdate(snapshot),
 		mainRef(h.meta, snapshot.SnapshotID),
-	}
+	)
 	if f.blob != nil {
 		updates = append(updates, icetable.NewSetStatisticsUpdate(*f.blob))
 	}
@@ -201,6 +218,8 @@ func (f *facts) snapshot(h *head) *icetable.Snapshot {
 // operation says what the snapshot did, in the words of the spec.
 func (f *facts) operation() icetable.Operation {
 	switch {
+	case f.retreat != nil:
+		return icetable.OpOverwrite
 	case f.rewriteOf > 0:
 		return icetable.OpReplace
 	case len(f.deletes) == 0 && f.cut == nil:

@@ -41,8 +41,8 @@ func (t *trunk) plan(ctx context.Context, h *head, change *Change) (*cut, error)
 	p := &cutting{holdings: t.holdings, stale: stale, before: map[string]int64{},
 		cut: &cut{data: map[fileKey]bool{}, deletes: map[place]bool{}, manifests: map[string]bool{}, exact: true}}
 	var expired bool
-	if p.base, expired = begunAt(h.meta, change); p.base == 0 {
-		return nil, stale
+	if p.base, expired = begunAt(h.meta, change); p.base == 0 || p.base < h.ledger.Foreign.RolledBack {
+		return nil, stale // deletes of its files may be fewer now, which no sequence number tells
 	}
 	p.remove(change, h.meta.Version())
 	if p.moved = p.moved || expired || change.Expiry != nil; p.moved && len(stale.Files) == 0 {

@@ -30,6 +30,8 @@ type Foreign struct {
 	// Expired is the rows that firth took out since they were too old; at most as many, when others had
 	// deleted some of them by files that are about several data files.
 	Expired int64 `json:"expired,omitempty"`
+	// RolledBack is the sequence number of the newest rollback of main, 0 when there was none.
+	RolledBack int64 `json:"rolled_back,omitempty"`
 }
 
 func (f *Foreign) fields() [8]*int64 {
@@ -37,11 +39,23 @@ func (f *Foreign) fields() [8]*int64 {
 		&f.RemovedRecords, &f.AddedDeleteFiles, &f.RemovedDeleteFiles, &f.Unseen}
 }
 
+// later are the counts that are coded as far as one of them is not 0.
+func (f *Foreign) later() [3]*int64 { return [3]*int64{&f.Compacted, &f.Expired, &f.RolledBack} }
+
 // Add returns the sum of the counts, and what else f has.
 func (f Foreign) Add(o Foreign) Foreign {
 	theirs := o.fields()
 	for i, count := range f.fields() {
 		*count += *theirs[i]
+	}
+	return f
+}
+
+// without undoes Add.
+func (f Foreign) without(o Foreign) Foreign {
+	theirs := o.fields()
+	for i, count := range f.fields() {
+		*count -= *theirs[i]
 	}
 	return f
 }
@@ -102,11 +116,15 @@ func encodeForeign(f Foreign) []byte {
 	for _, count := range f.fields() {
 		e.uvarint(uint64(*count))
 	}
-	if f.Compacted+f.Expired > 0 {
-		e.uvarint(uint64(f.Compacted))
-	}
-	if f.Expired > 0 {
-		e.uvarint(uint64(f.Expired))
+	last := f.later()
+	for n := len(last); n > 0; n-- {
+		if *last[n-1] == 0 {
+			continue
+		}
+		for _, count := range last[:n] {
+			e.uvarint(uint64(*count))
+		}
+		break
 	}
 	return e.finish()
 }
@@ -117,7 +135,7 @@ func decodeForeign(coded []byte) (Foreign, error) {
 	for _, count := range f.fields() {
 		*count = d.natural()
 	}
-	for _, count := range []*int64{&f.Compacted, &f.Expired} {
+	for _, count := range f.later() {
 		if d.more() {
 			*count = d.natural()
 		}

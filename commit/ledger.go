@@ -22,6 +22,8 @@ const (
 	SummaryRangesBlob = "firth.ranges-blob"
 	SummaryState      = "firth.state"
 	SummaryTransition = "firth.transition"
+	// SummaryRolledBackTo is the id of the snapshot to which a rollback brought main back.
+	SummaryRolledBackTo = "firth.rolled-back-to"
 
 	// What an expiry of rows took out: how many, and by which values of which column.
 	SummaryExpiredRows   = "firth.expired-rows"

@@ -12,7 +12,8 @@ import (
 )
 
 // PositionAt is where the table stood at a snapshot of main: the position of today without what later snapshots
-// committed. The error wraps table.ErrNotFound when the snapshot is not among those of main that are left.
+// committed. The error wraps table.ErrNotFound when the snapshot is not among those of main that are left, or was
+// rolled back.
 func PositionAt(ctx context.Context, store objstore.Store, meta icetable.Metadata, snapshotID int64,
 ) (Position, error) {
 	ledger, err := ReadLedger(meta)
@@ -21,7 +22,7 @@ func PositionAt(ctx context.Context, store objstore.Store, meta icetable.Metadat
 	}
 	position := maps.Clone(ledger.Position)
 	oldest := int64(0)
-	for s := range Ancestry(meta) {
+	for s := range Standing(meta) {
 		if s.SnapshotID == snapshotID {
 			return withoutReplays(position), nil
 		}

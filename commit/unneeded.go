@@ -188,7 +188,9 @@ func (u *unneeding) removed(ctx context.Context, s *icetable.Snapshot, list []ic
 	if s.ParentSnapshotID == nil || !u.gone[*s.ParentSnapshotID] {
 		return nil
 	}
-	if locations, own := u.lineage.dropped[id]; own && main[id] {
+	// What was dropped before a rollback may have come back by it.
+	after := s.SequenceNumber > u.head.ledger.Foreign.RolledBack
+	if locations, own := u.lineage.dropped[id]; own && main[id] && after {
 		for _, location := range locations {
 			u.known[location] = within(location, u.head.meta) // others' imports are not ours to remove
 		}

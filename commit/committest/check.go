@@ -81,6 +81,8 @@ func checkRanges(ctx context.Context, store objstore.Store, meta icetable.Metada
 	var oldest *icetable.Snapshot
 	for s := range commit.Ancestry(meta) {
 		oldest = s
+	}
+	for s := range commit.Standing(meta) {
 		ranges, err := commit.SnapshotRanges(ctx, store, s)
 		if err != nil {
 			return err

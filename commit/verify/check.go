@@ -113,9 +113,10 @@ func (c *check) walk(ctx context.Context) error {
 	var oldest *icetable.Snapshot
 	for s := range commit.Ancestry(c.meta) {
 		oldest = s
-		own := commit.IsFirth(s)
-		c.ownership[s.SnapshotID] = own
-		if !own || !c.whole {
+		c.ownership[s.SnapshotID] = commit.IsFirth(s)
+	}
+	for s := range commit.Standing(c.meta) {
+		if !commit.IsFirth(s) || !c.whole {
 			continue
 		}
 		if through := c.ledger.Foreign.Through; through > 0 && s.SequenceNumber > through {

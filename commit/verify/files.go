@@ -112,7 +112,8 @@ func (c *check) isForeign(f *liveFile) bool {
 // that is there, and for the table.
 func (c *check) compareRows() {
 	counts, foreign := c.report.Counts, c.report.Foreign
-	if foreign.RemovedDataFiles == 0 && foreign.Compacted == 0 && !c.rewritten() && c.compareSteps() {
+	onlyAdded := foreign.RemovedDataFiles == 0 && foreign.Compacted == 0 && foreign.RolledBack == 0 && !c.rewritten()
+	if onlyAdded && c.compareSteps() {
 		return
 	}
 	want := counts.Inserted + counts.Updated + foreign.AddedRecords - foreign.RemovedRecords - foreign.Compacted
