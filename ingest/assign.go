@@ -160,6 +160,9 @@ func (g *Ingester) place(ctx context.Context, t *tableState) {
 		return
 	}
 	t.followTable(ctx)
+	if len(t.next) == 0 {
+		t.rolledBack = t.opts.Committer.RolledBack()
+	}
 	starts, err := g.starts(ctx, t, ids)
 	var identity *commit.IdentityError
 	if errors.As(err, &identity) {

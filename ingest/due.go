@@ -19,6 +19,7 @@ func (g *Ingester) tick(ctx context.Context) {
 		if t.committing != nil && !t.inFlight && reached(t.commitAt, now) {
 			t.tryCommit(ctx)
 		}
+		t.watchRollback(ctx, now)
 		if t.state == StateActive && reached(t.placeAt, now) {
 			g.place(ctx, t)
 		}

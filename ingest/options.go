@@ -95,6 +95,8 @@ type Committer interface {
 	Position() commit.Position
 	// Table is the version last seen.
 	Table() *table.Table
+	// RolledBack is the sequence number of the table's newest rollback as it was last seen, or 0.
+	RolledBack() int64
 	// Commit publishes a change. Its errors are those of package commit.
 	Commit(ctx context.Context, change commit.Change) (commit.Committed, error)
 }

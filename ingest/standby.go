@@ -27,6 +27,11 @@ func sameGroup(writer, group string) bool {
 func (t *tableState) fenced(err *commit.FencedError) {
 	now := t.ingester.opts.Now()
 	t.ingester.opts.Metrics.fenced(t.name)
+	if t.wasRolledBack() {
+		t.log.Warn("table was rolled back: reading on from its position", "by", err.Writer)
+		t.placeAt = now
+		return
+	}
 	if sameGroup(err.Writer, t.opts.Group) {
 		t.log.Warn("fenced by a member of the same group: reading on from the table's position", "err", err)
 		t.placeAt = now

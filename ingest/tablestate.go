@@ -66,6 +66,11 @@ type tableState struct {
 	health                            error  // what is tried again, nil when all is well
 	act                               string // at what
 
+	// rolledBack is the newest rollback of the table when its position was taken over, watchAt when to look
+	// for another.
+	rolledBack int64
+	watchAt    time.Time
+
 	// The holder of the table in standby, as last seen to move, and why it cannot be looked at.
 	holderPosition commit.Position
 	holderMoved    time.Time
