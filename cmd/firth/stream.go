@@ -38,5 +38,6 @@ func withStreams(streams *stream.Streams, next *catalog.Handler) http.Handler {
 // streamLedger is what streams need of a table's ledger.
 func streamLedger(meta icetable.Metadata) (stream.Ledger, error) {
 	ledger, err := commit.ReadLedger(meta)
-	return stream.Ledger{Position: ledger.Topics(), Expired: ledger.Foreign.Expired}, err
+	return stream.Ledger{Position: ledger.Topics(), Expired: ledger.Foreign.Expired,
+		RolledBack: ledger.Foreign.RolledBack}, err
 }

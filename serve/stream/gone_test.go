@@ -85,6 +85,39 @@ func TestAStreamWhoseRowsHaveLeftEnds(t *testing.T) {
 	require.Equal(t, upTo(90, 110), offsetsIn(early.got[partitionOf(0)]), "the beginning is what there is")
 }
 
+func TestAStreamEndsWhenItsTableIsRolledBack(t *testing.T) {
+	w := committedIn(t)
+	target := w.committer.Table().Metadata().CurrentSnapshot().SnapshotID
+	w.add(10)
+	w.cut()
+	w.land()
+	ahead := w.subscribe(Request{Rows: RowsCommitted})
+	ahead.readOn(1 << 20)
+	token, err := ParseToken(ahead.sub.Token())
+	require.NoError(t, err)
+	_, err = w.committer.Rollback(t.Context(), commit.Rollback{SnapshotID: target})
+	require.NoError(t, err)
+	require.NoError(t, w.streams.Step(t.Context()))
+	for batch, failure := range ahead.sub.Rows(t.Context()) {
+		if err = failure; err != nil {
+			break
+		}
+		require.Nil(t, batch, "nothing more comes")
+	}
+	require.ErrorIs(t, err, ErrRolledBack)
+	require.ErrorContains(t, err, "begin anew")
+	_, err = w.streams.Open(t.Context(), w.committer.Table().Ident(), Request{From: From{Token: &token}})
+	require.ErrorIs(t, err, ErrRolledBack)
+	anew := w.subscribe(Request{Rows: RowsCommitted})
+	anew.readOn(1 << 20)
+	require.Equal(t, upTo(0, 100), offsetsIn(anew.got[partitionOf(0)]))
+	token, err = ParseToken(anew.sub.Token())
+	require.NoError(t, err)
+	require.Positive(t, token.RolledBack)
+	_, err = w.streams.Open(t.Context(), w.committer.Table().Ident(), Request{From: From{Token: &token}})
+	require.NoError(t, err)
+}
+
 func offsetsIn(records []record) (out []int64) {
 	for _, r := range records {
 		out = append(out, int64(r.offset))

@@ -119,8 +119,8 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, table.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, ErrGone), errors.Is(err, ErrExpired), errors.Is(err, ErrReplaced),
-		errors.Is(err, ErrIdentifier):
+	case errors.Is(err, ErrGone), errors.Is(err, ErrRolledBack), errors.Is(err, ErrExpired),
+		errors.Is(err, ErrReplaced), errors.Is(err, ErrIdentifier):
 		return http.StatusGone
 	case errors.Is(err, ErrElsewhere):
 		return http.StatusMisdirectedRequest

@@ -47,6 +47,9 @@ func (s *Subscription) nextPile(ctx context.Context) (p *pile, scan scan, end ta
 	if err != nil {
 		return nil, scan, nil, err
 	}
+	if wait, err := s.rolled(now); wait || err != nil {
+		return nil, scan, nil, err
+	}
 	run := s.nextPieces(now)
 	if len(run.window.ids) == 0 {
 		return nil, scan, nil, nil

@@ -29,6 +29,8 @@ var (
 	ErrElsewhere = errors.New("the table is not ingested by this process")
 	// ErrGone says that rows left the table before the stream came to them.
 	ErrGone = errors.New("rows have left the table")
+	// ErrRolledBack says that rows may come again which the stream has handed out, and be others.
+	ErrRolledBack = errors.New("the table was rolled back")
 	// ErrExpired says that the snapshots have expired that tell what changed in a keyed table.
 	ErrExpired = errors.New("snapshots are not left")
 	// ErrIdentifier says that a table has another identifier than when the stream began.
@@ -54,6 +56,8 @@ type Ledger struct {
 	Position table.Position
 	// Expired is how many rows have left because of their age.
 	Expired int64
+	// RolledBack is the sequence number of the newest rollback, 0 when there was none.
+	RolledBack int64
 }
 
 // Options are what Streams work with. All but Log and Metrics are required.
@@ -270,7 +274,7 @@ func (s *Streams) Open(ctx context.Context, ident table.Ident, request Request) 
 			return nil, err
 		}
 	}
-	sub := &Subscription{streams: s, request: request}
+	sub := &Subscription{streams: s, request: request, rolledBack: first.RolledBack}
 	if sub.cut, sub.expired, err = s.begin(ctx, first, request); err != nil {
 		return nil, err
 	}
@@ -327,6 +331,9 @@ func (s *Streams) begin(ctx context.Context, first *state, request Request) (tab
 		}
 		if from.Token.Mark != nil {
 			return nil, 0, fmt.Errorf("%s: %w: begin anew", first.table, ErrIdentifier)
+		}
+		if from.Token.RolledBack < first.RolledBack {
+			return nil, 0, rolledBack(first)
 		}
 		return from.Token.Cut, from.Token.Expired, nil
 	case from.End && request.Rows == RowsFresh:

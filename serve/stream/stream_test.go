@@ -108,7 +108,8 @@ func (w *world) open(tails *tail.Set) *Streams {
 	streams, err := New(Options{Tables: w.catalog, Objects: w.store, Tails: tails, Now: w.now,
 		Ledger: func(meta icetable.Metadata) (Ledger, error) {
 			ledger, err := commit.ReadLedger(meta)
-			return Ledger{Position: ledger.Position, Expired: ledger.Foreign.Expired}, err
+			return Ledger{Position: ledger.Position, Expired: ledger.Foreign.Expired,
+				RolledBack: ledger.Foreign.RolledBack}, err
 		},
 		PositionAt: func(ctx context.Context, meta icetable.Metadata, id int64) (table.Position, error) {
 			return commit.PositionAt(ctx, w.store, meta, id)

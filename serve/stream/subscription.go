@@ -29,7 +29,9 @@ type Subscription struct {
 	// cut is what was handed out, expired the count of rows that have left that goes with it.
 	cut     table.Position
 	expired int64
-	token   string // of both, "" when it is not known
+	// rolledBack is the newest rollback of the table when the stream began.
+	rolledBack int64
+	token      string // of both, "" when it is not known
 	// mark is what was handed out of a keyed table, which has no cut.
 	mark  Mark
 	keyed bool
@@ -58,7 +60,7 @@ func (s *Subscription) Token() string {
 		return Token{Table: id, Mark: &mark}.String()
 	}
 	if s.token == "" {
-		s.token = Token{Table: id, Cut: s.cut, Expired: s.expired}.String()
+		s.token = Token{Table: id, Cut: s.cut, Expired: s.expired, RolledBack: s.rolledBack}.String()
 	}
 	return s.token
 }
@@ -218,6 +220,9 @@ func (s *Subscription) wait(ctx context.Context, changed <-chan struct{}, emit f
 
 // read hands out all rows of a state that are at or behind the cut and in files.
 func (s *Subscription) read(ctx context.Context, now *state, emit func(*portion) error) error {
+	if wait, err := s.rolled(now); wait || err != nil {
+		return err
+	}
 	s.measure(s.end(now))
 	if err := s.readCommitted(ctx, now, emit); err != nil {
 		return err
@@ -234,6 +239,21 @@ func (s *Subscription) read(ctx context.Context, now *state, emit func(*portion)
 		}
 	}
 	return nil
+}
+
+// rolled says what a rollback makes of the stream: it ends, for what it has handed out may come again. A state of
+// before the stream began, which another reader of the table still has, has nothing for it.
+func (s *Subscription) rolled(now *state) (wait bool, err error) {
+	if now.RolledBack > s.rolledBack {
+		return false, rolledBack(now)
+	}
+	return now.RolledBack < s.rolledBack, nil
+}
+
+// rolledBack tells of a rollback.
+func rolledBack(now *state) error {
+	return fmt.Errorf("%w by snapshot number %d: rows that the stream has handed out may come again, and be others; "+
+		"begin anew with from=snapshot", ErrRolledBack, now.RolledBack)
 }
 
 // end is where a state ends for the subscription.

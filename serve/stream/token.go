@@ -22,6 +22,8 @@ type Token struct {
 	Cut table.Position
 	// Expired is how many rows had left the table because of their age when the token was made.
 	Expired int64
+	// RolledBack is the newest rollback of the table when the stream began, 0 when there was none.
+	RolledBack int64
 	// Mark is where a stream of a keyed table stands, which has neither of these; nil for others.
 	Mark *Mark
 }
@@ -30,11 +32,13 @@ type Token struct {
 var ErrToken = errors.New("wrong token")
 
 // The form of a token: version, UUID, expired, number of topic partitions, the topic partitions in order, each with
-// its topic when that is another than before, and a checksum. That of a keyed table: another version, UUID, mark and
+// its topic when that is another than before, and a checksum. Of a table that was rolled back: another version, and
+// the rollback behind the UUID. That of a keyed table: another version, UUID, mark and
 // checksum.
 const (
 	tokenVersion  = 1
 	tokenMarked   = 2
+	tokenRolled   = 3
 	tokenBytesMax = 8 << 20 // of 100,000 topic partitions, half of it
 	tokenSumBytes = 4
 	topicAgain    = 0
@@ -47,6 +51,10 @@ func (t Token) String() string {
 		return sealed(t.Mark.append(append([]byte{tokenMarked}, t.Table[:]...)))
 	}
 	b := append([]byte{tokenVersion}, t.Table[:]...)
+	if t.RolledBack != 0 {
+		b[0] = tokenRolled
+		b = binary.AppendVarint(b, t.RolledBack)
+	}
 	b = binary.AppendVarint(b, t.Expired)
 	b = binary.AppendUvarint(b, uint64(len(t.Cut)))
 	var last table.TopicPartition
@@ -99,15 +107,15 @@ func ParseToken(text string) (Token, error) {
 	}
 	d, token := tokenReader{rest: body[1:]}, Token{}
 	switch body[0] {
-	case tokenVersion:
-		token = d.token()
+	case tokenVersion, tokenRolled:
+		token = d.token(body[0])
 	case tokenMarked:
 		copy(token.Table[:], d.take(len(token.Table)))
 		mark := d.mark()
 		token.Mark = &mark
 	default:
-		return Token{}, fmt.Errorf("%w: it is of version %d, this server knows %d and %d", ErrToken, body[0],
-			tokenVersion, tokenMarked)
+		return Token{}, fmt.Errorf("%w: it is of version %d, this server knows %d to %d", ErrToken, body[0],
+			tokenVersion, tokenRolled)
 	}
 	if d.broken || len(d.rest) > 0 {
 		return Token{}, fmt.Errorf("%w: it was not made by a stream", ErrToken)
@@ -121,9 +129,14 @@ type tokenReader struct {
 	broken bool
 }
 
-func (d *tokenReader) token() Token {
+func (d *tokenReader) token(version byte) Token {
 	t := Token{Cut: table.Position{}}
 	copy(t.Table[:], d.take(len(t.Table)))
+	if version == tokenRolled {
+		if t.RolledBack = d.varint(); t.RolledBack <= 0 {
+			d.broken = true
+		}
+	}
 	t.Expired = d.varint()
 	var id table.TopicPartition
 	for n := d.uvarint(); n > 0 && !d.broken; n-- {

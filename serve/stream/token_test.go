@@ -20,7 +20,8 @@ func sampleToken() stream.Token {
 }
 
 func TestATokenComesBackAsItWas(t *testing.T) {
-	for _, token := range []stream.Token{sampleToken(), {Cut: table.Position{}}} {
+	for _, token := range []stream.Token{sampleToken(), {Cut: table.Position{}},
+		{Cut: table.Position{}, RolledBack: 7}} {
 		text := token.String()
 		require.Equal(t, strings.Map(func(r rune) rune {
 			if strings.ContainsRune("+/=&? ", r) {
