@@ -82,10 +82,11 @@ func (p *program) recordLoss(ctx context.Context, l *lake, t *table.Table, o los
 		return couldNot(fmt.Errorf("%s stands at %d in %s: nothing before %d is missing", o.table, from, tp,
 			o.to), "")
 	}
-	first, err := p.firstKept(ctx, l, tp, o)
+	kept, err := p.offsetsIn(ctx, l, tp, o.tableFlags, source.Start{Kind: source.StartEarliest})
 	if err != nil {
 		return err
 	}
+	first := kept[tp]
 	if first <= from {
 		return couldNot(fmt.Errorf("nothing is lost: %s stands at %d in %s, and the topic still has that offset",
 			o.table, from, tp), "'firth run' goes on from there")
@@ -135,54 +136,52 @@ func findPartition(position commit.Position, o lossOptions) (commit.TopicPartiti
 		"the topic was re-created: only its present self can lose records; end the transition first")
 }
 
-// firstKept asks the topic's cluster for the first offset that it still has.
-func (p *program) firstKept(ctx context.Context, l *lake, tp commit.TopicPartition, o lossOptions,
-) (commit.Offset, error) {
+// offsetsIn asks the cluster of a topic partition where a start is in each partition of the topic.
+func (p *program) offsetsIn(ctx context.Context, l *lake, tp commit.TopicPartition, f tableFlags, start source.Start,
+) (commit.Position, error) {
 	config := l.config
-	if o.dir != "" {
+	if f.dir != "" {
 		folder := &topicLog{}
 		defer folder.close()
 		var err error
-		if config.Clusters, err = folder.folderClusters(p, o.dir); err != nil {
-			return 0, err
+		if config.Clusters, err = folder.folderClusters(p, f.dir); err != nil {
+			return nil, err
 		}
 	}
 	var unreached error
 	for _, name := range slices.Sorted(maps.Keys(config.Clusters)) {
-		first, found, err := firstOffset(ctx, config, name, tp)
-		if found {
-			return first, nil
+		offsets, err := clusterOffsets(ctx, config, name, tp.Topic, start)
+		if _, found := offsets[tp]; found {
+			return offsets, nil
 		}
 		if err != nil {
 			unreached = errors.Join(unreached, fmt.Errorf("cluster %s: %w", name, err))
 		}
 	}
 	if unreached != nil {
-		return 0, couldNot(fmt.Errorf("ask what is lost: %w", unreached), remedyOf(unreached))
+		return nil, couldNot(fmt.Errorf("ask what the topic still has: %w", unreached), remedyOf(unreached))
 	}
-	return 0, couldNot(
-		fmt.Errorf("no cluster of the configuration has the %s that %s has read", tp, o.table),
+	return nil, couldNot(
+		fmt.Errorf("no cluster of the configuration has the %s that %s has read", tp, f.table),
 		"check clusters.*.brokers; a topic that was deleted or re-created loses no offsets")
 }
 
-// firstOffset is the first offset that a cluster still has of tp. It is not found when another cluster
-// answers, or another topic has the name.
-func firstOffset(ctx context.Context, c config, name string, tp commit.TopicPartition,
-) (first commit.Offset, found bool, err error) {
+// clusterOffsets are the offsets of a topic in a cluster, none when it has no such topic. They say which cluster
+// answered, and under which id it knows the topic.
+func clusterOffsets(ctx context.Context, c config, name, topic string, start source.Start) (commit.Position, error) {
 	connection, err := c.connection(name)
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
 	admin, err := source.OpenAdmin(ctx, connection)
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
 	defer admin.Close()
-	position, err := admin.Resolve(ctx, source.Start{Kind: source.StartEarliest}, tp.Topic)
+	position, err := admin.Resolve(ctx, start, topic)
 	var missing *source.MissingTopicError
 	if errors.As(err, &missing) {
-		return 0, false, nil
+		return nil, nil
 	}
-	first, found = position[tp]
-	return first, found, err
+	return position, err
 }

@@ -66,6 +66,9 @@ type snapshotReport struct {
 	Rows      int64  `json:"added_rows"`
 	Files     int64  `json:"added_files"`
 	Writer    string `json:"writer,omitempty"` // empty for a foreign commit
+	// RolledBack says that a later rollback took it back; RolledBackTo is of a rollback.
+	RolledBack   bool   `json:"rolled_back,omitempty"`
+	RolledBackTo string `json:"rolled_back_to,omitempty"`
 }
 
 // describeOptions are the flags of describe.
@@ -136,13 +139,18 @@ func describeTable(t *table.Table) tableReport {
 			out.Settings[name] = value
 		}
 	}
+	standing := map[int64]bool{}
+	for s := range commit.Standing(meta) {
+		standing[s.SnapshotID] = true
+	}
 	for s := range commit.Ancestry(meta) {
-		entry := snapshotReport{ID: s.SnapshotID, Committed: stamp(s.TimestampMs)}
+		entry := snapshotReport{ID: s.SnapshotID, Committed: stamp(s.TimestampMs), RolledBack: !standing[s.SnapshotID]}
 		if s.Summary != nil {
 			entry.Operation = string(s.Summary.Operation)
 			entry.Rows = number(s.Summary.Properties["added-records"])
 			entry.Files = number(s.Summary.Properties["added-data-files"])
 			entry.Writer = s.Summary.Properties[commit.SummaryWriter]
+			entry.RolledBackTo = s.Summary.Properties[commit.SummaryRolledBackTo]
 		}
 		out.History = append(out.History, entry)
 	}
@@ -254,7 +262,7 @@ func (r tableReport) write(w io.Writer) error {
 	}
 	rows = nil
 	for _, s := range r.History[:min(len(r.History), historyMax)] {
-		rows = append(rows, []string{strconv.FormatInt(s.ID, 10), s.Committed, s.Operation, count(s.Rows),
+		rows = append(rows, []string{strconv.FormatInt(s.ID, 10), s.Committed, s.whatItDid(), count(s.Rows),
 			count(s.Files), orOther(s.Writer)})
 	}
 	fmt.Fprintln(w)
@@ -266,6 +274,17 @@ func (r tableReport) write(w io.Writer) error {
 		fmt.Fprintf(w, "and %d older ones\n", more)
 	}
 	return nil
+}
+
+// whatItDid is the operation, and what rollbacks have to do with the snapshot.
+func (s snapshotReport) whatItDid() string {
+	switch {
+	case s.RolledBackTo != "":
+		return "rollback to " + s.RolledBackTo
+	case s.RolledBack:
+		return s.Operation + ", rolled back"
+	}
+	return s.Operation
 }
 
 func orNone(text string) string {

@@ -74,7 +74,7 @@ func (p *program) root() *cobra.Command {
 		p.demoCommand(), p.runCommand(),
 		p.topicsCommand(), p.inferCommand(), p.testCommand(), p.planCommand(), p.applyCommand(),
 		p.tablesCommand(), p.describeCommand(), p.readCommand(), p.getCommand(), p.sqlCommand(),
-		p.verifyCommand(), p.acceptLossCommand(), p.compactCommand(), p.expireCommand(),
+		p.verifyCommand(), p.acceptLossCommand(), p.rollbackCommand(), p.compactCommand(), p.expireCommand(),
 		p.orphansCommand(), p.dlqCommand(), p.backfillCommand(), p.backfillsCommand(),
 		p.genCommand(), p.benchCommand(),
 		p.versionCommand(), p.completionCommand(),
