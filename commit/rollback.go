@@ -123,6 +123,10 @@ func (c *Committer) wayBack(ctx context.Context, h *head, r Rollback) (*retreat,
 				"would be twice once they are read again: go back to a snapshot behind them", table.ErrRefused, n, tp,
 				c.deadLetters.name())
 		}
+		if id, filled := BackfillID(tp); filled {
+			return nil, fmt.Errorf("%w: rows of backfill %s go, which no topic has: go back to a snapshot behind its "+
+				"promotion", table.ErrRefused, id)
+		}
 		if of, replays := ReplayedBy(tp); replays {
 			return nil, fmt.Errorf("%w: dead letters of %s were replayed behind it, and %s says that they are resolved: "+
 				"go back to a snapshot behind that", table.ErrRefused, of, c.deadLetters.name())
