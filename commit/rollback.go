@@ -128,8 +128,8 @@ func (c *Committer) wayBack(ctx context.Context, h *head, r Rollback) (*retreat,
 				"promotion", table.ErrRefused, id)
 		}
 		if of, replays := ReplayedBy(tp); replays {
-			return nil, fmt.Errorf("%w: dead letters of %s were replayed behind it, and %s says that they are resolved: "+
-				"go back to a snapshot behind that", table.ErrRefused, of, c.deadLetters.name())
+			return nil, fmt.Errorf("%w: dead letters of %s were replayed behind it, and %s says that they are "+
+				"resolved: go back to a snapshot behind that", table.ErrRefused, of, c.deadLetters.name())
 		}
 	}
 	return way, nil
