@@ -20,6 +20,7 @@ type buffer struct {
 	opened  time.Time
 	rows    *table.Writer // nil before the first row, in keyed tables until they are committed
 	letters *table.Writer // nil before the first dead letter
+	waiting jointRows     // rows that others of their batch are to follow
 	// versions are the rows of a keyed table, nil for others.
 	versions *versions
 	ranges   map[commit.TopicPartition]commit.Range
@@ -95,7 +96,7 @@ func (b *buffer) writeRows(ctx context.Context, p *portion) error {
 		}
 		b.rows = w
 	}
-	return b.rows.Write(ctx, p.rows)
+	return b.writeJoint(ctx, p)
 }
 
 func (b *buffer) writeLetters(ctx context.Context, p *portion) error {
@@ -170,6 +171,9 @@ func (b *buffer) shrink(ctx context.Context) error {
 	if b.rows == nil {
 		return nil
 	}
+	if err := b.writeWaiting(ctx); err != nil {
+		return err
+	}
 	return b.rows.Shrink(ctx)
 }
 
@@ -231,6 +235,7 @@ func (b *buffer) commit(ctx context.Context, t *tableState) (commit.Committed, e
 
 // abort gives the buffer up and removes its files, unless they may be in the table.
 func (b *buffer) abort(ctx context.Context) error {
+	b.waiting.drop()
 	if b.unknown {
 		return nil
 	}

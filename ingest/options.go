@@ -125,6 +125,9 @@ const (
 	underWayShare = 3
 	// unitsPerWorker is how far decoding may run ahead of applying.
 	unitsPerWorker = 4
+	// togetherBytes is how much a worker takes at once, if it waits, of a topic that tables share: four
+	// units of events10, so that a batch of a tenth of the rows has half of a unit's.
+	togetherBytes = 12 << 20
 	// workPerTable is what runs beside for a table at most: a commit and a chunk of its tail.
 	workPerTable = 2
 

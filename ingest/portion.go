@@ -18,7 +18,6 @@ import (
 	"github.com/firthlake/firth/ingest/upsert"
 	"github.com/firthlake/firth/table"
 	"github.com/firthlake/firth/table/filter"
-	"github.com/firthlake/firth/table/gather"
 )
 
 // portion is what a chunk gives to one table.
@@ -28,6 +27,10 @@ type portion struct {
 	part  commit.Range
 	rows  arrow.RecordBatch // nil when there are none
 	ops   []upsert.Op       // of rows, in keyed tables
+	// joint are rows of several portions of the table, of which rows are those from row first on. It is nil
+	// when rows are by themselves.
+	joint arrow.RecordBatch
+	first int64
 	// letters are the records for the dead-letter table.
 	letters []letter
 	// suspend is why the table must stop before this portion.
@@ -44,6 +47,10 @@ func (p *portion) release() {
 	if p.rows != nil {
 		p.rows.Release()
 		p.rows = nil
+	}
+	if p.joint != nil {
+		p.joint.Release()
+		p.joint = nil
 	}
 }
 
@@ -89,11 +96,15 @@ func (w *worker) close() {
 	clear(w.filters)
 }
 
-// work fills the unit's portions.
-func (w *worker) work(ctx context.Context, u *unit) {
-	u.byGroup(func(g *group, wants []want) {
-		u.portions = append(u.portions, w.decode(ctx, u, g, wants)...)
-	})
+// work fills the portions of units. What tables choose of them is put together.
+func (w *worker) work(ctx context.Context, units ...*unit) {
+	w.chosen.begin(w.mem, len(units))
+	for _, u := range units {
+		u.byGroup(func(g *group, wants []want) {
+			u.portions = append(u.portions, w.decode(ctx, u, g, wants)...)
+		})
+	}
+	w.share()
 }
 
 func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []*portion {
@@ -124,7 +135,7 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 		}
 		p.failed(choose(p, decoded))
 	}
-	w.share(decoded.Batch)
+	w.chosen.take(decoded.Batch)
 	for _, p := range portions {
 		if p.rows != nil && p.shape.keyed == nil {
 			p.failed(w.sum(p))
@@ -145,8 +156,8 @@ func (w *worker) decoder(g *group) decode.Decoder {
 	return d
 }
 
-// choose says which rows of the decoded chunk are the table's, and makes counts and letters of the others. What share
-// copies is put down for it.
+// choose says which rows of the decoded chunk are the table's, and makes counts and letters of the others. If they
+// are not all, share gives them to the portion.
 func (w *worker) choose(p *portion, decoded decode.Decoded) error {
 	batch := p.shape.conform(decoded.Batch)
 	defer batch.Release()
@@ -166,32 +177,15 @@ func (w *worker) choose(p *portion, decoded decode.Decoded) error {
 	return nil
 }
 
-// chosen are the rows of a batch that tables have chosen.
-type chosen struct {
-	portions []*portion
-	parts    []gather.Part
-}
-
-func (c *chosen) add(p *portion, rows *filter.Selection) {
-	c.portions = append(c.portions, p)
-	part := gather.Part{Schema: p.shape.arrow, Columns: p.shape.columns}
-	if n := len(c.parts); n < cap(c.parts) {
-		part.Rows = c.parts[:n+1][n].Rows[:0] // of a batch before
+// share gives portions the rows that were chosen for them.
+func (w *worker) share() {
+	for _, t := range w.chosen.tables {
+		t.share()
+		for _, p := range t.portions {
+			p.failed(w.sum(p))
+		}
 	}
-	part.Rows = rows.AppendRows(part.Rows)
-	c.parts = append(c.parts, part)
-}
-
-// share copies the rows that tables have chosen out of the batch.
-func (w *worker) share(batch arrow.RecordBatch) {
-	if len(w.chosen.parts) == 0 {
-		return
-	}
-	for i, rows := range gather.Parts(w.mem, batch, w.chosen.parts) {
-		w.chosen.portions[i].rows = rows
-	}
-	clear(w.chosen.portions)
-	w.chosen.portions, w.chosen.parts = w.chosen.portions[:0], w.chosen.parts[:0]
+	w.chosen.end()
 }
 
 // sum makes the checksum of the portion's rows.

@@ -43,8 +43,11 @@ func (g *Ingester) Run(ctx context.Context) error {
 			w := newWorker(g.opts.Allocator)
 			defer w.close()
 			for u := range work {
-				w.work(lasting, u)
-				close(u.done)
+				units := g.together(u, work)
+				w.work(lasting, units...)
+				for _, u := range units {
+					close(u.done)
+				}
 			}
 			return nil
 		})
@@ -63,6 +66,26 @@ func (g *Ingester) Run(ctx context.Context) error {
 	g.Close(cleanup)
 	g.publish(false)
 	return errors.Join(err, g.opts.Source.Close(cleanup))
+}
+
+// together returns u and what else of the work that waits a worker had better do with it: tables that share
+// a topic get more rows a batch then. Others get their part of the work.
+func (g *Ingester) together(u *unit, work <-chan *unit) []*unit {
+	units := []*unit{u}
+	bytes := u.taken
+	for n := len(work) / g.opts.Workers; n > 0 && len(u.wants) > 1 && bytes < togetherBytes; n-- {
+		select {
+		case u, more := <-work:
+			if !more {
+				return units
+			}
+			units = append(units, u)
+			bytes += u.taken
+		default:
+			return units
+		}
+	}
+	return units
 }
 
 // drainResults waits for what runs beside and takes its results.

@@ -46,10 +46,9 @@ func takeWide(out []byte, sources []values, chosen choice, width int) {
 	}
 }
 
-// pickEnds sets ends to the offsets of rows and returns the size of their text.
+// pickEnds sets ends, whose first is there, to the offsets of rows and returns the last.
 func pickEnds(ends, offsets []int32, rows []uint32) int64 {
-	var size int64
-	ends[0] = 0
+	size := int64(ends[0])
 	ends = ends[1:][:len(rows)]
 	for i, row := range rows {
 		size += int64(offsets[row+1] - offsets[row])
@@ -60,8 +59,7 @@ func pickEnds(ends, offsets []int32, rows []uint32) int64 {
 
 // runEnds is pickEnds for runs.
 func runEnds(ends []int32, sources []values, runs []Run) int64 {
-	var size int64
-	ends[0] = 0
+	size := int64(ends[0])
 	at := 1
 	for _, run := range runs {
 		if run.Rows == 1 {
@@ -119,16 +117,17 @@ func copyText(out []byte, at int, text []byte, first, end int) {
 // wordLen is the bytes that the processor moves at a time.
 const wordLen = 16
 
-// pickBits sets dst, which is clear, to the bits at rows of src, whose row 0 is bit from; all are
-// set when src is nil.
-func pickBits(dst, src []byte, from int, rows []uint32) {
+// pickBits sets dst, which is clear from bit at on, from there to the bits at rows of src, whose row 0 is
+// bit from; all are set when src is nil.
+func pickBits(dst []byte, at int, src []byte, from int, rows []uint32) {
 	if src == nil {
-		setBits(dst, 0, len(rows))
+		setBits(dst, at, len(rows))
 		return
 	}
-	for i, row := range rows {
+	for _, row := range rows {
 		bit := from + int(row)
-		dst[i>>3] |= src[bit>>3] >> (bit & 7) & 1 << (i & 7)
+		dst[at>>3] |= src[bit>>3] >> (bit & 7) & 1 << (at & 7)
+		at++
 	}
 }
 

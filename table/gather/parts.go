@@ -1,25 +1,20 @@
 package gather
 
-import (
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-)
+import "github.com/apache/arrow-go/v18/arrow"
 
-// Part is what Parts copies of a batch into a new one.
+// Part is what Share copies of a batch.
 type Part struct {
-	Schema  *arrow.Schema
-	Columns []int    // of the batch, one for each field of Schema
+	To      *Gathered
+	Columns []int    // of the batch, one for each field
 	Rows    []uint32 // in their order
 }
 
-// Parts copies parts of batch into new batches, one for each, which the caller releases. It goes column by column:
-// one that many parts have rows of stays in the processor's cache meanwhile.
-func Parts(mem memory.Allocator, batch arrow.RecordBatch, parts []Part) []arrow.RecordBatch {
+// Share copies parts of batch behind the rows that each has gathered. It goes column by column: one that
+// many parts have rows of stays in the processor's cache meanwhile.
+func Share(batch arrow.RecordBatch, parts []Part) {
 	choices := make([]choice, len(parts))
-	columns := make([][]arrow.Array, len(parts))
 	for i, part := range parts {
 		choices[i] = choose(part.Rows)
-		columns[i] = make([]arrow.Array, len(part.Columns))
 	}
 	for place, wanted := range whoWants(parts, int(batch.NumCols())) {
 		if len(wanted) == 0 {
@@ -27,14 +22,12 @@ func Parts(mem memory.Allocator, batch arrow.RecordBatch, parts []Part) []arrow.
 		}
 		source := newColumn([]arrow.Array{batch.Column(place)})
 		for _, to := range wanted {
-			columns[to.part][to.field] = source.takeArray(mem, choices[to.part])
+			parts[to.part].To.columns[to.field].take(source, choices[to.part])
 		}
 	}
-	out := make([]arrow.RecordBatch, len(parts))
-	for i, part := range parts {
-		out[i] = newBatch(part.Schema, columns[i], len(part.Rows))
+	for _, part := range parts {
+		part.To.count += len(part.Rows)
 	}
-	return out
 }
 
 // target is a field of a part.
