@@ -20,7 +20,7 @@ build: ## build the firth binary into bin/
 sql: ## build bin/firth-sql, with the SQL engine (C compiler needed), and test the engine
 	CGO_ENABLED=1 $(GO) build -tags duckdb_arrow -o $(BIN)/firth-sql ./cmd/firth
 	CGO_ENABLED=1 $(GO) test -tags duckdb_arrow ./serve/query/duckdb
-	CGO_ENABLED=1 $(GO) test -tags duckdb_arrow -run SQL ./cmd/firth
+	CGO_ENABLED=1 $(GO) test -tags duckdb_arrow -run 'SQL|Example' ./cmd/firth
 
 demo: build ## run the main job on the embedded broker, store and catalog
 	$(BIN)/firth demo

@@ -38,6 +38,8 @@ type shape struct {
 	fields map[int]string
 	filter *filter.Bound // nil keeps all
 	keyed  *keyedShape   // nil for tables that only grow
+	// transform computes some of the columns; nil when none is.
+	transform *shapeTransform
 }
 
 // newGroups puts tables that can share a decode together. Tables of one format key share it when
@@ -45,17 +47,20 @@ type shape struct {
 func newGroups(ctx context.Context, tables []*tableState) ([]*group, error) {
 	var unions []*union
 	for _, t := range tables {
-		schema, key := t.schema(), t.decodeKey()
-		joined := false
+		schemas, err := t.rowSchemas(t.schema())
+		if err != nil {
+			return nil, err
+		}
+		key, joined := t.decodeKey(), false
 		for _, u := range unions {
-			if u.key == key && u.add(t, schema) {
+			if u.key == key && u.add(t, schemas) {
 				joined = true
 				break
 			}
 		}
 		if !joined {
 			u := &union{key: key, places: map[string]int{}}
-			u.add(t, schema)
+			u.add(t, schemas)
 			unions = append(unions, u)
 		}
 	}
@@ -74,26 +79,26 @@ func newGroups(ctx context.Context, tables []*tableState) ([]*group, error) {
 type union struct {
 	key     string
 	tables  []*tableState
-	schemas []*iceberg.Schema
+	schemas []rowSchemas
 	fields  []iceberg.NestedField
 	places  map[string]int
 }
 
 // add takes in a table unless one of its columns contradicts those that are there.
-func (u *union) add(t *tableState, schema *iceberg.Schema) bool {
-	for _, f := range schema.Fields() {
+func (u *union) add(t *tableState, schemas rowSchemas) bool {
+	for _, f := range schemas.decoded.Fields() {
 		if i, found := u.places[f.Name]; found && !sameColumn(u.fields[i], f) {
 			return false
 		}
 	}
-	for _, f := range schema.Fields() {
+	for _, f := range schemas.decoded.Fields() {
 		if _, found := u.places[f.Name]; !found {
 			u.places[f.Name] = len(u.fields)
 			u.fields = append(u.fields, f)
 		}
 	}
 	u.tables = append(u.tables, t)
-	u.schemas = append(u.schemas, schema)
+	u.schemas = append(u.schemas, schemas)
 	return true
 }
 
@@ -127,7 +132,7 @@ func (t *tableState) compile(ctx context.Context, schema *iceberg.Schema) (*deco
 
 func (u *union) group(ctx context.Context) (*group, error) {
 	first := u.tables[0]
-	schema := u.schemas[0]
+	schema := u.schemas[0].decoded
 	if len(u.tables) > 1 {
 		next := 0
 		schema = iceberg.NewSchema(0, renumber(u.fields, &next)...)
@@ -148,7 +153,8 @@ func (u *union) group(ctx context.Context) (*group, error) {
 	return g, nil
 }
 
-func (u *union) shape(t *tableState, schema, whole *iceberg.Schema) (*shape, error) {
+func (u *union) shape(t *tableState, schemas rowSchemas, whole *iceberg.Schema) (*shape, error) {
+	schema := schemas.table
 	arrowSchema, err := table.ArrowSchema(schema)
 	if err != nil {
 		return nil, err
@@ -166,6 +172,14 @@ func (u *union) shape(t *tableState, schema, whole *iceberg.Schema) (*shape, err
 		if s.keyed, err = newKeyedShape(t.opts.Keyed, s, idOf); err != nil {
 			return nil, err
 		}
+	}
+	if schemas.transform != nil {
+		wholeArrow, err := table.ArrowSchema(whole)
+		if err != nil {
+			return nil, err
+		}
+		idOf := func(place int) int { return whole.Field(place).ID }
+		s.transform = u.newShapeTransform(s, schemas.transform, wholeArrow, idOf)
 	}
 	if t.opts.Filter != nil {
 		if s.filter, err = filter.Bind(t.opts.Filter, schema); err != nil {

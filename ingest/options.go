@@ -62,6 +62,8 @@ type TableOptions struct {
 	// schemas. Tables that decode alike share the work.
 	Decode decode.Options
 	Writer decode.WriterOptions
+	// Transform computes columns before the filter sees the row; nil computes none.
+	Transform Transform
 	// Filter keeps the rows for which it is true; nil keeps all.
 	Filter *filter.Expr
 	// Keyed says how versions of rows replace each other; nil is a table that only grows.

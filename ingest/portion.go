@@ -69,17 +69,20 @@ type worker struct {
 	decoders map[*group]decode.Decoder
 	sums     map[*shape]*table.Checksummer
 	filters  map[*shape]*filter.Evaluator
-	values   filter.Selection // records of the unit that are no tombstones
-	keep     filter.Selection // records that become rows of one table
-	chosen   chosen           // rows of several tables
-	failed   []*decode.Failure
-	keyed    source.Chunk // the chunk at work, with keys for values
+	// evaluators are of transforms.
+	evaluators map[*shape]Evaluator
+	values     filter.Selection // records of the unit that are no tombstones
+	keep       filter.Selection // records that become rows of one table
+	chosen     chosen           // rows of several tables
+	failed     []*decode.Failure
+	keyed      source.Chunk // the chunk at work, with keys for values
 }
 
 func newWorker(mem memory.Allocator) *worker {
 	return &worker{
 		mem: mem, decoders: map[*group]decode.Decoder{},
 		sums: map[*shape]*table.Checksummer{}, filters: map[*shape]*filter.Evaluator{},
+		evaluators: map[*shape]Evaluator{},
 	}
 }
 
@@ -91,7 +94,11 @@ func (w *worker) close() {
 	for _, d := range w.decoders {
 		d.Close()
 	}
+	for _, e := range w.evaluators {
+		e.Close()
+	}
 	clear(w.decoders)
+	clear(w.evaluators)
 	clear(w.sums)
 	clear(w.filters)
 }
@@ -133,7 +140,7 @@ func (w *worker) decode(ctx context.Context, u *unit, g *group, wants []want) []
 		if p.shape.keyed != nil {
 			choose = w.fillKeyed
 		}
-		p.failed(choose(p, decoded))
+		p.failed(choose(ctx, p, decoded))
 	}
 	w.chosen.take(decoded.Batch)
 	for _, p := range portions {
@@ -158,19 +165,24 @@ func (w *worker) decoder(g *group) decode.Decoder {
 
 // choose says which rows of the decoded chunk are the table's, and makes counts and letters of the others. If they
 // are not all, share gives them to the portion.
-func (w *worker) choose(p *portion, decoded decode.Decoded) error {
-	batch := p.shape.conform(decoded.Batch)
+func (w *worker) choose(ctx context.Context, p *portion, decoded decode.Decoded) error {
+	batch, faults, err := w.transform(ctx, p.shape, decoded.Batch)
+	if err != nil {
+		return err
+	}
 	defer batch.Release()
 	selected, err := w.filter(p.shape, batch)
 	if err != nil {
 		return err
 	}
-	w.sort(p, decoded.Failures, selected)
+	w.sort(p, withFaults(decoded.Failures, faults), selected)
 	switch {
 	case p.suspend != nil || p.part.Counts.Inserted == 0:
 	case p.part.Counts.Inserted == batch.NumRows():
 		batch.Retain()
 		p.rows = batch
+	case p.shape.transform != nil:
+		p.rows = w.keep.Apply(w.mem, batch)
 	default:
 		w.chosen.add(p, &w.keep)
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -33,8 +34,11 @@ func (w *worker) withKeys(chunk *source.Chunk) *source.Chunk {
 
 // fillKeyed makes the versions of rows, counts and letters of the decoded chunk. What the versions come to is
 // decided when the checkpoint is committed; until then their records count as inserted.
-func (w *worker) fillKeyed(p *portion, decoded decode.Decoded) error {
-	batch := p.shape.conform(decoded.Batch)
+func (w *worker) fillKeyed(ctx context.Context, p *portion, decoded decode.Decoded) error {
+	batch, faults, err := w.transform(ctx, p.shape, decoded.Batch)
+	if err != nil {
+		return err
+	}
 	defer batch.Release()
 	selected, err := w.filter(p.shape, batch)
 	if err != nil {
@@ -46,7 +50,7 @@ func (w *worker) fillKeyed(p *portion, decoded decode.Decoded) error {
 	})
 	r := keyedRows{worker: w, portion: p, batch: batch, selected: selected, changes: decoded.Changes}
 	r.findDeletes()
-	r.failed = r.findFailures(decoded.Failures)
+	r.failed = r.findFailures(r.withFaults(decoded.Failures, faults))
 	w.keep.Reset(int(batch.NumRows()))
 	p.ops = make([]upsert.Op, 0, batch.NumRows())
 	for i := range records {

@@ -158,8 +158,12 @@ func (r *Recounter) newRecount(ctx context.Context, s *recountSource, schema *ic
 }
 
 func (r *recount) compile(ctx context.Context) (err error) {
+	schemas, err := r.table.rowSchemas(r.schema)
+	if err != nil {
+		return err
+	}
 	u := &union{places: map[string]int{}}
-	u.add(r.table, r.schema)
+	u.add(r.table, schemas)
 	r.group, err = u.group(ctx)
 	return err
 }

@@ -105,7 +105,7 @@ func (f *feeder) replaySources(ctx context.Context, t *table.Table, o replayOpti
 			return nil, couldNot(fmt.Errorf("--map changes JSON documents, and %s reads %s", s.File(), src.Format),
 				"leave --map out, or change what the spec says of the records")
 		}
-		options, err := rowOptions(s, i, f.schemas)
+		options, err := rowOptions(s, i, rowParts{f.schemas, &f.transforms})
 		if err != nil {
 			return nil, err
 		}

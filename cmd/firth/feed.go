@@ -36,16 +36,18 @@ type feeder struct {
 	lake     *lake
 	registry *registry.Client // nil when none is configured
 	schemas  decode.Schemas   // the same, for decoding
-	log      *slog.Logger
-	budget   *table.Budget
-	debt     *compaction.Debt
-	scratch  *scratch
-	spillDir string // the folder of scratch
-	place    *instance
-	keys     map[uuid.UUID]*ingest.Keys // by table
-	tails    *tail.Set
-	points   *point.Reader // of all look-ups
-	moved    chan struct{} // a table is another version than before
+	// transforms are the tables' own.
+	transforms transformer
+	log        *slog.Logger
+	budget     *table.Budget
+	debt       *compaction.Debt
+	scratch    *scratch
+	spillDir   string // the folder of scratch
+	place      *instance
+	keys       map[uuid.UUID]*ingest.Keys // by table
+	tails      *tail.Set
+	points     *point.Reader // of all look-ups
+	moved      chan struct{} // a table is another version than before
 	// processors are those that Go found at the start.
 	processors int
 
@@ -90,6 +92,7 @@ func (p *program) newFeeder(l *lake, log *slog.Logger, registerer prometheus.Reg
 
 func (f *feeder) close() {
 	f.closeKeys()
+	f.transforms.close()
 	f.place.close()
 	if f.registry != nil {
 		f.registry.Close()
@@ -199,7 +202,7 @@ func clustersOf(specs []*spec.Spec) []string {
 
 // table makes the options of one source of a spec.
 func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions, error) {
-	t, err := rowOptions(s, index, f.schemas)
+	t, err := rowOptions(s, index, rowParts{f.schemas, &f.transforms})
 	if err != nil {
 		return t, err
 	}
@@ -223,15 +226,24 @@ func (f *feeder) table(out *feed, s *spec.Spec, index int) (ingest.TableOptions,
 	return t, nil
 }
 
+// rowParts are what finds out how records become rows.
+type rowParts struct {
+	schemas    decode.Schemas
+	transforms *transformer
+}
+
 // rowOptions is the part of a source's options that decides what becomes of a record.
-func rowOptions(s *spec.Spec, index int, schemas decode.Schemas) (ingest.TableOptions, error) {
+func rowOptions(s *spec.Spec, index int, parts rowParts) (ingest.TableOptions, error) {
 	src := s.Sources[index]
-	options, writer, err := decoding(s, src, schemas)
+	options, writer, err := decoding(s, src, parts.schemas)
 	if err != nil {
 		return ingest.TableOptions{}, err
 	}
 	t := ingest.TableOptions{Decode: options, Writer: writer, DeadLetters: s.DeadLetters}
 	t.Parquet.Profile = encodingsFor(s.ReaderProfile)
+	if t.Transform, err = parts.transforms.of(s, index); err != nil {
+		return t, err
+	}
 	if s.Keyed() {
 		t.Keyed = &ingest.KeyedOptions{Sequence: s.Sequence, First: s.MergeEngine() == spec.MergeFirst,
 			DeleteColumn: s.Delete.Column, Tombstones: s.TombstonesDelete(src),

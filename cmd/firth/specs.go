@@ -153,6 +153,9 @@ func planAll(ctx context.Context, p *program, l *lake, specs []*spec.Spec) ([]pl
 		if s, err = withColumns(ctx, client, s); err != nil {
 			return nil, err
 		}
+		if err := checkTransforms(ctx, s); err != nil {
+			return nil, err
+		}
 		plan, err := spec.Diff(s, current)
 		if err != nil {
 			return nil, couldNot(fmt.Errorf("%s: %w", s.File(), err), "")

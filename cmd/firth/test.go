@@ -147,8 +147,10 @@ type dryRun struct {
 	writer  *registry.Schema // nil where values need none, or name their own
 	client  *registry.Client // nil where none is needed
 	trial   *ingest.Trial
-	records []placedRecord
-	tried   []ingest.Tried
+	// transforms is the engine, if the spec needs it.
+	transforms transformer
+	records    []placedRecord
+	tried      []ingest.Tried
 }
 
 // placedRecord is a record and where it stands.
@@ -161,6 +163,7 @@ func (d *dryRun) close() {
 	if d.trial != nil {
 		d.trial.Close()
 	}
+	d.transforms.close()
 	if d.client != nil {
 		d.client.Close()
 	}
@@ -199,7 +202,7 @@ func (d *dryRun) prepare(ctx context.Context) error {
 	if d.client != nil {
 		schemas = d.client
 	}
-	if d.table, err = rowOptions(d.spec, d.opts.source-1, schemas); err != nil {
+	if d.table, err = rowOptions(d.spec, d.opts.source-1, rowParts{schemas, &d.transforms}); err != nil {
 		return err
 	}
 	if d.writer != nil {
@@ -207,7 +210,10 @@ func (d *dryRun) prepare(ctx context.Context) error {
 	}
 	d.table.Ident = d.spec.Ident()
 	d.trial, err = ingest.NewTrial(ctx, d.table, schema, d.spec.Evolution.Policy(), d.spec.Version())
-	return err
+	if err != nil {
+		return couldNot(fmt.Errorf("%s: %w", d.spec.File(), err), remedyOf(err))
+	}
+	return nil
 }
 
 // noSchemas is the registry of a run that takes its schema from a file.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/apache/iceberg-go"
+
 	"github.com/firthlake/firth/commit"
 	"github.com/firthlake/firth/ingest/decode"
 	"github.com/firthlake/firth/ingest/messageschema"
@@ -87,7 +89,7 @@ func (d *dryRun) gather(ctx context.Context) error {
 
 // made makes records for the spec's columns, the broken ones spread among them.
 func (d *dryRun) made(ctx context.Context) error {
-	row, err := d.spec.RowSchema()
+	row, err := d.recordSchema()
 	if err != nil {
 		return err
 	}
@@ -110,6 +112,19 @@ func (d *dryRun) made(ctx context.Context) error {
 		d.records = append(d.records, placedRecord{d.place(), r})
 	}
 	return nil
+}
+
+// recordSchema are the columns that records fill: the table's, and those that are there for the transform.
+func (d *dryRun) recordSchema() (*iceberg.Schema, error) {
+	row, err := d.spec.RowSchema()
+	if err != nil {
+		return nil, err
+	}
+	input, err := d.source().InputFields()
+	if err != nil {
+		return nil, err
+	}
+	return iceberg.NewSchema(0, append(row.Fields(), input...)...), nil
 }
 
 // limit is how many records are wanted of a source that has as many as one likes.

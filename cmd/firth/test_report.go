@@ -265,6 +265,8 @@ func remedyOfClass(class decode.Class) string {
 		return "let evolution: apply what the writer changed, or write the change into the spec"
 	case decode.ClassOperation:
 		return "the event changes no row: write dead_letters: {classes: {operation: skip}} if such events are usual"
+	case decode.ClassTransform:
+		return "let the transform answer for such values (try_cast, coalesce), or correct the writer"
 	case decode.ClassUnavailable:
 		return "let the source send whole rows (REPLICA IDENTITY FULL), or make the table merge: partial"
 	}

@@ -75,7 +75,7 @@ func (p *program) openTopicLog(ctx context.Context, l *lake, o verifyOptions, t 
 			}
 			continue
 		}
-		options, err := rowOptions(s, i, f.schemas)
+		options, err := rowOptions(s, i, rowParts{f.schemas, &f.transforms})
 		if err != nil {
 			return out, err
 		}

@@ -52,6 +52,7 @@ const (
 	ClassSchemaChanged Class = "schema_changed" // written with a schema that the table may not follow
 	ClassOperation     Class = "operation"      // a change event that names no change of a row
 	ClassUnavailable   Class = "unavailable"    // an unchanged value that the source did not send
+	ClassTransform     Class = "transform"      // a row that the table's transform could not compute
 )
 
 // Failure says why a row, or one column of it, could not be decoded.

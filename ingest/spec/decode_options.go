@@ -20,7 +20,7 @@ func (s *Spec) DecodeOptions(src Source) (decode.Options, error) {
 	case DeadLetter:
 		out.UnknownFields = decode.UnknownDeadLetter
 	}
-	for _, c := range s.Schema.Columns {
+	for _, c := range append(slices.Clone(s.Schema.Columns), src.Input...) {
 		column, err := c.decodeOptions()
 		if err != nil {
 			return out, err

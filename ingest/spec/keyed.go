@@ -80,7 +80,7 @@ func (s *Spec) envelope(src Source) (decode.Envelope, error) {
 			return out, fmt.Errorf("option decimals: %q is unknown: write base64 or numbers", text)
 		}
 	}
-	for _, c := range s.Schema.Columns {
+	for _, c := range append(slices.Clone(s.Schema.Columns), src.Input...) {
 		if c.Event == "" {
 			continue
 		}

@@ -86,6 +86,10 @@ type Source struct {
 	Format   string            `yaml:"format,omitempty"`
 	Options  map[string]string `yaml:"options,omitempty"`
 	Envelope string            `yaml:"envelope,omitempty"`
+	// Input are columns that are decoded for the transform and that the table does not have.
+	Input []Column `yaml:"input,omitempty"`
+	// Transform computes columns: "select *, upper(country) as country from rows".
+	Transform string `yaml:"transform,omitempty"`
 	// Filter keeps the rows for which it is true; the others are counted as filtered.
 	Filter string `yaml:"filter,omitempty"`
 	// Start is where a topic partition begins that the table does not know: earliest, latest,

@@ -170,6 +170,7 @@ func (c *check) sources() {
 		if _, err := c.spec.DecodeOptions(src); c.sound && err != nil {
 			c.fault(key+".options", "see docs/operations.md, formats", "%v", err)
 		}
+		c.input(key, src)
 		if src.Filter != "" {
 			if _, err := filter.Parse(src.Filter); err != nil {
 				c.fault(key+".filter", "see docs/operations.md, filters", "%v", err)
@@ -267,7 +268,7 @@ func classes() []decode.Class {
 	return []decode.Class{decode.ClassSyntax, decode.ClassType, decode.ClassRange, decode.ClassRequired,
 		decode.ClassUTF8, decode.ClassTooDeep, decode.ClassTooLarge, decode.ClassDuplicateKey,
 		decode.ClassUnknownField, decode.ClassSchemaID, decode.ClassSchemaChanged,
-		decode.ClassOperation, decode.ClassUnavailable}
+		decode.ClassOperation, decode.ClassUnavailable, decode.ClassTransform}
 }
 
 func (c *check) rest() {

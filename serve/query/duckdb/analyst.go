@@ -60,16 +60,23 @@ func enclose(folder string) []string {
 
 // tree is the syntax tree of a statement, as JSON.
 func (a *analyst) tree(sql string) ([]byte, error) {
-	prepared, err := a.instance.prepare("SELECT json_serialize_sql(CAST(? AS VARCHAR))")
-	if err != nil {
-		return nil, err
-	}
-	if bindings.BindVarchar(prepared, 1, sql) == bindings.StateError {
-		defer bindings.DestroyPrepare(&prepared)
-		return nil, faultOf(bindings.PrepareError(prepared))
-	}
-	text, err := a.text(prepared)
+	text, err := a.ask("SELECT json_serialize_sql(CAST(? AS VARCHAR))", sql)
 	return []byte(text), err
+}
+
+// ask is the one text that a statement of our own answers to texts.
+func (a *analyst) ask(sql string, parameters ...string) (string, error) {
+	prepared, err := a.instance.prepare(sql)
+	if err != nil {
+		return "", err
+	}
+	for i, value := range parameters {
+		if bindings.BindVarchar(prepared, bindings.IdxT(i+1), value) == bindings.StateError {
+			defer bindings.DestroyPrepare(&prepared)
+			return "", faultOf(bindings.PrepareError(prepared))
+		}
+	}
+	return a.text(prepared)
 }
 
 // text is the one text that a prepared statement answers. The statement is destroyed.

@@ -4,6 +4,9 @@
 //	       (parsed by    (query.   (table.  (copied by filecache)
 //	        DuckDB)       Views)    Plan)
 //
+// Transforms compute columns of batches in memory by the same engine: Bind checks by the syntax tree that a statement
+// is row by row, Evaluate runs it in a database that opens nothing and holds only the rows at work.
+//
 // DuckDB is C++, so this package is empty but for Open without the build tag duckdb_arrow; Open then says how to build
 // with it. No other package imports DuckDB.
 //
