@@ -71,10 +71,7 @@ func TestRollbacksAndIngestMayBeKilled(t *testing.T) {
 	require.Zero(t, f.firth(t, "apply", "--yes").code)
 	k := &killing{lakeFolder: f, t: t, dice: rand.New(rand.NewPCG(5, 5))}
 	k.start()
-	rounds := 8
-	if testing.Short() {
-		rounds = 3
-	}
+	const rounds = 5
 	landed := 0
 	for round := range rounds {
 		f.produce(t, 300)
